@@ -1,0 +1,3 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Delivery of released warnings: Atom feed documents and mail.
