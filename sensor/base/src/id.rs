@@ -114,11 +114,7 @@ mod tests {
 
     #[test]
     fn event_ids_round_trip_as_text() {
-        let id = EventId {
-            sensor: Uuid::from_u128(0x1234),
-            epoch: Epoch { counter: 7, nonce: 0xfeed },
-            seq: u64::MAX,
-        };
+        let id = EventId { sensor: Uuid::from_u128(0x1234), epoch: Epoch { counter: 7, nonce: 0xfeed }, seq: u64::MAX };
         assert_eq!(id.to_string(), "00000000-0000-0000-0000-000000001234:7-000000000000feed:18446744073709551615");
         assert_eq!(id.to_string().parse(), Ok(id));
         for bad in ["", "x", "a:b:c", "00000000-0000-0000-0000-000000001234:7:1", "::", "1:2-3:4:5"] {

@@ -9,10 +9,17 @@
 //! for another. A `.sig` holds one line a signature: `<key id> <base64 signature>`; the key id is the first 16 hex digits
 //! of the public key's SHA-256. Rollback is refused by the reader of the payload, which carries a version.
 
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ring::{digest, rand::SystemRandom, signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey}};
+use ring::{
+    digest,
+    rand::SystemRandom,
+    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
+};
 
 /// What a file is signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +150,9 @@ pub fn verify(purpose: Purpose, payload: &[u8], sig: &str, trusted: &[PublicKey]
     for line in sig.lines().take(16) {
         let Some((id, b64)) = line.split_once(' ') else { continue };
         signers.push(id.chars().take(16).collect::<String>());
-        let (Some(key), Ok(raw)) = (trusted.iter().find(|k| k.id() == id), STANDARD.decode(b64.trim())) else { continue };
+        let (Some(key), Ok(raw)) = (trusted.iter().find(|k| k.id() == id), STANDARD.decode(b64.trim())) else {
+            continue;
+        };
         if UnparsedPublicKey::new(&ED25519, key.0).verify(&message, &raw).is_ok() {
             return Ok(key.id());
         }

@@ -39,7 +39,9 @@ impl fmt::Display for EnrolmentToken {
 
 /// Not an enrolment token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is not an enrolment token (it begins with LW1.); copy it whole, as the CERT sent it, or ask for a new one")]
+#[error(
+    "this is not an enrolment token (it begins with LW1.); copy it whole, as the CERT sent it, or ask for a new one"
+)]
 pub struct TokenError;
 
 impl std::str::FromStr for EnrolmentToken {

@@ -5,7 +5,12 @@
 //! Must never re-encode the JSON: it is written once, by the stage that made the event. The contract is
 //! `proto/lagewarte/v1/lagewarte.proto`; fields are only ever added, and fixtures of every version stay readable.
 
-#[expect(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated from the .proto, which is documented")]
+#[expect(
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes_without_reason,
+    reason = "generated from the .proto, which is documented"
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/lagewarte.v1.rs"));
 }
