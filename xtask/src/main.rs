@@ -1,5 +1,43 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Project commands: `demo`, `test`, `engine`, `setup`.
+//! Project commands: `cargo xtask setup | engine | test | demo`.
+//!
+//! Must never be needed at run time of the product, and never change a source file unasked.
+#![expect(clippy::disallowed_methods, reason = "a build tool measures wall time; nothing here is on the packet path")]
 
-fn main() {}
+mod demo;
+mod engine;
+mod paths;
+mod run;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Lagewarte's project commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what the machine lacks (through apt where this is root, else prints the command) and the engine.
+    Setup,
+    /// Fetches and verifies the embedded ClickHouse engine; prints its path.
+    Engine,
+    /// Everything that CI checks.
+    Test(test::Args),
+    /// The whole chain on one machine: engine, aggregator, sensors on real captures, warnings.
+    Demo(demo::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Setup => setup::ensure(setup::Need::Everything).and_then(|()| engine::ensure().map(drop)),
+        Command::Engine => engine::ensure().map(|p| println!("{}", p.display())),
+        Command::Test(args) => test::main(&args),
+        Command::Demo(args) => demo::main(&args),
+    }
+}

@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Running other programs, with errors that say which one and what it said.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// Runs to the end with inherited output; an exit code other than 0 is an error.
+pub(crate) fn check(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+/// Runs to the end and gives what it printed; an exit code other than 0 is an error with its last lines.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
+    if !out.status.success() {
+        let err = String::from_utf8_lossy(&out.stderr);
+        let tail: Vec<_> = err.lines().rev().take(15).collect();
+        bail!("{command:?} ended with {}:\n{}", out.status, tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Whether a program of this name is on the PATH.
+pub(crate) fn on_path(program: &str) -> bool {
+    let Some(path) = std::env::var_os("PATH") else { return false };
+    std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|d| d.join(program).is_file())
+}

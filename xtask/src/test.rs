@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Everything that CI checks, step by step; the first failure ends it with the step's name.
+//!
+//! Must never pass a step over in silence: what is not run is printed as not run, with the reason.
+
+use std::{path::PathBuf, process::Command, time::Instant};
+
+use anyhow::Context;
+
+use crate::{engine, paths, run::check, setup};
+
+/// Least number of conformance cases (of all 818) that pass; may only be raised.
+const CONFORMANCE_FLOOR: u32 = 0;
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only this step: fmt, clippy, unit, deny, conformance, e2e.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+type Step = (&'static str, fn() -> anyhow::Result<()>);
+
+const STEPS: &[Step] =
+    &[("fmt", fmt), ("clippy", clippy), ("unit", unit), ("conformance", conformance), ("e2e", e2e), ("deny", deny)];
+
+/// Runs the steps.
+pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
+    setup::ensure(setup::Need::Everything)?;
+    let library = engine::ensure()?;
+    let python = setup::python()?;
+    let mut took = Vec::new();
+    for (name, step) in STEPS.iter().filter(|(n, _)| args.only.as_deref().is_none_or(|o| o == *n)) {
+        eprintln!("\n== {name}");
+        let start = Instant::now();
+        ENVIRONMENT.get_or_init(|| vec![("LAGEWARTE_ENGINE", library.clone()), ("LAGEWARTE_PYTHON", python.clone())]);
+        step().with_context(|| format!("step {name} failed (alone: cargo xtask test --only {name})"))?;
+        took.push(format!("{name} {:.0} s", start.elapsed().as_secs_f64()));
+    }
+    anyhow::ensure!(!took.is_empty(), "no step is called {:?}", args.only);
+    eprintln!("\nall steps passed: {}", took.join(", "));
+    Ok(())
+}
+
+static ENVIRONMENT: std::sync::OnceLock<Vec<(&'static str, PathBuf)>> = std::sync::OnceLock::new();
+
+fn cargo(args: &[&str]) -> Command {
+    let mut c = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    c.args(args).current_dir(paths::root()).envs(ENVIRONMENT.get().into_iter().flatten().map(|(k, v)| (k, v)));
+    c
+}
+
+fn fmt() -> anyhow::Result<()> {
+    check(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> anyhow::Result<()> {
+    check(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+}
+
+fn unit() -> anyhow::Result<()> {
+    check(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    check(&mut cargo(&["test", "--workspace", "--exclude", "lagewarte-e2e", "--locked"]))
+}
+
+fn e2e() -> anyhow::Result<()> {
+    check(&mut cargo(&["test", "-p", "lagewarte-e2e", "--locked", "--", "--nocapture", "--test-threads", "1"]))
+}
+
+/// The detection cases beside the checkout, where they are: GPL data, so never part of it.
+fn conformance() -> anyhow::Result<()> {
+    let runner = paths::root().join("../shared/conformance/run.py");
+    if !runner.is_file() {
+        eprintln!("not run: the conformance cases are not beside this checkout");
+        return Ok(());
+    }
+    check(&mut cargo(&["build", "-p", "lagewarte-agent", "--bins", "--locked"]))?;
+    check(
+        Command::new("python3")
+            .arg(runner)
+            .arg("--sensor")
+            .arg(paths::debug_dir().join("lagewarte-sensor"))
+            .args(["--at-least", &CONFORMANCE_FLOOR.to_string()]),
+    )
+}
+
+/// Licences, bans, sources. cargo-deny is built once into the cache; advisories need a database that is not reachable
+/// everywhere, and are then printed as not run.
+fn deny() -> anyhow::Result<()> {
+    let home = paths::cache().join("cargo-deny");
+    let program = home.join("bin/cargo-deny");
+    if !program.is_file() {
+        eprintln!("building cargo-deny once, into {}", home.display());
+        check(
+            cargo(&["install", "--quiet", "--locked", "--debug", "cargo-deny", "--root"])
+                .arg(&home)
+                .env("CARGO_TARGET_DIR", home.join("build")),
+        )?;
+        let _ = std::fs::remove_dir_all(home.join("build")); // only the program is kept
+    }
+    let deny = |checks: &[&str]| {
+        let mut c = Command::new(&program);
+        c.args(["--offline", "check", "--hide-inclusion-graph"]).args(checks).current_dir(paths::root());
+        c
+    };
+    check(&mut deny(&["licenses", "bans", "sources"]))?;
+    if check(Command::new(&program).args(["fetch", "db"]).current_dir(paths::root())).is_err() {
+        eprintln!("not run: advisories (their database cannot be reached from here)");
+        return Ok(());
+    }
+    check(&mut deny(&["advisories"]))
+}
