@@ -7,6 +7,7 @@
 
 pub mod ags;
 pub mod assignment;
+pub mod berlin;
 pub mod clock;
 pub mod id;
 pub mod profile;
