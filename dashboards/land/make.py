@@ -35,9 +35,9 @@ KREISE = [
 ]
 # Constituents that are no municipality: id, name, kind, AGS of the seat, people served.
 OTHERS = [
-    ("it-auenmark", "Kommunale IT Auenmark AöR", "it-dienstleister", "97111000", 0),
-    ("stadtwerke-auenstadt", "Stadtwerke Auenstadt GmbH", "stadtwerke", "97111000", 131_400),
-    ("kreiskrankenhaus-rabenfurt", "Kreiskrankenhaus Rabenfurt", "krankenhaus", "97153001", 86_000),
+    ("it-auenmark", "Kommunale IT Auenmark AöR", "provider", "97111000", 0),
+    ("stadtwerke-auenstadt", "Stadtwerke Auenstadt GmbH", "utility", "97111000", 131_400),
+    ("kreiskrankenhaus-rabenfurt", "Kreiskrankenhaus Rabenfurt", "hospital", "97153001", 86_000),
     ("wzv-kranichland", "Wasserzweckverband Kranichland", "zweckverband", "97152001", 61_000),
 ]
 # name, default constituent, all served, interval in seconds. Roles in the demo: see README.md.
@@ -223,9 +223,9 @@ def geojson(places):
 def files():
     """File name to text."""
     places = land()
-    constituents = [(i, ("Stadt " if a.endswith("000") or n > 16_000 else "Gemeinde ") + name, "gemeinde", a, n)
+    constituents = [(i, ("Stadt " if a.endswith("000") or n > 16_000 else "Gemeinde ") + name, "municipality", a, n)
                     for i, name, a, _, n, _ in places]
-    constituents += [(f"landkreis-{slug(kreis)}", f"Landkreis {kreis}", "landkreis", f"{key}001",
+    constituents += [(f"landkreis-{slug(kreis)}", f"Landkreis {kreis}", "kreis", f"{key}001",
                       sum(n for _, _, a, _, n, _ in places if a.startswith(key))) for key, kreis, _ in KREISE]
     constituents += OTHERS
     networks = [(c[0], f"10.{n}.0.0/16") for n, c in enumerate(constituents, 1)]
@@ -233,9 +233,10 @@ def files():
     sensors = [(uuid.uuid5(space, name), name, home, ";".join(serves), interval) for name, home, serves, interval in SENSORS]
     contacts, rng = [], random.Random(SEED + 2)
     for n, (i, _, kind, _, _) in enumerate(constituents):
-        head = {"gemeinde": "Bürgermeisteramt", "landkreis": "Landratsamt"}.get(kind, "Leitung")
-        for k, (role, box) in enumerate(((head, "leitung"), ("IT-Verantwortung", "it"))):
-            contacts.append((i, f"{rng.choice(FIRST)} {rng.choice(LAST)}", role, f"{box}@{i}.example", f"+49 30 23125 {2 * n + k:03}"))
+        head = {"municipality": "Bürgermeisteramt", "kreis": "Landratsamt"}.get(kind, "Leitung")
+        people = zip(rng.sample(FIRST, 2), rng.sample(LAST, 2))
+        for k, ((first, last), role, box) in enumerate(zip(people, (head, "IT-Verantwortung"), ("leitung", "it"))):
+            contacts.append((i, f"{first} {last}", role, f"{box}@{i}.example", f"+49 30 23125 {2 * n + k:03}"))
     return {
         "constituents.csv": table(("id", "name", "kind", "ags", "population"), constituents),
         "networks.csv": table(("constituent", "cidr"), networks),
