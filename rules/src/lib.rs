@@ -1,3 +1,46 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The rule language: parser, linter, compiler front end. Knows no packet.
+//! Suricata's rule language: files to rules, with every variable expanded and every number checked.
+//!
+//! Purpose: `load` turns rule files into a [`RuleSet`]; `check` says what would load and what not, and why.
+//! Must never: know a packet; apply a rule in part. What the engine does not honour exactly is refused with file, line,
+//! sid, keyword and a reason; `registry` is the one table of what is honoured.
+//! Limits: [`limits`].
+
+pub mod address;
+pub mod ast;
+pub mod limits;
+pub mod port;
+pub mod vars;
+
+pub use ast::Rule;
+pub use vars::Variables;
+
+/// A rule that was not loaded, and why.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// The rule file.
+    pub file: String,
+    /// First line of the rule, from 1.
+    pub line: u32,
+    /// Its sid, where one could be read.
+    pub sid: Option<u32>,
+    /// The keyword that is to blame; empty where it is the header or the whole.
+    pub keyword: String,
+    /// What is wrong and what to do, in a sentence.
+    pub reason: String,
+}
+
+/// The rules that were loaded, in the order of loading, and those that were not.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    /// Loaded.
+    pub rules: Vec<Rule>,
+    /// Refused.
+    pub refused: Vec<Refusal>,
+    /// Things that were accepted but look wrong (an unknown class, a doubled priority).
+    pub warnings: Vec<Refusal>,
+    /// SHA-256 over what was loaded: the same rules, variables and classes give the same hash, whatever their files are
+    /// called and however they are laid out.
+    pub sha256: [u8; 32],
+}

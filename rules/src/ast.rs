@@ -1,0 +1,446 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What a rule says, resolved: variables expanded, numbers checked, nothing left to interpret at packet time.
+//!
+//! Must never hold a condition that the engine does not honour: the parser refuses those. Meanings follow the Suricata
+//! user guide, chapter "Rules". Limits stand at [`crate::limits`].
+
+use std::sync::Arc;
+
+use crate::{address::AddressSet, port::PortSet};
+
+/// A rule that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Where it stands.
+    pub place: Place,
+    /// What a match does.
+    pub action: Action,
+    /// Which packets it looks at.
+    pub proto: Proto,
+    /// Source side of the header.
+    pub src: Arc<AddressSet>,
+    /// Source ports; apply to TCP and UDP only.
+    pub src_port: Arc<PortSet>,
+    /// `->` or `<>`.
+    pub direction: Direction,
+    /// Destination side of the header.
+    pub dest: Arc<AddressSet>,
+    /// Destination ports; apply to TCP and UDP only.
+    pub dest_port: Arc<PortSet>,
+    /// Names and grades, shown in the alert.
+    pub meta: Meta,
+    /// The `flow` keyword.
+    pub flow: FlowTest,
+    /// Tests on the packet's headers, in the rule's order.
+    pub packet: Vec<PacketTest>,
+    /// Tests on the payload, in the rule's order (relative ones refer to the match before).
+    pub payload: Vec<PayloadTest>,
+    /// `flowbits`, in the rule's order.
+    pub flowbits: Vec<Flowbit>,
+    /// Matches act (flowbits, pass) but make no alert.
+    pub noalert: bool,
+    /// `alert` on a pass rule: the passed packet is reported (Suricata 8).
+    pub alert: bool,
+    /// `threshold` or `detection_filter`.
+    pub threshold: Option<Threshold>,
+    /// The rule's text, continuation lines joined, outer blanks removed.
+    pub text: String,
+}
+
+/// File and line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// As it was given.
+    pub file: Arc<str>,
+    /// First line of the rule, from 1.
+    pub line: u32,
+}
+
+/// What a match does. A sensor that only listens reports drop and reject as alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Stop looking at this packet (or flow, where the match is on the flow), and report nothing of it.
+    Pass,
+    /// Would drop the packet inline.
+    Drop,
+    /// Would answer with a reset or an ICMP error inline.
+    Reject,
+    /// Report.
+    Alert,
+}
+
+impl Action {
+    /// The rule language's word; `rejectsrc`, `rejectdst` and `rejectboth` are all reject for a sensor that listens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// Which packets a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Proto {
+    /// `ip`: every IPv4 and IPv6 packet.
+    Ip,
+    /// `ipv4`, `ip4`.
+    Ipv4,
+    /// `ipv6`, `ip6`.
+    Ipv6,
+    /// `tcp`.
+    Tcp,
+    /// `tcp-pkt`: TCP, one packet at a time.
+    TcpPkt,
+    /// `udp`.
+    Udp,
+    /// `icmp`: ICMP and ICMPv6.
+    Icmp,
+    /// `icmpv4`.
+    Icmpv4,
+    /// `icmpv6`.
+    Icmpv6,
+    /// `pkthdr`: as `ip`, and a decoder event is looked for in packets that could not be decoded.
+    Pkthdr,
+}
+
+/// `->` or `<>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Source to destination as written.
+    Forward,
+    /// Either way round.
+    Both,
+}
+
+/// Names and grades of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Group; 1 where not given.
+    pub gid: u32,
+    /// Signature id, never 0.
+    pub sid: u32,
+    /// Revision; 0 where not given.
+    pub rev: u32,
+    /// Text of the alert, unescaped.
+    pub msg: String,
+    /// Short name of the class, as written.
+    pub classtype: Option<String>,
+    /// The class's description: `alert.category`; empty without a class.
+    pub category: String,
+    /// 1 is gravest: `priority`, else the class's, else 3: `alert.severity`.
+    pub priority: u32,
+    /// (system, id), as written.
+    pub references: Vec<(String, String)>,
+    /// (key, value), as written.
+    pub metadata: Vec<(String, String)>,
+    /// Which side of the packet is attacked.
+    pub target: Option<Target>,
+}
+
+/// The `target` keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// `src_ip`.
+    Src,
+    /// `dest_ip`.
+    Dest,
+}
+
+/// The `flow` keyword, all of its occurrences together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowTest {
+    /// Whether the keyword stands in the rule at all: then a packet without a flow does not match.
+    pub present: bool,
+    /// `to_server`, `from_client`.
+    pub to_server: bool,
+    /// `to_client`, `from_server`.
+    pub to_client: bool,
+    /// `established`, `not_established`, or `stateless` and nothing.
+    pub state: FlowState,
+    /// `no_frag` (the packet is not from fragments) or `only_frag`.
+    pub frag: Option<bool>,
+    /// `no_stream`: the packet's payload, never reassembled data.
+    pub no_stream: bool,
+}
+
+/// The state that `flow` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FlowState {
+    /// Any.
+    #[default]
+    Any,
+    /// TCP: after the handshake; otherwise: packets seen both ways.
+    Established,
+    /// Before that.
+    NotEstablished,
+}
+
+/// A test on a number: Suricata's integer syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Number {
+    /// `n`
+    Eq(u32),
+    /// `!n`
+    Ne(u32),
+    /// `<n`
+    Lt(u32),
+    /// `<=n`
+    Le(u32),
+    /// `>n`
+    Gt(u32),
+    /// `>=n`
+    Ge(u32),
+    /// `a<>b` and `a-b`: both ends excluded.
+    Between(u32, u32),
+    /// `!a<>b`, `!a-b`: not strictly between.
+    NotBetween(u32, u32),
+}
+
+impl Number {
+    /// Whether `n` passes.
+    pub const fn matches(self, n: u32) -> bool {
+        match self {
+            Self::Eq(a) => n == a,
+            Self::Ne(a) => n != a,
+            Self::Lt(a) => n < a,
+            Self::Le(a) => n <= a,
+            Self::Gt(a) => n > a,
+            Self::Ge(a) => n >= a,
+            Self::Between(a, b) => n > a && n < b,
+            Self::NotBetween(a, b) => n <= a || n >= b,
+        }
+    }
+}
+
+/// How a set of bits is compared (`flags`, `fragbits`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BitMode {
+    /// These and no others.
+    Exact,
+    /// `+`: these, others do not matter.
+    All,
+    /// `*`: any of these.
+    Any,
+    /// `!`: not exactly these (flags: none of them set together as Suricata compares).
+    Not,
+}
+
+/// A test on one header field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PacketTest {
+    /// `flags`: mode, bits wanted, bits ignored.
+    Flags(BitMode, u8, u8),
+    /// `dsize`: length of the packet's payload.
+    Dsize(Number),
+    /// `itype`.
+    Itype(Number),
+    /// `icode`.
+    Icode(Number),
+    /// `ttl`: IPv4 TTL or IPv6 hop limit.
+    Ttl(Number),
+    /// `id`: IPv4 identification.
+    Id(u16),
+    /// `tos`: IPv4 type of service byte; true: not this one.
+    Tos(u8, bool),
+    /// `ip_proto`.
+    IpProto(Number),
+    /// `sameip`.
+    SameIp,
+    /// `fragbits` over the three flag bits of IPv4 (R 4, D 2, M 1).
+    Fragbits(BitMode, u8),
+    /// `fragoffset`, in units of 8 bytes.
+    Fragoffset(Number),
+    /// `seq`, `tcp.seq`.
+    Seq(u32),
+    /// `ack`, `tcp.ack`.
+    Ack(u32),
+    /// `window`, `tcp.window`.
+    Window(Number),
+    /// `icmp_id` of an echo, timestamp, information or address mask message.
+    IcmpId(u16),
+    /// `icmp_seq` of the same.
+    IcmpSeq(u16),
+    /// `decode-event`: the decoder raised this event on the packet.
+    DecodeEvent(String),
+}
+
+impl PacketTest {
+    /// The keyword's name in the registry.
+    pub const fn keyword(&self) -> &'static str {
+        match self {
+            Self::Flags(..) => "flags",
+            Self::Dsize(_) => "dsize",
+            Self::Itype(_) => "itype",
+            Self::Icode(_) => "icode",
+            Self::Ttl(_) => "ttl",
+            Self::Id(_) => "id",
+            Self::Tos(..) => "tos",
+            Self::IpProto(_) => "ip_proto",
+            Self::SameIp => "sameip",
+            Self::Fragbits(..) => "fragbits",
+            Self::Fragoffset(_) => "fragoffset",
+            Self::Seq(_) => "seq",
+            Self::Ack(_) => "ack",
+            Self::Window(_) => "window",
+            Self::IcmpId(_) => "icmp_id",
+            Self::IcmpSeq(_) => "icmp_seq",
+            Self::DecodeEvent(_) => "decode-event",
+        }
+    }
+}
+
+/// A test on the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PayloadTest {
+    /// `content` with its modifiers.
+    Content(Content),
+    /// `isdataat`.
+    Isdataat {
+        /// `!`
+        negated: bool,
+        /// Counted from the end of the match before.
+        relative: bool,
+        /// Bytes.
+        at: u16,
+    },
+}
+
+/// `content` with its modifiers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Content {
+    /// The bytes, as written (case kept).
+    pub bytes: Vec<u8>,
+    /// `!`: must not occur in the window.
+    pub negated: bool,
+    /// `nocase`.
+    pub nocase: bool,
+    /// `offset`: where the search begins, from the payload's start.
+    pub offset: Option<u16>,
+    /// `depth`: how many bytes from `offset` on are searched.
+    pub depth: Option<u16>,
+    /// `distance`: where the search begins, from the end of the match before; may be negative.
+    pub distance: Option<i32>,
+    /// `within`: how many bytes from there on are searched.
+    pub within: Option<i32>,
+    /// `startswith`: as offset 0 with a depth of the pattern's length.
+    pub startswith: bool,
+    /// `endswith`: the match ends where the payload ends.
+    pub endswith: bool,
+    /// `fast_pattern`: the writer's choice of prefilter; no effect on what matches.
+    pub fast_pattern: bool,
+}
+
+impl Content {
+    /// Whether its window refers to the match before.
+    pub const fn relative(&self) -> bool {
+        self.distance.is_some() || self.within.is_some()
+    }
+}
+
+/// One `flowbits` keyword.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Flowbit {
+    /// What it does.
+    pub op: FlowbitOp,
+    /// One name; several only with isset and isnotset (`a|b`).
+    pub names: Vec<String>,
+}
+
+/// What a `flowbits` keyword does. Tests come before the rule matches, changes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FlowbitOp {
+    /// Set it.
+    Set,
+    /// Clear it.
+    Unset,
+    /// Turn it round.
+    Toggle,
+    /// Any of them is set.
+    Isset,
+    /// None of them is set.
+    Isnotset,
+}
+
+/// `threshold` or `detection_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Threshold {
+    /// How matches are thinned.
+    pub kind: ThresholdKind,
+    /// Whose matches are counted together.
+    pub track: Track,
+    /// How many; for backoff: the first one that alerts.
+    pub count: u32,
+    /// The window, in seconds of packet time; for backoff: the multiplier.
+    pub seconds: u32,
+}
+
+/// How matches are thinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ThresholdKind {
+    /// At most `count` alerts in a window.
+    Limit,
+    /// Every `count`-th match in a window.
+    Threshold,
+    /// Once in a window, when `count` is reached.
+    Both,
+    /// `detection_filter`: every match after the first `count` of a window.
+    DetectionFilter,
+    /// Alerts at count, count times multiplier, and so on, over the flow's life (Suricata 8; track by_flow).
+    Backoff,
+}
+
+/// Whose matches are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Track {
+    /// `by_src`
+    Src,
+    /// `by_dst`
+    Dst,
+    /// `by_both`: source and destination.
+    Both,
+    /// `by_rule`
+    Rule,
+    /// `by_flow`
+    Flow,
+}
+
+impl Rule {
+    /// An address-only rule: no port, no test on packet or payload, no flow state. Suricata looks at these once for each
+    /// direction of a flow (user guide, "Rule Types and Categorization", ip_only).
+    pub fn address_only(&self) -> bool {
+        self.tests_nothing_but_addresses() && !self.src.negated && !self.dest.negated
+    }
+
+    /// As [`Self::address_only`], but with a negated address: looked at for every packet, acts on the flow (like_ip_only).
+    pub fn like_address_only(&self) -> bool {
+        self.tests_nothing_but_addresses() && (self.src.negated || self.dest.negated)
+    }
+
+    fn tests_nothing_but_addresses(&self) -> bool {
+        self.src_port.is_any()
+            && self.dest_port.is_any()
+            && self.payload.is_empty()
+            && self.packet.is_empty()
+            && !self.flow.present
+            && self.flowbits.iter().all(|f| f.op == FlowbitOp::Set)
+            && !matches!(self.proto, Proto::TcpPkt | Proto::Pkthdr)
+    }
+
+    /// Evaluation order: by action (pass, drop, reject, alert), by flowbits (setters first), by priority; the order of
+    /// loading breaks ties (user guide, "Rule Processing").
+    pub fn order(&self) -> (Action, u8, u32) {
+        let sets = self.flowbits.iter().any(|f| matches!(f.op, FlowbitOp::Set | FlowbitOp::Unset | FlowbitOp::Toggle));
+        let reads = self.flowbits.iter().any(|f| matches!(f.op, FlowbitOp::Isset | FlowbitOp::Isnotset));
+        let bits = match (sets, reads) {
+            (true, false) => 0,
+            (true, true) => 1,
+            (false, true) => 2,
+            (false, false) => 3,
+        };
+        (self.action, bits, self.meta.priority)
+    }
+}
