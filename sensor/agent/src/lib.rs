@@ -1,3 +1,10 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The binary `lagewarte-sensor`: command line, configuration, the loop, release profile and pseudonyms.
+//! The sensor's glue: command line, configuration, release profile and pseudonyms, and the way of an event to the spool.
+//!
+//! Must never let an event leave that has not passed [`release`]. Decides nothing about packets or rules: that is done in
+//! the libraries below it.
+
+pub mod cli;
+pub mod config;
+pub mod release;

@@ -1,5 +1,9 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The binary `lagewarte-sensor`: command line, configuration, the loop, release profile and pseudonyms.
+//! The binary `lagewarte-sensor`. Everything is in the library, where tests reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lagewarte_agent::cli::main()
+}

@@ -1,0 +1,547 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The table of configuration keys: every key this sensor knows, whether it honours it, and why not where it does not.
+//!
+//! It drives the check of names and types and the reference `docs/sensor-config.md`. Names and defaults are Suricata's
+//! (Suricata user guide, "Suricata.yaml") except under `lagewarte:`. Must never list a key as honoured that nothing reads:
+//! a test moves each one and looks for the change.
+
+/// How a key's text is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `yes`/`no` (also true/false, on/off, 1/0).
+    Flag,
+    /// A whole number.
+    Number,
+    /// Bytes: a number with `kb`, `mb` or `gb`.
+    Size,
+    /// A whole number of seconds.
+    Seconds,
+    /// Any text, a path or a name.
+    Text,
+    /// A list of texts.
+    List,
+    /// `yes`, `no` or `auto`.
+    FlagOrAuto,
+    /// A number or `auto`.
+    NumberOrAuto,
+    /// `address:port`.
+    Listen,
+    /// A value, or a section of members: `- alert` and `- alert: {...}`.
+    Section,
+}
+
+/// What becomes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Read and acted on. Kind, default as text, value of an example that differs from the default.
+    Honoured(Kind, &'static str, &'static str),
+    /// Known as Suricata's and without effect here.
+    Ignored(Why),
+}
+
+/// Why a known key has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its output or protocol record is not written by this release.
+    NotYet,
+    /// It tunes a part that is built differently here.
+    BuiltDifferently,
+    /// It belongs to a way of capture that this sensor does not have.
+    OtherCapture,
+    /// It belongs to blocking traffic: this sensor only listens.
+    ListensOnly,
+    /// It is set on the command line or by the service unit.
+    Elsewhere,
+}
+
+impl Why {
+    /// In words, for messages and the reference.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NotYet => "this release has no such output or protocol record",
+            Self::BuiltDifferently => "it tunes a part that is built differently here",
+            Self::OtherCapture => "this sensor does not capture that way",
+            Self::ListensOnly => "this sensor listens and never blocks traffic",
+            Self::Elsewhere => "set it on the command line or in the service unit",
+        }
+    }
+}
+
+/// One entry: `a.{b,c}.*` stands for several keys; `**` at the end for everything beneath.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted path with braces for alternatives and `*` for any one name.
+    pub pattern: &'static str,
+    /// What becomes of it.
+    pub used: Use,
+    /// A sentence for the reference.
+    pub doc: &'static str,
+}
+
+const fn on(pattern: &'static str, kind: Kind, default: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { pattern, used: Use::Honoured(kind, default, example), doc }
+}
+const fn off(pattern: &'static str, why: Why, doc: &'static str) -> Key {
+    Key { pattern, used: Use::Ignored(why), doc }
+}
+
+use Kind::{Flag, FlagOrAuto, List, Listen, Number, NumberOrAuto, Seconds, Section, Size, Text};
+use Why::{BuiltDifferently, Elsewhere, ListensOnly, NotYet, OtherCapture};
+
+/// The table, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    // Our own.
+    on(
+        "lagewarte.state-dir",
+        Text,
+        "/var/lib/lagewarte-sensor",
+        "/tmp/s",
+        "Directory of the identity, the signed assignment and profile, the pseudonym keys and the spool. `run` and `tail` hold it locked.",
+    ),
+    on(
+        "lagewarte.trusted-keys",
+        List,
+        "",
+        "[MCowBQYDK2VwAyEA]",
+        "Public keys (base64, from `lagewarte-sensor keys new`) that may sign this sensor's assignment and release profile.",
+    ),
+    on(
+        "lagewarte.release-log",
+        Text,
+        "",
+        "/tmp/released.ndjson",
+        "File that gets one JSON line for every event handed to the spool: the municipality's own record of what left.",
+    ),
+    on(
+        "lagewarte.interval",
+        Seconds,
+        "as enrolled, else 30",
+        "10",
+        "Seconds between health events, 1 to 3600. Three missed ones and the CERT sees the sensor as blind.",
+    ),
+    on(
+        "lagewarte.workers",
+        NumberOrAuto,
+        "auto",
+        "3",
+        "Worker threads, 1 to 256; `auto` is one a core. `--workers` on the command line is stronger.",
+    ),
+    on(
+        "lagewarte.metrics.listen",
+        Listen,
+        "",
+        "127.0.0.1:9475",
+        "Address and port of the Prometheus metrics; empty: none. Local addresses only are wise: the counters name no addresses, but they show how busy the line is.",
+    ),
+    on(
+        "lagewarte.spool.quota",
+        Size,
+        "2gb",
+        "64mb",
+        "Most bytes of the spool on disk. Where it is full, protocol records go first, then flow and anomaly, alerts last.",
+    ),
+    // Rules.
+    on(
+        "vars.address-groups.*",
+        Text,
+        "",
+        "[192.0.2.0/24,!192.0.2.1]",
+        "Address variable of the rules: addresses, networks, lists in brackets, `!` for not, `$OTHER` for another variable.",
+    ),
+    on("vars.port-groups.*", Text, "", "[80,8000:8100,!8080]", "Port variable of the rules, in the same language."),
+    on(
+        "default-rule-path",
+        Text,
+        "directory of the configuration",
+        "/tmp/rules",
+        "Directory of the rule files that are named without one.",
+    ),
+    on(
+        "rule-files",
+        List,
+        "",
+        "[a.rules]",
+        "Rule files, each a path or a name in `default-rule-path`; `*` and `?` in the last part are expanded.",
+    ),
+    on("classification-file", Text, "built in", "/tmp/classification.config", "Names and priorities for `classtype`."),
+    on("reference-config-file", Text, "built in", "/tmp/reference.config", "Prefixes for `reference`."),
+    on("packet-alert-max", Number, "15", "32", "Most alerts of one packet, 1 to 1024."),
+    off(
+        "threshold-file",
+        NotYet,
+        "Thresholds outside the rules. Write `threshold` or `detection_filter` into the rule.",
+    ),
+    off(
+        "{action-order,mpm-algo,spm-algo,asn1-max-frames}",
+        BuiltDifferently,
+        "Order of actions and choice of matchers.",
+    ),
+    off("detect.**", BuiltDifferently, "Grouping and prefilter of the rule engine."),
+    off(
+        "{pcre,datasets,engine-analysis,profiling,legacy,luajit,security,plugins}.**",
+        BuiltDifferently,
+        "Limits and tools of Suricata's own engine.",
+    ),
+    off(
+        "{plugins,exception-policy,suricata-version,coredump,host-mode,run-as,daemon-directory,umask,max-pending-packets,runmode,autofp-scheduler,default-packet-size,pid-file,sensor-name,unix-command}",
+        BuiltDifferently,
+        "Process and queue settings.",
+    ),
+    off(
+        "{coredump,run-as,unix-command,magic-file,host,ippair}.**",
+        BuiltDifferently,
+        "Process and host-table settings.",
+    ),
+    // Capture.
+    on(
+        "af-packet.interface",
+        Text,
+        "",
+        "eth0",
+        "Interface that `run` listens on where `-i` names none. One interface in this release.",
+    ),
+    on(
+        "af-packet.bpf-filter",
+        Text,
+        "",
+        "tcp port 80",
+        "Filter in the language of tcpdump; what it refuses is not seen at all.",
+    ),
+    on("af-packet.threads", NumberOrAuto, "auto", "2", "Worker threads, as `lagewarte.workers`."),
+    off(
+        "af-packet.{cluster-id,cluster-type,defrag,use-mmap,mmap-locked,tpacket-v3,ring-size,block-size,block-timeout,use-emergency-flush,buffer-size,disable-promisc,checksum-checks,copy-mode,copy-iface,rollover}",
+        BuiltDifferently,
+        "Tuning of the capture ring.",
+    ),
+    on("pcap.interface", Text, "", "eth1", "As `af-packet.interface`."),
+    off(
+        "pcap.{buffer-size,bpf-filter,checksum-checks,threads,promisc,snaplen}",
+        BuiltDifferently,
+        "Tuning of libpcap; use `af-packet`.",
+    ),
+    on(
+        "pcap-file.checksum-checks",
+        FlagOrAuto,
+        "auto",
+        "no",
+        "Whether packets of a capture file with wrong checksums are left out; `-k` on the command line is stronger.",
+    ),
+    on("vlan.use-for-tracking", Flag, "yes", "no", "Whether the VLAN belongs to a flow's identity."),
+    off("livedev.use-for-tracking", BuiltDifferently, "One interface, so it makes no difference."),
+    off("{pfring,netmap,dpdk,napatech,nflog,af-xdp,capture}.**", OtherCapture, "Other ways of capture."),
+    off("{nfq,ipfw,capture}", OtherCapture, "Other ways of capture."),
+    off("{nfq,ipfw}.**", ListensOnly, "Inline modes."),
+    off(
+        "threading.{set-cpu-affinity,detect-thread-ratio,stack-size,autopin}",
+        BuiltDifferently,
+        "Use `lagewarte.workers`.",
+    ),
+    off("threading.cpu-affinity.**", BuiltDifferently, "Use `CPUAffinity=` in the service unit."),
+    // Flow and stream.
+    on(
+        "flow.memcap",
+        Size,
+        "128mb",
+        "16mb",
+        "Most bytes of the flow table over all workers. When it is full the oldest flow goes first, and is counted.",
+    ),
+    off(
+        "flow.{hash-size,prealloc,emergency-recovery,managers,recyclers,memcap-policy,rate-tracking}",
+        BuiltDifferently,
+        "The table grows as needed, up to the cap.",
+    ),
+    on(
+        "flow-timeouts.{default,tcp,udp,icmp}.{new,established,closed}",
+        Seconds,
+        "as Suricata",
+        "7",
+        "Seconds of silence after which a flow ends, by protocol and state; on packet time.",
+    ),
+    off(
+        "flow-timeouts.{default,tcp,udp,icmp}.{bypassed,emergency-new,emergency-established,emergency-closed,emergency-bypassed}",
+        BuiltDifferently,
+        "No bypass, and a full table evicts at once.",
+    ),
+    on(
+        "stream.midstream",
+        Flag,
+        "no",
+        "yes",
+        "Whether a TCP flow whose handshake was not seen may become established.",
+    ),
+    off(
+        "stream.{inline,bypass,drop-invalid,midstream-policy,memcap-policy}",
+        ListensOnly,
+        "Inline modes and policies.",
+    ),
+    off(
+        "stream.{memcap,checksum-validation,prealloc-sessions,async-oneside,max-synack-queued,max-syn-queued,max-sessions,liberal-timestamps}",
+        NotYet,
+        "TCP reassembly comes with a later release; rules match packet by packet.",
+    ),
+    off("stream.reassembly.**", NotYet, "TCP reassembly comes with a later release."),
+    off(
+        "{defrag,host-os-policy}.**",
+        NotYet,
+        "Fragments are decoded one by one and counted; reassembly comes with a later release.",
+    ),
+    off(
+        "decoder.{recursion-level,teredo,vxlan,geneve,erspan,vntag,max-layers}.**",
+        NotYet,
+        "Tunnels are not opened yet.",
+    ),
+    off("decoder.max-layers", NotYet, "Tunnels are not opened yet."),
+    off("app-layer.protocols.*.**", NotYet, "Parsers of application protocols come with a later release."),
+    off("app-layer.error-policy", ListensOnly, "Inline policy."),
+    // Outputs.
+    on("outputs.eve-log.enabled", Flag, "yes", "no", "Whether events are written at all (`replay`)."),
+    on(
+        "outputs.eve-log.filename",
+        Text,
+        "eve.json",
+        "out.json",
+        "Name of the file in the output directory (`replay`).",
+    ),
+    on(
+        "outputs.eve-log.community-id",
+        Flag,
+        "no",
+        "yes",
+        "Whether events carry a `community_id` (version 1). In `run` it is always made, over what the release profile lets through.",
+    ),
+    on(
+        "outputs.eve-log.community-id-seed",
+        Number,
+        "0",
+        "7",
+        "Its seed, 0 to 65535; the same on all sensors that shall be compared.",
+    ),
+    on("outputs.eve-log.pcap-file", Flag, "no", "yes", "Whether events name the capture file (`pcap_filename`)."),
+    on(
+        "outputs.eve-log.ethernet",
+        Flag,
+        "no",
+        "yes",
+        "Whether events carry MAC addresses. They never leave the sensor.",
+    ),
+    on("outputs.eve-log.types", Section, "all", "[alert]", "Event types that are written. Without this list: all."),
+    on("outputs.eve-log.types.{alert,flow,anomaly,stats}", Section, "yes", "", "One event type; its settings beneath."),
+    on("outputs.eve-log.types.{alert,flow,anomaly,stats}.enabled", Flag, "yes", "no", "Whether it is written."),
+    on(
+        "outputs.eve-log.types.alert.{payload,payload-printable,packet,payload-length}",
+        Flag,
+        "no",
+        "yes",
+        "Whether alerts carry the payload (base64), its printable form, the packet, the payload's length. Without a wider release profile none of it leaves.",
+    ),
+    on(
+        "outputs.eve-log.types.alert.payload-buffer-size",
+        Size,
+        "4kb",
+        "1kb",
+        "Most bytes of payload in an alert, at most 64kb.",
+    ),
+    on(
+        "outputs.eve-log.types.alert.metadata",
+        Section,
+        "yes",
+        "no",
+        "Whether alerts carry flow and application metadata.",
+    ),
+    on(
+        "outputs.eve-log.types.anomaly.types.{decode,stream,applayer}",
+        Flag,
+        "yes",
+        "no",
+        "Which kinds of anomaly are written.",
+    ),
+    on(
+        "outputs.eve-log.types.anomaly.packethdr",
+        Flag,
+        "no",
+        "yes",
+        "Whether an anomaly carries the head of its packet.",
+    ),
+    off("outputs.eve-log.types.alert.metadata.**", NotYet, "The parts of the metadata cannot be chosen one by one."),
+    off(
+        "outputs.eve-log.types.alert.{tagged-packets,verdict,xff,http-body,http-body-printable,websocket-payload,websocket-payload-printable,http,tls,ssh,smtp,dnp3}",
+        NotYet,
+        "Needs application protocols, tags or verdicts.",
+    ),
+    off("outputs.eve-log.types.alert.xff.**", NotYet, "Needs HTTP."),
+    off(
+        "outputs.eve-log.types.stats.{totals,threads,deltas,null-values,filename}",
+        BuiltDifferently,
+        "One record of totals.",
+    ),
+    off("outputs.eve-log.types.flow.**", NotYet, "Details of flow records."),
+    off("outputs.eve-log.types.drop", ListensOnly, "Nothing is dropped."),
+    off("outputs.eve-log.types.drop.**", ListensOnly, "Nothing is dropped."),
+    off(
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,dns,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,mdns,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}",
+        NotYet,
+        "Records of application protocols come with a later release.",
+    ),
+    off(
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,dns,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,mdns,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}.**",
+        NotYet,
+        "Records of application protocols come with a later release.",
+    ),
+    off(
+        "outputs.eve-log.{filetype,append,prefix,level,facility,identity,metadata,ipv6-compress,pcap-file-format,sensor-name,threaded,buffer-size,rotate-interval,filemode,suricata-version}",
+        BuiltDifferently,
+        "Events go to a regular file (`replay`) or to the spool (`run`).",
+    ),
+    off("outputs.eve-log.{xff,redis,level}.**", NotYet, "Needs HTTP, or another kind of output."),
+    off(
+        "outputs.{fast,file-store,alert-debug,alert-prelude,http-body-data,http-log,lua,pcap-log,stats,syslog,tcp-data,tls-log,tls-store,drop,unified2-alert,dns-log,file-log}.**",
+        BuiltDifferently,
+        "EVE is the only output.",
+    ),
+    off("default-log-dir", Elsewhere, "`replay -l OUTDIR`."),
+    off("logging.**", Elsewhere, "Log level by `LAGEWARTE_LOG` (error, warn, info, debug), log on stderr."),
+    on(
+        "stats.enabled",
+        Flag,
+        "yes",
+        "no",
+        "Whether `stats` records are written (`replay`). In `run` health events always leave.",
+    ),
+    off(
+        "stats.{interval,decoder-events,decoder-events-prefix,stream-events,exception-policy}",
+        BuiltDifferently,
+        "`lagewarte.interval`, and one record at the end of `replay`.",
+    ),
+    off("stats.exception-policy.**", BuiltDifferently, "Exception policies."),
+];
+
+impl Key {
+    /// Whether this entry covers a dotted path.
+    pub fn covers(&self, path: &str) -> bool {
+        matches(self.pattern, path) == Match::Whole
+    }
+}
+
+/// What the table says of a path.
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    /// An entry covers it.
+    Key(&'static Key),
+    /// Entries stand beneath it.
+    Section,
+    /// Nothing does.
+    Unknown,
+}
+
+/// Looks a dotted path up.
+pub fn look_up(path: &str) -> Known {
+    let mut section = false;
+    for key in KEYS {
+        match matches(key.pattern, path) {
+            Match::Whole => return Known::Key(key),
+            Match::Above => section = true,
+            Match::No => {}
+        }
+    }
+    if section { Known::Section } else { Known::Unknown }
+}
+
+/// The nearest known key to a misspelt one, by edit distance; None where none is near.
+pub fn nearest(path: &str) -> Option<String> {
+    if path.len() > 80 {
+        return None; // a name that long is no slip of the finger
+    }
+    KEYS.iter()
+        .filter(|k| matches!(k.used, Use::Honoured(..)))
+        .flat_map(|k| expand(k.pattern))
+        .filter(|name| !name.contains('*'))
+        .map(|name| (distance(path, &name), name))
+        .min()
+        .filter(|(d, _)| *d <= 3)
+        .map(|(_, name)| name)
+}
+
+/// Writes a pattern's braces out.
+pub fn expand(pattern: &str) -> Vec<String> {
+    let Some((before, rest)) = pattern.split_once('{') else { return vec![pattern.to_owned()] };
+    let Some((choice, after)) = rest.split_once('}') else { return vec![pattern.to_owned()] };
+    let tails = expand(after);
+    choice.split(',').flat_map(|c| tails.iter().map(move |t| format!("{before}{c}{t}"))).collect()
+}
+
+#[derive(PartialEq, Eq)]
+enum Match {
+    Whole,
+    Above,
+    No,
+}
+
+fn matches(pattern: &str, path: &str) -> Match {
+    let mut wanted = pattern.split('.');
+    for have in path.split('.') {
+        match wanted.next() {
+            Some("**") => return Match::Whole,
+            Some("*") => {}
+            Some(w) if w == have => {}
+            Some(w) if w.strip_prefix('{').is_some_and(|w| w.trim_end_matches('}').split(',').any(|w| w == have)) => {}
+            _ => return Match::No,
+        }
+    }
+    if wanted.next().is_none() { Match::Whole } else { Match::Above }
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = if x == *y { corner } else { 1 + corner.min(row[j]).min(row[j + 1]) };
+            corner = row[j + 1];
+            row[j + 1] = cost;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_by_name_star_braces_and_section() {
+        for (path, want) in [
+            ("vars.address-groups.HOME_NET", "vars.address-groups.*"),
+            (
+                "outputs.eve-log.types.alert.payload",
+                "outputs.eve-log.types.alert.{payload,payload-printable,packet,payload-length}",
+            ),
+            ("app-layer.protocols.http.libhtp.default-config.personality", "app-layer.protocols.*.**"),
+        ] {
+            let Known::Key(key) = look_up(path) else { panic!("{path} is not known") };
+            assert_eq!(key.pattern, want);
+        }
+        for section in ["vars", "vars.address-groups", "lagewarte", "outputs.eve-log", "app-layer.protocols"] {
+            assert!(matches!(look_up(section), Known::Section), "{section}");
+        }
+        for unknown in ["lagewarte.state-dri", "var", "vars.address-groups.A.b", "outputs.eve-log.types.alrt"] {
+            assert!(matches!(look_up(unknown), Known::Unknown), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised() {
+        assert_eq!(nearest("lagewarte.state-dri").as_deref(), Some("lagewarte.state-dir"));
+        assert_eq!(nearest("lagewarte.something.else.entirely"), None);
+    }
+
+    #[test]
+    fn no_key_stands_twice() {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in KEYS.iter().flat_map(|k| expand(k.pattern)) {
+            assert!(seen.insert(name.clone()), "{name} stands twice");
+        }
+    }
+}

@@ -1,0 +1,379 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What a configuration says, as plain values for the rooms that act on it.
+//!
+//! Must never hold a value that nothing reads; the table in [`super::keys`] and this struct are kept together by a test.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lagewarte_base::signed::PublicKey;
+
+use super::{Fault, node::Node};
+
+/// Most worker threads: more than any gateway has cores.
+pub const MAX_WORKERS: usize = 256;
+/// Most bytes of payload in one alert. Threat: events that outgrow what a line carries.
+pub const MAX_PAYLOAD: u64 = 64 << 10;
+/// Most rule files after `*` is written out.
+pub const MAX_RULE_FILES: usize = 1000;
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The file they came from.
+    pub file: Option<PathBuf>,
+    /// Variables of the rules.
+    pub vars: Vars,
+    /// Rule files in the order of the configuration, joined with `default-rule-path`; `*` not yet written out.
+    pub rule_files: Vec<PathBuf>,
+    /// `classification-file`.
+    pub classification_file: Option<PathBuf>,
+    /// `reference-config-file`.
+    pub reference_config_file: Option<PathBuf>,
+    /// `packet-alert-max`.
+    pub packet_alert_max: usize,
+    /// Interface to listen on.
+    pub interface: Option<String>,
+    /// Capture filter.
+    pub bpf: Option<String>,
+    /// `pcap-file.checksum-checks`: None is `auto`.
+    pub pcap_checksums: Option<bool>,
+    /// `vlan.use-for-tracking`.
+    pub vlan_tracking: bool,
+    /// `flow.memcap`, bytes.
+    pub flow_memcap: u64,
+    /// `flow-timeouts`.
+    pub timeouts: Timeouts,
+    /// `stream.midstream`.
+    pub midstream: bool,
+    /// What is written.
+    pub eve: Eve,
+    /// `stats.enabled`.
+    pub stats: bool,
+    /// Worker threads; None is one a core.
+    pub workers: Option<usize>,
+    /// `lagewarte:`.
+    pub own: Own,
+}
+
+/// `vars:` in the rules' own language, in the file's order; the rule compiler resolves names and negation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vars {
+    /// Address variables.
+    pub addresses: Vec<(String, String)>,
+    /// Port variables.
+    pub ports: Vec<(String, String)>,
+}
+
+/// Seconds of silence by state for one protocol; None: the flow table's own default (Suricata's).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateTimeouts {
+    /// Before anything came back.
+    pub new: Option<u32>,
+    /// Both directions seen.
+    pub established: Option<u32>,
+    /// After FIN or RST.
+    pub closed: Option<u32>,
+}
+
+/// `flow-timeouts`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Protocols without an entry of their own.
+    pub default: StateTimeouts,
+    /// TCP.
+    pub tcp: StateTimeouts,
+    /// UDP.
+    pub udp: StateTimeouts,
+    /// ICMP and ICMPv6.
+    pub icmp: StateTimeouts,
+}
+
+/// `outputs.eve-log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Eve {
+    /// Whether anything is written.
+    pub enabled: bool,
+    /// File name in the output directory.
+    pub filename: String,
+    /// Seed of community_id, None where it is off.
+    pub community_id: Option<u16>,
+    /// `pcap-file`.
+    pub pcap_file: bool,
+    /// `ethernet`.
+    pub ethernet: bool,
+    /// Alerts.
+    pub alert: bool,
+    /// `alert.payload`.
+    pub payload: bool,
+    /// `alert.payload-printable`.
+    pub payload_printable: bool,
+    /// `alert.payload-length`.
+    pub payload_length: bool,
+    /// `alert.packet`.
+    pub packet: bool,
+    /// `alert.payload-buffer-size`, bytes.
+    pub payload_buffer_size: usize,
+    /// `alert.metadata`.
+    pub metadata: bool,
+    /// Flow records.
+    pub flow: bool,
+    /// Anomalies: from decoding, from streams, from application layers.
+    pub anomaly: [bool; 3],
+    /// `anomaly.packethdr`.
+    pub packethdr: bool,
+    /// Stats.
+    pub stats: bool,
+}
+
+/// `lagewarte:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// State directory.
+    pub state_dir: PathBuf,
+    /// Keys that may sign assignment and profile.
+    pub trusted_keys: Vec<PublicKey>,
+    /// Record of what left.
+    pub release_log: Option<PathBuf>,
+    /// Health interval; None: as enrolled.
+    pub interval: Option<Duration>,
+    /// Metrics listener.
+    pub metrics: Option<SocketAddr>,
+    /// Quota of the spool, bytes.
+    pub spool_quota: u64,
+}
+
+impl Settings {
+    /// Reads a tree whose names and types have been checked; a value that is malformed all the same counts as absent.
+    pub fn read(tree: &Node, base: Option<&Path>) -> Self {
+        let r = Reader { tree, base };
+        let default_rules = r.path("default-rule-path").or_else(|| base.map(Path::to_owned)).unwrap_or_default();
+        Self {
+            file: None,
+            vars: Vars { addresses: r.pairs("vars.address-groups"), ports: r.pairs("vars.port-groups") },
+            rule_files: r.list("rule-files").into_iter().map(|f| default_rules.join(f)).collect(),
+            classification_file: r.path("classification-file"),
+            reference_config_file: r.path("reference-config-file"),
+            packet_alert_max: r.number("packet-alert-max").unwrap_or(15) as usize,
+            interface: r.text("af-packet.interface").or_else(|| r.text("pcap.interface")).filter(|i| i != "default"),
+            bpf: r.text("af-packet.bpf-filter"),
+            pcap_checksums: r.flag("pcap-file.checksum-checks"),
+            vlan_tracking: r.flag("vlan.use-for-tracking").unwrap_or(true),
+            flow_memcap: r.size("flow.memcap").unwrap_or(128 << 20),
+            timeouts: Timeouts {
+                default: r.timeouts("default"),
+                tcp: r.timeouts("tcp"),
+                udp: r.timeouts("udp"),
+                icmp: r.timeouts("icmp"),
+            },
+            midstream: r.flag("stream.midstream").unwrap_or(false),
+            eve: Eve::read(&r),
+            stats: r.flag("stats.enabled").unwrap_or(true),
+            workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),
+            own: Own {
+                state_dir: r.path("lagewarte.state-dir").unwrap_or_else(|| "/var/lib/lagewarte-sensor".into()),
+                trusted_keys: r
+                    .list("lagewarte.trusted-keys")
+                    .iter()
+                    .filter_map(|k| PublicKey::parse(k).ok())
+                    .collect(),
+                release_log: r.path("lagewarte.release-log"),
+                interval: r.number("lagewarte.interval").map(|s| Duration::from_secs(s.into())),
+                metrics: r.text("lagewarte.metrics.listen").and_then(|l| l.parse().ok()),
+                spool_quota: r.size("lagewarte.spool.quota").unwrap_or(2 << 30),
+            },
+        }
+    }
+
+    /// What is out of bounds: what types alone do not say.
+    pub fn faults(&self, tree: &Node) -> Vec<Fault> {
+        let r = Reader { tree, base: None };
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, what: String| faults.push(Fault { key: key.into(), line: None, what });
+        let mut within = |key: &str, value: Option<u64>, low: u64, high: u64| {
+            if let Some(v) = value.filter(|v| !(low..=high).contains(v)) {
+                fault(key, format!("{v} is out of bounds: {low} to {high}"));
+            }
+        };
+        let number = |key| r.number(key).map(u64::from);
+        within("lagewarte.interval", number("lagewarte.interval"), 1, 3600);
+        within("lagewarte.workers", number("lagewarte.workers"), 1, MAX_WORKERS as u64);
+        within("af-packet.threads", number("af-packet.threads"), 1, MAX_WORKERS as u64);
+        within("lagewarte.spool.quota", r.size("lagewarte.spool.quota"), 16 << 20, 1 << 50);
+        within("flow.memcap", r.size("flow.memcap"), 1 << 20, 1 << 40);
+        within("packet-alert-max", number("packet-alert-max"), 1, 1024);
+        within("outputs.eve-log.community-id-seed", number("outputs.eve-log.community-id-seed"), 0, 65535);
+        let buffer = "outputs.eve-log.types.alert.payload-buffer-size";
+        within(buffer, r.size(buffer), 1, MAX_PAYLOAD);
+        for key in r.list("lagewarte.trusted-keys") {
+            if let Err(e) = PublicKey::parse(&key) {
+                fault("lagewarte.trusted-keys", format!("{:?}: {e}", key.chars().take(60).collect::<String>()));
+            }
+        }
+        let name = &self.eve.filename;
+        if name.is_empty() || name == ".." || name.contains('\0') {
+            fault("outputs.eve-log.filename", format!("{name:?} is no file name"));
+        }
+        let interfaces = match tree.get("af-packet") {
+            Some(Node::List(items)) => {
+                items.iter().filter_map(|i| i.get("interface")?.text()).filter(|i| *i != "default").count()
+            }
+            _ => 1,
+        };
+        if interfaces > 1 {
+            fault(
+                "af-packet.interface",
+                format!("{interfaces} interfaces; this release listens on one: start one sensor for each"),
+            );
+        }
+        faults
+    }
+}
+
+impl Eve {
+    fn read(r: &Reader<'_>) -> Self {
+        let key = |k: &str| format!("outputs.eve-log.{k}");
+        let listed = r.tree.at("outputs.eve-log.types");
+        // Without a list every type is written; an entry may be a plain name or a section that can be disabled.
+        let on = |name: &str| match listed {
+            None | Some(Node::Null) => true,
+            Some(types) => {
+                let named = matches!(types, Node::List(items) if items.iter().any(|i| i.text() == Some(name)));
+                named || types.get(name).is_some() && r.flag(&key(&format!("types.{name}.enabled"))).unwrap_or(true)
+            }
+        };
+        let alert = |k: &str| r.flag(&key(&format!("types.alert.{k}"))).unwrap_or(false);
+        let anomaly = |k: &str| on("anomaly") && r.flag(&key(&format!("types.anomaly.types.{k}"))).unwrap_or(true);
+        let seed = r.number(&key("community-id-seed")).and_then(|s| u16::try_from(s).ok()).unwrap_or(0);
+        Self {
+            enabled: r.flag(&key("enabled")).unwrap_or(true),
+            filename: r.text(&key("filename")).unwrap_or_else(|| "eve.json".into()),
+            community_id: r.flag(&key("community-id")).unwrap_or(false).then_some(seed),
+            pcap_file: r.flag(&key("pcap-file")).unwrap_or(false),
+            ethernet: r.flag(&key("ethernet")).unwrap_or(false),
+            alert: on("alert"),
+            payload: alert("payload"),
+            payload_printable: alert("payload-printable"),
+            payload_length: alert("payload-length"),
+            packet: alert("packet"),
+            payload_buffer_size: r
+                .size(&key("types.alert.payload-buffer-size"))
+                .filter(|s| *s <= MAX_PAYLOAD)
+                .map_or(4096, |s| s as usize),
+            metadata: r.flag(&key("types.alert.metadata")).unwrap_or(true),
+            flow: on("flow"),
+            anomaly: [anomaly("decode"), anomaly("stream"), anomaly("applayer")],
+            packethdr: r.flag(&key("types.anomaly.packethdr")).unwrap_or(false),
+            stats: on("stats"),
+        }
+    }
+}
+
+/// Reads a flag as Suricata does; None where it is none.
+pub fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" | "1" => Some(true),
+        "no" | "false" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads a size as Suricata does: a number, perhaps with `kb`, `mb`, `gb` (powers of 1024) or `kib`, `mib`, `gib`.
+pub fn size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim() {
+        "" | "b" => 0,
+        "kb" | "kib" => 10,
+        "mb" | "mib" => 20,
+        "gb" | "gib" => 30,
+        _ => return None,
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+    let part = match part {
+        "" => 0,
+        p => (format!("0.{p}").parse::<f64>().ok()? * (1u64 << shift) as f64) as u64,
+    };
+    whole.checked_add(part)
+}
+
+struct Reader<'a> {
+    tree: &'a Node,
+    base: Option<&'a Path>,
+}
+
+impl Reader<'_> {
+    fn text(&self, path: &str) -> Option<String> {
+        self.tree.at(path)?.text().filter(|t| !t.is_empty()).map(str::to_owned)
+    }
+    fn flag(&self, path: &str) -> Option<bool> {
+        flag(&self.text(path)?)
+    }
+    fn number(&self, path: &str) -> Option<u32> {
+        self.text(path)?.parse().ok()
+    }
+    fn size(&self, path: &str) -> Option<u64> {
+        size(&self.text(path)?)
+    }
+    /// Relative paths are read from the configuration's directory, not from wherever the process was started.
+    fn path(&self, path: &str) -> Option<PathBuf> {
+        let given = PathBuf::from(self.text(path)?);
+        Some(self.base.map_or_else(|| given.clone(), |b| b.join(&given)))
+    }
+    fn list(&self, path: &str) -> Vec<String> {
+        match self.tree.at(path) {
+            Some(Node::List(items)) => items.iter().filter_map(|i| i.text().map(str::to_owned)).collect(),
+            // `--set` can only give text: `a,b` or `[a,b]`.
+            Some(Node::Text(t)) => {
+                let t = t.trim().trim_start_matches('[').trim_end_matches(']');
+                t.split(',').map(|i| i.trim().to_owned()).filter(|i| !i.is_empty()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+    fn pairs(&self, path: &str) -> Vec<(String, String)> {
+        match self.tree.at(path) {
+            Some(Node::Map(members)) => {
+                members.iter().filter_map(|(k, v)| Some((k.clone(), v.text()?.to_owned()))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+    fn timeouts(&self, protocol: &str) -> StateTimeouts {
+        let of = |state: &str| self.number(&format!("flow-timeouts.{protocol}.{state}"));
+        StateTimeouts { new: of("new"), established: of("established"), closed: of("closed") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_flags_read_as_suricata_reads_them() {
+        for (text, want) in [
+            ("128mb", Some(128 << 20)),
+            ("64 KB", Some(64 << 10)),
+            ("1gb", Some(1 << 30)),
+            ("1.5kb", Some(1536)),
+            ("4096", Some(4096)),
+            ("", None),
+            ("many", None),
+            ("5 apples", None),
+            ("99999999999999999999gb", None),
+            ("18446744073709551615gb", None),
+        ] {
+            assert_eq!(size(text), want, "{text}");
+        }
+        assert_eq!(
+            [flag("yes"), flag("True"), flag("off"), flag("0"), flag("maybe")],
+            [Some(true), Some(true), Some(false), Some(false), None]
+        );
+    }
+}
