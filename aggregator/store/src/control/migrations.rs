@@ -111,7 +111,7 @@ mod tests {
                 assert_eq!(control.migrate_to(from).await.unwrap(), from);
                 if from > 0 {
                     let sql = "INSERT INTO constituent (id, name, kind, ags, population) \
-                               VALUES ($1, 'Alt', 'gemeinde', '09162000', 5)";
+                               VALUES ($1, 'Alt', 'municipality', '09162000', 5)";
                     control.pool.execute(sql, vals!["alt"]).await.unwrap();
                 }
                 assert_eq!(control.migrate().await.unwrap(), MIGRATIONS.len() - from);

@@ -21,22 +21,22 @@ use super::{
 use crate::Scope;
 
 words! {
-    /// What kind of organisation a constituent is; the words are those of the register's files, German as its authors.
+    /// What kind of organisation a constituent is; the words are those of the register's files.
     ConstituentKind {
         /// Gemeinde, Stadt, Markt.
-        Municipality = "gemeinde",
+        Municipality = "municipality",
         /// Landkreis.
-        Kreis = "landkreis",
+        Kreis = "kreis",
         /// Zweckverband, Verwaltungsgemeinschaft.
         Zweckverband = "zweckverband",
         /// Stadtwerke and other utilities.
-        Utility = "stadtwerke",
+        Utility = "utility",
         /// Hospital.
-        Hospital = "krankenhaus",
+        Hospital = "hospital",
         /// Shared IT provider.
-        Provider = "it-dienstleister",
+        Provider = "provider",
         /// Anything else.
-        Other = "sonstige",
+        Other = "other",
     }
 }
 
