@@ -35,6 +35,9 @@ PARTNER = "198.51.100.80"
 SRV6, PC6 = "fd42:20:1::10", "fd42:20:2::21"
 ATTACKER6, CITIZEN6 = "2001:db8:66::66", "2001:db8:66::10"
 
+# The name of the recording machine must not end up in a capture.
+HOST_NAMES = {"net": "aussen", "gw": "gateway", "srv": "rathaus", "pc": "platz7"}
+
 WAIT_FOR_PORT_S = 20
 CLIENT_LIMIT_S = 45
 
@@ -44,12 +47,19 @@ class LabError(Exception):
 
 
 def run(command, check=True, limit=CLIENT_LIMIT_S, stdin=None):
-    """Runs a command of the host, returns the completed process (output as text)."""
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace",
-                          timeout=limit, input=stdin, check=False)
-    if check and done.returncode != 0:
-        raise LabError(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
-    return done
+    """Runs a command, returns the completed process (output as text). A command over its limit is ended with its children."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=limit)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise LabError(f"{' '.join(command)}: not finished after {limit} s") from error
+            raise
+    if check and process.returncode != 0:
+        raise LabError(f"{' '.join(command)}: exit {process.returncode}: {(err or out).strip()}")
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 class Lab:
@@ -65,6 +75,9 @@ class Lab:
             raise LabError("network namespaces need root: run this with sudo")
         self.folder = tempfile.mkdtemp(prefix="lagewarte-lab-")
         os.chmod(self.folder, 0o755)
+        self.write("hosts", f"127.0.0.1 localhost\n{SRV} rathaus\n{PC} platz7\n{ATTACKER} aussen\n10.20.1.1 gateway\n")
+        # Nothing listens there: a look-up fails at once instead of after a time limit.
+        self.write("resolv.conf", "nameserver 127.0.0.1\n")
         try:
             self._build()
         except BaseException:
@@ -131,15 +144,18 @@ class Lab:
         return path
 
     def inside(self, where, command):
-        """The command line that runs `command` in namespace `where`."""
-        return ["ip", "netns", "exec", self.prefix + where] + list(command)
+        """The command line that runs `command` in namespace `where`, with that place's host name and name resolution.
+
+        The bind mounts live in a mount namespace that ends with the command.
+        """
+        script = (f"hostname {HOST_NAMES[where]} && mount --bind {self.path('hosts')} /etc/hosts"
+                  f" && mount --bind {self.path('resolv.conf')} /etc/resolv.conf && exec \"$@\"")
+        named = ["unshare", "--uts", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+        return ["ip", "netns", "exec", self.prefix + where] + named + list(command)
 
     def client(self, where, *command, ok=(0,), stdin=None, limit=CLIENT_LIMIT_S):
         """Runs a client to its end; `ok=None` accepts any exit code. Returns its output."""
-        try:
-            done = run(self.inside(where, command), check=False, limit=limit, stdin=stdin)
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"{' '.join(command)}: not finished after {limit} s") from error
+        done = run(self.inside(where, command), check=False, limit=limit, stdin=stdin)
         if ok is not None and done.returncode not in ok:
             raise LabError(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr + done.stdout).strip()[-600:]}")
         return done.stdout + done.stderr

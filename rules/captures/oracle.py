@@ -35,6 +35,11 @@ TESTS = os.path.join(SETS, "tests")
 BACKGROUND = os.path.join(HERE, "background.pcap")
 BACKGROUND_HOME = "[10.0.0.0/8,192.168.0.0/16,fc00::/7]"
 LARGEST_CAPTURE = 300_000
+# The part of the language that the own rules keep to: it is decided packet by packet.
+KEYWORDS = {"msg", "sid", "rev", "gid", "classtype", "reference", "priority", "metadata", "target", "content", "nocase", "offset", "depth",
+            "distance", "within", "startswith", "endswith", "flow", "flags", "dsize", "itype", "icode", "ttl", "flowbits", "threshold",
+            "detection_filter"}
+PROTOCOLS = {"ip", "tcp", "udp", "icmp", "tcp-pkt"}
 LARGEST_TOTAL = 5_000_000
 
 
@@ -48,9 +53,39 @@ def rules():
     return lines, alerting
 
 
+def check_rules():
+    """Mistakes in the rule files: language, classes, comments, doubled sids."""
+    with open(os.path.join(SETS, "classification.config"), encoding="utf-8") as file:
+        classes = set(re.findall(r"^config classification: ([a-z-]+),[^,]+,[1-4]$", file.read(), re.M))
+    mistakes, seen = [], set()
+    for path in sorted(glob.glob(os.path.join(SETS, "*.rules"))):
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        for number, line in enumerate(lines, 1):
+            if not line or line.startswith("#"):
+                continue
+            where = f"{os.path.basename(path)}:{number}"
+            head, _, body = line.partition("(")
+            options = re.findall(r"\s*([a-z_.-]+)(?::((?:\"[^\"]*\"|[^;\"])*))?;", body.rstrip(")"))
+            names = [name for name, _ in options]
+            values = dict(options)
+            if head.split()[1] not in PROTOCOLS:
+                mistakes.append(f"{where}: protocol {head.split()[1]}")
+            mistakes += [f"{where}: keyword {name}" for name in names if name not in KEYWORDS]
+            mistakes += [f"{where}: no {name}" for name in ("msg", "sid", "rev", "classtype") if name not in names]
+            if values.get("classtype") not in classes:
+                mistakes.append(f"{where}: class {values.get('classtype')} is not in classification.config")
+            if not 1_000_000 <= int(values.get("sid", 0)) <= 1_999_999 or values.get("sid") in seen:
+                mistakes.append(f"{where}: sid {values.get('sid')} is outside the private range or doubled")
+            seen.add(values.get("sid"))
+            if not lines[number - 2].startswith("# "):
+                mistakes.append(f"{where}: no comment above the rule")
+    return mistakes
+
+
 def check_form(cases, alerting):
     """Mistakes that can be seen without an engine."""
-    mistakes, total = [], 0
+    mistakes, total = check_rules(), 0
     covered = set()
     for folder, case in cases.items():
         covered.add(case["sid"])
