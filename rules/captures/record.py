@@ -22,6 +22,7 @@ apt command that brings them.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 
@@ -111,6 +112,8 @@ def main():
         print("record.py: missing: " + ", ".join(sorted(lacking)), file=sys.stderr)
         print("  apt-get install -y --no-install-recommends " + " ".join(sorted(set(lacking.values()))), file=sys.stderr)
         return 2
+    # An ending by signal must pass through the lab's clean-up as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed = 0
     for name in chosen:
         try:
