@@ -196,8 +196,6 @@ pub enum Number {
     Ge(u32),
     /// `a<>b` and `a-b`: both ends excluded.
     Between(u32, u32),
-    /// `!a<>b`, `!a-b`: not strictly between.
-    NotBetween(u32, u32),
 }
 
 impl Number {
@@ -211,7 +209,6 @@ impl Number {
             Self::Gt(a) => n > a,
             Self::Ge(a) => n >= a,
             Self::Between(a, b) => n > a && n < b,
-            Self::NotBetween(a, b) => n <= a || n >= b,
         }
     }
 }
@@ -225,7 +222,7 @@ pub enum BitMode {
     All,
     /// `*`: any of these.
     Any,
-    /// `!`: not exactly these (flags: none of them set together as Suricata compares).
+    /// `!`: not all of these.
     Not,
 }
 

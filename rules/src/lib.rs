@@ -2,18 +2,26 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Suricata's rule language: files to rules, with every variable expanded and every number checked.
 //!
-//! Purpose: `load` turns rule files into a [`RuleSet`]; `check` says what would load and what not, and why.
+//! Purpose: [`load`] turns rule files into a [`RuleSet`]; [`check`] says what would load and what not, and why.
 //! Must never: know a packet; apply a rule in part. What the engine does not honour exactly is refused with file, line,
-//! sid, keyword and a reason; `registry` is the one table of what is honoured.
+//! sid, keyword and a reason; [`registry`] is the one table of what is honoured.
 //! Limits: [`limits`].
 
 pub mod address;
 pub mod ast;
+pub mod classification;
+mod draft;
+mod keywords;
+mod lex;
 pub mod limits;
+mod load;
 pub mod port;
+pub mod registry;
 pub mod vars;
 
 pub use ast::Rule;
+pub use classification::Classification;
+pub use load::{Options, Report, check, load, parse};
 pub use vars::Variables;
 
 /// A rule that was not loaded, and why.

@@ -1,0 +1,221 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! A rule being built: what the options said so far, and the checks that need them all.
+//!
+//! Must never let a rule through that can never match, or whose options contradict each other: its writer meant something
+//! else.
+
+use crate::{
+    ast::{
+        Content, FlowState, FlowTest, Flowbit, FlowbitOp, Number, PacketTest, PayloadTest, Proto, Target, Threshold,
+    },
+    classification::Classification,
+};
+
+/// A rule being built.
+pub(crate) struct Draft<'a> {
+    pub(crate) classification: &'a Classification,
+    pub(crate) proto: Proto,
+    pub(crate) msg: Option<String>,
+    pub(crate) sid: Option<u32>,
+    pub(crate) rev: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) priority: Option<u32>,
+    pub(crate) class: Option<Class>,
+    pub(crate) references: Vec<(String, String)>,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) target: Option<Target>,
+    pub(crate) noalert: bool,
+    pub(crate) alert: bool,
+    pub(crate) flow: FlowTest,
+    pub(crate) flow_state: Option<FlowState>,
+    pub(crate) packet: Vec<PacketTest>,
+    pub(crate) payload: Vec<PayloadTest>,
+    /// `fast_pattern` of the contents, by position in `payload`; checked once all modifiers are known.
+    pub(crate) fast: Vec<(usize, Fast)>,
+    pub(crate) rawbytes: Vec<usize>,
+    pub(crate) flowbits: Vec<Flowbit>,
+    pub(crate) threshold: Option<Threshold>,
+    pub(crate) warnings: Vec<(&'static str, String)>,
+}
+
+/// A classtype, looked up.
+pub(crate) struct Class {
+    pub(crate) name: String,
+    pub(crate) category: String,
+    pub(crate) priority: u32,
+}
+
+/// The forms of `fast_pattern`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fast {
+    Whole,
+    Only,
+    Chop(usize, usize),
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(proto: Proto, classification: &'a Classification) -> Self {
+        Self {
+            classification,
+            proto,
+            msg: None,
+            sid: None,
+            rev: None,
+            gid: None,
+            priority: None,
+            class: None,
+            references: Vec::new(),
+            metadata: Vec::new(),
+            target: None,
+            noalert: false,
+            alert: false,
+            flow: FlowTest::default(),
+            flow_state: None,
+            packet: Vec::new(),
+            payload: Vec::new(),
+            fast: Vec::new(),
+            rawbytes: Vec::new(),
+            flowbits: Vec::new(),
+            threshold: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The content that a modifier changes: the nearest one before it.
+    pub(crate) fn last_content(&mut self) -> Result<&mut Content, String> {
+        self.payload
+            .iter_mut()
+            .rev()
+            .find_map(|t| match t {
+                PayloadTest::Content(c) => Some(c),
+                PayloadTest::Isdataat { .. } => None,
+            })
+            .ok_or_else(|| String::from("it must follow the `content` that it changes"))
+    }
+
+    /// Where in `payload` that content stands.
+    pub(crate) fn last_content_at(&self) -> Option<usize> {
+        self.payload.iter().rposition(|t| matches!(t, PayloadTest::Content(_)))
+    }
+
+    /// Everything that needs all options at once. The keyword to blame and a sentence.
+    pub(crate) fn check(&mut self) -> Result<(), (&'static str, String)> {
+        self.check_fast_pattern()?;
+        self.check_protocol()?;
+        self.check_dsize()?;
+        self.check_flowbits()?;
+        if matches!(self.payload.first(), Some(PayloadTest::Content(c)) if c.relative()) {
+            let s = "the first content has no match before it: distance and within count from the payload's start";
+            self.warnings.push(("distance", s.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_fast_pattern(&mut self) -> Result<(), (&'static str, String)> {
+        let err = |s: String| Err(("fast_pattern", s));
+        if self.fast.len() > 1 {
+            return err(String::from("only one content of a rule can be the fast_pattern"));
+        }
+        let Some((at, form)) = self.fast.first().copied() else { return Ok(()) };
+        let Some(PayloadTest::Content(c)) = self.payload.get_mut(at) else { return Ok(()) };
+        let placed = c.relative() || c.offset.is_some() || c.depth.is_some() || c.startswith;
+        match form {
+            Fast::Only if placed => {
+                return err(String::from(
+                    "fast_pattern:only looks anywhere; it cannot go with offset, depth, distance, within or startswith",
+                ));
+            }
+            Fast::Only | Fast::Chop(..) if c.negated && (form == Fast::Only || placed) => {
+                return err(String::from("a negated content with a position cannot be the fast_pattern"));
+            }
+            Fast::Whole if c.negated && placed => {
+                return err(String::from("a negated content with a position cannot be the fast_pattern"));
+            }
+            Fast::Chop(offset, length) if offset.saturating_add(length) > c.bytes.len() || length == 0 => {
+                return err(format!(
+                    "fast_pattern:{offset},{length} reaches outside the content, which has {} bytes",
+                    c.bytes.len()
+                ));
+            }
+            _ => {}
+        }
+        c.fast_pattern = !c.negated;
+        Ok(())
+    }
+
+    fn check_protocol(&self) -> Result<(), (&'static str, String)> {
+        for t in &self.packet {
+            let needs = match t {
+                PacketTest::Flags(..) | PacketTest::Seq(_) | PacketTest::Ack(_) | PacketTest::Window(_) => Needs::Tcp,
+                PacketTest::Itype(_) | PacketTest::Icode(_) | PacketTest::IcmpId(_) | PacketTest::IcmpSeq(_) => {
+                    Needs::Icmp
+                }
+                PacketTest::Id(_) | PacketTest::Tos(..) | PacketTest::Fragbits(..) | PacketTest::Fragoffset(_) => {
+                    Needs::Ipv4
+                }
+                _ => continue,
+            };
+            let (possible, what) = match needs {
+                Needs::Tcp => (
+                    matches!(
+                        self.proto,
+                        Proto::Tcp | Proto::TcpPkt | Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr
+                    ),
+                    "TCP",
+                ),
+                Needs::Icmp => (!matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::Udp), "ICMP"),
+                Needs::Ipv4 => (!matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6), "IPv4"),
+            };
+            if !possible {
+                return Err((
+                    t.keyword(),
+                    format!("it looks at {what}, which the rule's protocol excludes: it could never match"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_dsize(&self) -> Result<(), (&'static str, String)> {
+        let longest = self.packet.iter().find_map(|t| match t {
+            PacketTest::Dsize(Number::Eq(n) | Number::Le(n)) => Some(*n),
+            PacketTest::Dsize(Number::Lt(n) | Number::Between(_, n)) => Some(n.saturating_sub(1)),
+            _ => None,
+        });
+        let needed = self.payload.iter().map(|t| match t {
+            PayloadTest::Content(c) if !c.negated && !c.relative() => {
+                c.bytes.len() + usize::from(c.offset.unwrap_or(0))
+            }
+            _ => 0,
+        });
+        match (longest, needed.max()) {
+            (Some(longest), Some(needed)) if needed > longest as usize => Err((
+                "dsize",
+                format!(
+                    "a payload of at most {longest} bytes cannot hold a content that needs {needed}: it could never match"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_flowbits(&self) -> Result<(), (&'static str, String)> {
+        for f in self.flowbits.iter().filter(|f| f.op == FlowbitOp::Isset) {
+            let denied = |n: &String| self.flowbits.iter().any(|g| g.op == FlowbitOp::Isnotset && g.names.contains(n));
+            if f.names.iter().all(denied) {
+                return Err((
+                    "flowbits",
+                    format!("{:?} is asked to be set and not set: it could never match", f.names.join("|")),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Needs {
+    Tcp,
+    Icmp,
+    Ipv4,
+}

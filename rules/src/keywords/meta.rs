@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Keywords that name and grade a rule.
+
+use super::{none, number, quoted, wanted};
+use crate::{
+    ast::Target,
+    draft::{Class, Draft},
+};
+
+pub(crate) fn msg(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let inner = quoted(wanted(value)?)?;
+    if inner.is_empty() {
+        return Err(String::from("the text is empty"));
+    }
+    let mut text = String::with_capacity(inner.len());
+    let mut escaped = false;
+    for c in inner.chars() {
+        if c == '\\' && !escaped {
+            escaped = true;
+        } else {
+            // Only these three need the backslash; before anything else it stands for itself.
+            if escaped && !matches!(c, '"' | ';' | ':' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+            escaped = false;
+        }
+    }
+    once(&mut d.msg, text)
+}
+
+pub(crate) fn sid(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    once(&mut d.sid, number(wanted(value)?, 1, u32::MAX)?)
+}
+
+pub(crate) fn rev(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    once(&mut d.rev, number(wanted(value)?, 1, u32::MAX)?)
+}
+
+pub(crate) fn gid(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    once(&mut d.gid, number(wanted(value)?, 0, u32::MAX - 1)?)
+}
+
+pub(crate) fn classtype(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let name = wanted(value)?;
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        return Err(format!("{name:?} is not the short name of a class (letters, digits, - and _)"));
+    }
+    let class = match d.classification.class(name) {
+        Some((category, priority)) => Class { name: name.to_owned(), category: category.to_owned(), priority },
+        None => {
+            d.warnings
+                .push(("classtype", format!("the class {name:?} is not in classification.config; it gets priority 3")));
+            Class { name: name.to_owned(), category: name.to_owned(), priority: 3 }
+        }
+    };
+    match &d.class {
+        Some(had) => {
+            d.warnings.push(("classtype", String::from("given twice; the one with the higher priority counts")));
+            if class.priority < had.priority {
+                d.class = Some(class);
+            }
+        }
+        None => d.class = Some(class),
+    }
+    Ok(())
+}
+
+pub(crate) fn priority(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let n = number(wanted(value)?, 0, i32::MAX as u32)?;
+    d.priority = Some(match d.priority {
+        None => n,
+        Some(had) => {
+            d.warnings.push(("priority", String::from("given twice; the graver one counts")));
+            had.min(n)
+        }
+    });
+    Ok(())
+}
+
+pub(crate) fn reference(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let (system, id) = wanted(value)?
+        .split_once(',')
+        .map(|(s, i)| (s.trim(), i.trim()))
+        .filter(|(s, i)| !s.is_empty() && !i.is_empty())
+        .ok_or("it wants system,id; for example cve,2021-44228")?;
+    if d.classification.reference(system).is_none() {
+        d.warnings.push(("reference", format!("the system {system:?} is not in reference.config")));
+    }
+    d.references.push((system.to_owned(), id.to_owned()));
+    Ok(())
+}
+
+pub(crate) fn metadata(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    for pair in wanted(value)?.split(',') {
+        // A key without a value says nothing and is left out, as Suricata does.
+        if let Some((key, value)) = pair.trim().split_once(' ') {
+            d.metadata.push((key.to_owned(), value.trim().to_owned()));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn target(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let side = match wanted(value)? {
+        "src_ip" => Target::Src,
+        "dest_ip" => Target::Dest,
+        other => return Err(format!("{other:?} is neither src_ip nor dest_ip")),
+    };
+    once(&mut d.target, side)
+}
+
+pub(crate) fn noalert(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    d.noalert = true;
+    Ok(())
+}
+
+pub(crate) fn alert(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    d.alert = true;
+    Ok(())
+}
+
+/// Fills a slot that may be filled once.
+pub(crate) fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
+    if slot.is_some() {
+        return Err(String::from("it is given twice"));
+    }
+    *slot = Some(value);
+    Ok(())
+}

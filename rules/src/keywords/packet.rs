@@ -1,0 +1,249 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Keywords on header fields. Suricata user guide, "IP Keywords", "TCP keywords", "ICMP Keywords".
+
+use super::{none, number, wanted};
+use crate::{
+    ast::{BitMode, Number, PacketTest},
+    draft::Draft,
+};
+
+pub(crate) fn dsize(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    if d.packet.iter().any(|t| matches!(t, PacketTest::Dsize(_))) {
+        return Err(String::from("it is given twice; write a range"));
+    }
+    push(d, PacketTest::Dsize(range(value, 65_535)?))
+}
+
+pub(crate) fn itype(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::Itype(range(value, 255)?))
+}
+
+pub(crate) fn icode(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::Icode(range(value, 255)?))
+}
+
+pub(crate) fn ttl(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::Ttl(range(value, 255)?))
+}
+
+pub(crate) fn id(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::Id(short(value)?))
+}
+
+pub(crate) fn tos(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (not, v) = match v.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, v),
+    };
+    let n = match v.strip_prefix(['x', 'X']) {
+        Some(hex) => u8::from_str_radix(hex, 16).map_err(|_| format!("{v:?} is not a byte in hex, as x1F"))?,
+        None => u8::try_from(number(v, 0, 255)?).unwrap_or(u8::MAX),
+    };
+    push(d, PacketTest::Tos(n, not))
+}
+
+// Names of the IANA registry that rules use.
+const PROTOCOLS: &[(&str, u32)] = &[
+    ("hopopt", 0),
+    ("icmp", 1),
+    ("igmp", 2),
+    ("ipv4", 4),
+    ("ipip", 4),
+    ("tcp", 6),
+    ("egp", 8),
+    ("igp", 9),
+    ("udp", 17),
+    ("ipv6", 41),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("ipv6-icmp", 58),
+    ("icmpv6", 58),
+    ("icmp6", 58),
+    ("eigrp", 88),
+    ("ospf", 89),
+    ("pim", 103),
+    ("vrrp", 112),
+    ("l2tp", 115),
+    ("sctp", 132),
+];
+
+pub(crate) fn ip_proto(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (op, name) = match v.as_bytes().first() {
+        Some(b'!' | b'<' | b'>') => (v.as_bytes().first(), v.get(1..).unwrap_or_default().trim_start()),
+        _ => (None, v),
+    };
+    let n = match PROTOCOLS.iter().find(|(p, _)| p.eq_ignore_ascii_case(name)) {
+        Some((_, n)) => *n,
+        None => number(name, 0, 255).map_err(|e| format!("{e}, nor a protocol name that is known here"))?,
+    };
+    let test = match op {
+        Some(b'!') => Number::Ne(n),
+        Some(b'<') => Number::Lt(n),
+        Some(b'>') => Number::Gt(n),
+        _ => Number::Eq(n),
+    };
+    let others =
+        d.packet.iter().any(|t| matches!(t, PacketTest::IpProto(o) if matches!(o, Number::Eq(_)) || op.is_none()));
+    if others {
+        return Err(String::from("an exact protocol cannot go with another ip_proto"));
+    }
+    push(d, PacketTest::IpProto(test))
+}
+
+pub(crate) fn sameip(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    push(d, PacketTest::SameIp)
+}
+
+pub(crate) fn flags(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (wanted_bits, ignored) = match v.split_once(',') {
+        Some((w, i)) => (w.trim(), Some(i.trim())),
+        None => (v, None),
+    };
+    let (mode, letters) = mode(wanted_bits)?;
+    let bits = if letters == "0" { 0 } else { tcp_bits(letters)? };
+    let ignored = ignored.map_or(Ok(0), tcp_bits)?;
+    push(d, PacketTest::Flags(mode, bits, ignored))
+}
+
+fn tcp_bits(letters: &str) -> Result<u8, String> {
+    if letters.is_empty() {
+        return Err(String::from("it wants letters of F S R P A U E C (or 1 and 2 for C and E), or 0 for none"));
+    }
+    letters.chars().try_fold(0u8, |bits, c| {
+        Ok(bits
+            | match c {
+                'F' => 0x01,
+                'S' => 0x02,
+                'R' => 0x04,
+                'P' => 0x08,
+                'A' => 0x10,
+                'U' => 0x20,
+                'E' | '2' => 0x40,
+                'C' | '1' => 0x80,
+                other => {
+                    return Err(format!(
+                        "{other:?} is none of the TCP flags F S R P A U E C (capitals), 1, 2, or 0 alone"
+                    ));
+                }
+            })
+    })
+}
+
+pub(crate) fn fragbits(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let (mode, letters) = mode(wanted(value)?)?;
+    if letters.is_empty() {
+        return Err(String::from("it wants letters of M (more fragments), D (do not fragment), R (reserved)"));
+    }
+    let bits = letters.chars().try_fold(0u8, |bits, c| {
+        Ok(bits
+            | match c {
+                'M' | 'm' => 1,
+                'D' | 'd' => 2,
+                'R' | 'r' => 4,
+                other => return Err(format!("{other:?} is none of M, D, R")),
+            })
+    })?;
+    push(d, PacketTest::Fragbits(mode, bits))
+}
+
+// One of `+ * !` before or after the letters.
+fn mode(v: &str) -> Result<(BitMode, &str), String> {
+    let of = |c| match c {
+        '+' => Some(BitMode::All),
+        '*' => Some(BitMode::Any),
+        '!' => Some(BitMode::Not),
+        _ => None,
+    };
+    let before = v.chars().next().and_then(of);
+    let v = if before.is_some() { v.get(1..).unwrap_or_default() } else { v };
+    let after = v.chars().next_back().and_then(of);
+    let v = if after.is_some() { v.get(..v.len() - 1).unwrap_or_default() } else { v };
+    match (before, after) {
+        (Some(_), Some(_)) => Err(String::from("it takes one modifier of + * !")),
+        (one, None) | (None, one) => Ok((one.unwrap_or(BitMode::Exact), v.trim())),
+    }
+}
+
+pub(crate) fn fragoffset(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let test = match (v.strip_prefix('<'), v.strip_prefix('>')) {
+        (Some(n), _) => Number::Lt(number(n, 0, 65_535)?),
+        (_, Some(n)) => Number::Gt(number(n, 0, 65_535)?),
+        _ => Number::Eq(number(v, 0, 65_535)?),
+    };
+    push(d, PacketTest::Fragoffset(test))
+}
+
+pub(crate) fn seq(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::Seq(number(wanted(value)?, 0, u32::MAX)?))
+}
+
+pub(crate) fn ack(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::Ack(number(wanted(value)?, 0, u32::MAX)?))
+}
+
+pub(crate) fn window(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let test = match v.strip_prefix('!') {
+        Some(n) => Number::Ne(number(n, 0, 65_535)?),
+        None => Number::Eq(number(v, 0, 65_535)?),
+    };
+    push(d, PacketTest::Window(test))
+}
+
+pub(crate) fn icmp_id(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::IcmpId(short(value)?))
+}
+
+pub(crate) fn icmp_seq(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::IcmpSeq(short(value)?))
+}
+
+fn push(d: &mut Draft<'_>, test: PacketTest) -> Result<(), String> {
+    d.packet.push(test);
+    Ok(())
+}
+
+fn short(value: Option<&str>) -> Result<u16, String> {
+    let n = number(wanted(value)?, 0, 65_535)?;
+    Ok(u16::try_from(n).unwrap_or(u16::MAX))
+}
+
+// `n =n !n <n <=n >n >=n a<>b a-b`, blanks allowed around the numbers.
+fn range(value: Option<&str>, max: u32) -> Result<Number, String> {
+    let v = wanted(value)?;
+    for sign in ["<>", "-"] {
+        if let Some((a, b)) = v.split_once(sign) {
+            let (a, b) = (number(a, 0, max)?, number(b, 0, max)?);
+            return if b > a + 1 {
+                Ok(Number::Between(a, b))
+            } else {
+                Err(format!("there is no number between {a} and {b} (both ends are excluded): it could never match"))
+            };
+        }
+    }
+    for (sign, make) in [
+        ("<=", Number::Le as fn(u32) -> Number),
+        (">=", Number::Ge),
+        ("<", Number::Lt),
+        (">", Number::Gt),
+        ("!", Number::Ne),
+        ("=", Number::Eq),
+    ] {
+        if let Some(n) = v.strip_prefix(sign) {
+            let test = make(number(n, 0, max)?);
+            return match test {
+                Number::Lt(0) => Err(String::from("no number is below 0: it could never match")),
+                Number::Gt(n) if n == max => Err(format!("no number is above {max} here: it could never match")),
+                test => Ok(test),
+            };
+        }
+    }
+    Ok(Number::Eq(number(v, 0, max)?))
+}

@@ -1,0 +1,427 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Rule files to a rule set: read, parse in parallel, drop doubled sids, hash.
+//!
+//! Must never stop at a bad rule: it is refused and the next one is read. A file that cannot be read is a refusal too.
+//! Limits: [`crate::limits::MAX_FILE_BYTES`].
+
+use std::{
+    collections::HashMap,
+    io::Read,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Refusal, RuleSet,
+    address::{AddressSet, v4_text, v6_text},
+    ast::{Action, Direction, Meta, Place, Proto, Rule},
+    classification::Classification,
+    draft::Draft,
+    lex,
+    limits::{MAX_FILE_BYTES, MAX_FLOWBITS},
+    port::PortSet,
+    registry,
+    vars::Variables,
+};
+
+/// What rules are read against.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Address and port variables.
+    pub variables: Variables,
+    /// Classes and reference systems.
+    pub classification: Classification,
+}
+
+impl Default for Options {
+    /// As a stock configuration has them.
+    fn default() -> Self {
+        Self { variables: Variables::suricata(), classification: Classification::default() }
+    }
+}
+
+/// What `rules check` reports.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Report {
+    /// Rules that would run.
+    pub loaded: usize,
+    /// Rules that would not.
+    pub refused: Vec<Refusal>,
+    /// Rules that would run but look wrong.
+    pub warnings: Vec<Refusal>,
+    /// The set's hash, in hex, as events carry it.
+    pub sha256: String,
+}
+
+/// What would load and what not, and why.
+pub fn check<P: AsRef<Path>>(files: &[P], options: &Options) -> Report {
+    let set = load(files, options);
+    Report { loaded: set.rules.len(), refused: set.refused, warnings: set.warnings, sha256: hex::encode(set.sha256) }
+}
+
+/// Reads rule files, in this order.
+pub fn load<P: AsRef<Path>>(files: &[P], options: &Options) -> RuleSet {
+    let mut texts = Vec::new();
+    let mut unreadable = Vec::new();
+    for path in files {
+        let path = path.as_ref();
+        match read(path) {
+            Ok(bytes) => texts.push((path.display().to_string(), bytes)),
+            Err(reason) => unreadable.push(Refusal {
+                file: path.display().to_string(),
+                line: 0,
+                sid: None,
+                keyword: String::new(),
+                reason,
+            }),
+        }
+    }
+    let borrowed: Vec<(&str, &[u8])> = texts.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+    let mut set = parse(&borrowed, options);
+    unreadable.append(&mut set.refused);
+    set.refused = unreadable;
+    set
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path)
+        .map_err(|e| format!("the rule file cannot be opened: {e}; check the path and its permissions"))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| format!("the rule file cannot be read: {e}"))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("the file is larger than {MAX_FILE_BYTES} bytes; is it a rule file?"));
+    }
+    Ok(bytes)
+}
+
+/// Reads rules out of named texts.
+pub fn parse(files: &[(&str, &[u8])], options: &Options) -> RuleSet {
+    let cache = Cache::default();
+    let mut parsed = Vec::new();
+    for (name, bytes) in files {
+        let file: Arc<str> = Arc::from(*name);
+        let lines = lex::logical_lines(bytes);
+        parsed.par_extend(lines.into_par_iter().map(|l| {
+            let place = Place { file: Arc::clone(&file), line: l.line };
+            match l.text {
+                Ok(text) => rule(&text, place, options, &cache),
+                Err(reason) => Err(refuse(&place, None, "", reason)),
+            }
+        }));
+    }
+    let mut set = RuleSet::default();
+    let mut at: HashMap<(u32, u32), usize> = HashMap::new();
+    let mut slots: Vec<Option<Rule>> = Vec::with_capacity(parsed.len());
+    for one in parsed {
+        match one {
+            Err(refusal) => set.refused.push(refusal),
+            Ok((rule, mut warnings)) => {
+                set.warnings.append(&mut warnings);
+                let key = (rule.meta.gid, rule.meta.sid);
+                let double = at.get(&key).and_then(|i| slots.get_mut(*i)).filter(|s| s.is_some());
+                match double {
+                    Some(slot) if slot.as_ref().is_some_and(|had| had.meta.rev >= rule.meta.rev) => {
+                        let had = slot.as_ref().map_or(&rule.place, |r| &r.place);
+                        let reason = format!(
+                            "the sid {} is already used at {}:{} with the same or a higher rev; give it a sid of its own or a higher rev",
+                            key.1, had.file, had.line
+                        );
+                        set.refused.push(refuse(&rule.place, Some(key.1), "sid", reason));
+                        continue;
+                    }
+                    Some(slot) => {
+                        if let Some(had) = slot.take() {
+                            let reason = format!(
+                                "replaced by rev {} of the same sid at {}:{}",
+                                rule.meta.rev, rule.place.file, rule.place.line
+                            );
+                            set.refused.push(refuse(&had.place, Some(key.1), "rev", reason));
+                        }
+                    }
+                    None => {}
+                }
+                at.insert(key, slots.len());
+                slots.push(Some(rule));
+            }
+        }
+    }
+    set.rules = slots.into_iter().flatten().collect();
+    cap_flowbits(&mut set);
+    set.sha256 = hash(&set.rules);
+    set
+}
+
+// Rules whose flowbits would be one name too many are refused.
+fn cap_flowbits(set: &mut RuleSet) {
+    let mut names: std::collections::HashSet<String> = std::collections::HashSet::new();
+    let mut refused = Vec::new();
+    set.rules.retain(|r| {
+        for n in r.flowbits.iter().flat_map(|f| &f.names) {
+            if !names.contains(n) {
+                if names.len() == MAX_FLOWBITS {
+                    let reason = format!("more than {MAX_FLOWBITS} different flowbit names in the rule set");
+                    refused.push(refuse(&r.place, Some(r.meta.sid), "flowbits", reason));
+                    return false;
+                }
+                names.insert(n.clone());
+            }
+        }
+        true
+    });
+    set.refused.append(&mut refused);
+}
+
+fn refuse(place: &Place, sid: Option<u32>, keyword: &str, reason: String) -> Refusal {
+    Refusal { file: place.file.to_string(), line: place.line, sid, keyword: keyword.to_owned(), reason }
+}
+
+// Header fields repeat in almost every rule of a set.
+#[derive(Default)]
+struct Cache {
+    addresses: Mutex<HashMap<String, Result<Arc<AddressSet>, String>>>,
+    ports: Mutex<HashMap<String, Result<Arc<PortSet>, String>>>,
+}
+
+fn cached<T>(
+    map: &Mutex<HashMap<String, Result<Arc<T>, String>>>,
+    text: &str,
+    parse: impl FnOnce() -> Result<T, String>,
+) -> Result<Arc<T>, String> {
+    if let Some(had) = map.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
+        return had.clone();
+    }
+    let made = parse().map(Arc::new);
+    map.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned(), made.clone());
+    made
+}
+
+type Parsed = Result<(Rule, Vec<Refusal>), Refusal>;
+
+fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
+    let sid = lex::sid_hint(text);
+    let bad = |keyword: &str, reason: String| refuse(&place, sid, keyword, reason);
+    let parts = lex::parts(text).map_err(|e| bad("", e))?;
+    let action = action(parts.action).map_err(|e| bad("", e))?;
+    // Keywords of application protocols say more to the writer than their protocol does: looked at first.
+    if let Some((name, _)) = parts.options.iter().find(|(n, _)| registry::find(n).is_none()) {
+        return Err(bad(name, registry::refusal(name)));
+    }
+    let proto = proto(parts.proto).map_err(|e| bad("", e))?;
+    let vars = &options.variables;
+    let addresses = |t: &str| cached(&cache.addresses, t, || AddressSet::parse(t, vars)).map_err(|e| bad("", e));
+    let ports = |t: &str| cached(&cache.ports, t, || PortSet::parse(t, vars)).map_err(|e| bad("", e));
+    let (src, dest) = (addresses(parts.src)?, addresses(parts.dest)?);
+    let (src_port, dest_port) = (ports(parts.src_port)?, ports(parts.dest_port)?);
+    let direction = match parts.direction {
+        "->" => Direction::Forward,
+        "<>" => Direction::Both,
+        other => return Err(bad("", format!("the direction {other:?} is neither -> nor <>"))),
+    };
+    if matches!(proto, Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6) && !(src_port.is_any() && dest_port.is_any()) {
+        return Err(bad("", String::from("ICMP has no ports: the rule could never match; write any")));
+    }
+    let mut draft = Draft::new(proto, &options.classification);
+    for (name, value) in &parts.options {
+        let Some(k) = registry::find(name) else { continue }; // refused above
+        (k.apply)(&mut draft, *value).map_err(|e| bad(k.name, e))?;
+    }
+    draft.check().map_err(|(k, e)| bad(k, e))?;
+    let sid = draft.sid.ok_or_else(|| bad("sid", String::from("every rule needs a sid")))?;
+    let class_priority = draft.class.as_ref().map(|c| c.priority);
+    let warnings = draft.warnings.into_iter().map(|(k, reason)| refuse(&place, Some(sid), k, reason)).collect();
+    let (classtype, category) = match draft.class {
+        Some(c) => (Some(c.name), c.category),
+        None => (None, String::new()),
+    };
+    let rule = Rule {
+        place,
+        action,
+        proto,
+        src,
+        src_port,
+        direction,
+        dest,
+        dest_port,
+        meta: Meta {
+            gid: draft.gid.unwrap_or(1),
+            sid,
+            rev: draft.rev.unwrap_or(0),
+            msg: draft.msg.unwrap_or_default(),
+            classtype,
+            category,
+            priority: draft.priority.or(class_priority).unwrap_or(DEFAULT_PRIORITY),
+            references: draft.references,
+            metadata: draft.metadata,
+            target: draft.target,
+        },
+        flow: draft.flow,
+        packet: draft.packet,
+        payload: draft.payload,
+        flowbits: draft.flowbits,
+        noalert: draft.noalert,
+        alert: draft.alert,
+        threshold: draft.threshold,
+        text: text.to_owned(),
+    };
+    Ok((rule, warnings))
+}
+
+const DEFAULT_PRIORITY: u32 = 3;
+
+fn action(word: &str) -> Result<Action, String> {
+    Ok(match word.to_ascii_lowercase().as_str() {
+        "alert" => Action::Alert,
+        "pass" => Action::Pass,
+        "drop" => Action::Drop,
+        "reject" | "rejectsrc" | "rejectdst" | "rejectboth" => Action::Reject,
+        "config" => {
+            return Err(String::from(
+                "`config` rules set up the engine; this sensor is set up by its own configuration",
+            ));
+        }
+        _ => {
+            return Err(format!(
+                "{word:?} is none of the actions alert, pass, drop, reject, rejectsrc, rejectdst, rejectboth"
+            ));
+        }
+    })
+}
+
+// Application protocols of the language; parsed later than this version.
+const APP_PROTOCOLS: &[&str] = &[
+    "http",
+    "http1",
+    "http2",
+    "dns",
+    "tls",
+    "ssl",
+    "ssh",
+    "smb",
+    "dcerpc",
+    "ftp",
+    "ftp-data",
+    "tftp",
+    "smtp",
+    "imap",
+    "pop3",
+    "nfs",
+    "krb5",
+    "snmp",
+    "sip",
+    "rfb",
+    "rdp",
+    "mqtt",
+    "modbus",
+    "dnp3",
+    "enip",
+    "ikev2",
+    "ike",
+    "ntp",
+    "dhcp",
+    "quic",
+    "pgsql",
+    "telnet",
+    "websocket",
+    "ldap",
+    "doh2",
+    "mdns",
+    "bittorrent-dht",
+    "template",
+    "irc",
+    "jabber",
+    "msn",
+];
+
+fn proto(word: &str) -> Result<Proto, String> {
+    let lower = word.to_ascii_lowercase();
+    Ok(match lower.as_str() {
+        "ip" => Proto::Ip,
+        "ipv4" | "ip4" => Proto::Ipv4,
+        "ipv6" | "ip6" => Proto::Ipv6,
+        "tcp" => Proto::Tcp,
+        "tcp-pkt" => Proto::TcpPkt,
+        "udp" => Proto::Udp,
+        "icmp" => Proto::Icmp,
+        "icmpv4" => Proto::Icmpv4,
+        "icmpv6" => Proto::Icmpv6,
+        "pkthdr" => Proto::Pkthdr,
+        "tcp-stream" => {
+            return Err(String::from(
+                "tcp-stream asks for reassembled data, and streams are not reassembled by this version",
+            ));
+        }
+        "sctp" => return Err(String::from("SCTP is not decoded by this version")),
+        "arp" | "ether" => return Err(format!("{lower}: only IP packets are inspected by this version")),
+        app if APP_PROTOCOLS.contains(&app) => {
+            return Err(format!(
+                "the protocol {app} is an application protocol, which rules cannot ask for in this version"
+            ));
+        }
+        other => {
+            return Err(format!(
+                "{other:?} is none of the protocols ip, ipv4, ipv6, tcp, tcp-pkt, udp, icmp, icmpv4, icmpv6, pkthdr"
+            ));
+        }
+    })
+}
+
+// Over what was loaded, in the order of loading (which breaks ties): the text, what its variables meant, its grade.
+fn hash(rules: &[Rule]) -> [u8; 32] {
+    let mut sets: HashMap<*const AddressSet, [u8; 32]> = HashMap::new();
+    let mut digest = |a: &Arc<AddressSet>| {
+        *sets.entry(Arc::as_ptr(a)).or_insert_with(|| {
+            let mut h = Sha256::new();
+            for r in a.v4() {
+                h.update(v4_text(*r));
+                h.update(b",");
+            }
+            for r in a.v6() {
+                h.update(v6_text(*r));
+                h.update(b",");
+            }
+            h.finalize().into()
+        })
+    };
+    let mut h = Sha256::new();
+    h.update(b"lagewarte rule set 1\n");
+    for r in rules {
+        h.update(normal(&r.text));
+        h.update(digest(&r.src));
+        h.update(digest(&r.dest));
+        for p in [&r.src_port, &r.dest_port] {
+            for (a, b) in p.ranges() {
+                h.update(a.to_be_bytes());
+                h.update(b.to_be_bytes());
+            }
+            h.update(b";");
+        }
+        h.update(r.meta.priority.to_be_bytes());
+        h.update(&r.meta.category);
+        h.update(b"\n");
+    }
+    h.finalize().into()
+}
+
+// Runs of blanks outside quotes are one blank: layout is not content.
+fn normal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        if c == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = c == '\\' && !escaped;
+        if !quoted && c.is_ascii_whitespace() {
+            if !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

@@ -1,0 +1,290 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The one table of keywords: what each reads, whether it is honoured, and what it means.
+//!
+//! Must never name a keyword as honoured that the engine does not honour in full: the engine's tests loop over this table
+//! and show for each that its absence and its reversal are noticed. Everything absent here is an unknown keyword.
+
+use crate::{
+    draft::Draft,
+    keywords::{meta, packet, payload, state},
+};
+
+/// Reads one option into the rule being built.
+pub(crate) type Apply = fn(&mut Draft<'_>, Option<&str>) -> Result<(), String>;
+
+/// What a keyword is to this sensor.
+#[derive(Clone, Copy)]
+pub struct Keyword {
+    /// The name as documented.
+    pub name: &'static str,
+    /// Other names of the same.
+    pub aliases: &'static [&'static str],
+    /// What it looks at.
+    pub reads: Reads,
+    /// One sentence for the rule's writer.
+    pub doc: &'static str,
+    pub(crate) apply: Apply,
+}
+
+/// What a keyword looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing: it names or grades the rule.
+    Nothing,
+    /// The packet's headers.
+    Header,
+    /// The packet's payload.
+    Payload,
+    /// It changes the `content` before it.
+    Content,
+    /// The flow.
+    Flow,
+    /// Earlier matches.
+    Matches,
+}
+
+const fn k(name: &'static str, reads: Reads, apply: Apply, doc: &'static str) -> Keyword {
+    Keyword { name, aliases: &[], reads, doc, apply }
+}
+
+const fn a(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    reads: Reads,
+    apply: Apply,
+    doc: &'static str,
+) -> Keyword {
+    Keyword { name, aliases, reads, doc, apply }
+}
+
+/// Every keyword that is honoured.
+pub const HONOURED: &[Keyword] = &[
+    k("msg", Reads::Nothing, meta::msg, "text of the alert"),
+    k("sid", Reads::Nothing, meta::sid, "number of the rule, unique within its gid"),
+    k("rev", Reads::Nothing, meta::rev, "revision; of two rules with one sid the higher is loaded"),
+    k("gid", Reads::Nothing, meta::gid, "group of the sid; 1 where absent"),
+    k("classtype", Reads::Nothing, meta::classtype, "class: gives category and priority"),
+    k("priority", Reads::Nothing, meta::priority, "1 is gravest; stronger than the class's"),
+    k("reference", Reads::Nothing, meta::reference, "system,id"),
+    k("metadata", Reads::Nothing, meta::metadata, "key value, key value"),
+    k("target", Reads::Nothing, meta::target, "src_ip or dest_ip: which side is attacked"),
+    k("noalert", Reads::Nothing, meta::noalert, "a match acts but is not reported"),
+    k("alert", Reads::Nothing, meta::alert, "a pass rule's match is reported all the same"),
+    k("content", Reads::Payload, payload::content, "bytes that must (or with ! must not) occur"),
+    k("nocase", Reads::Content, payload::nocase, "letters match in either case"),
+    k("offset", Reads::Content, payload::offset, "search begins here"),
+    k("depth", Reads::Content, payload::depth, "search covers this many bytes from the offset on"),
+    k("distance", Reads::Content, payload::distance, "search begins this far after the match before"),
+    k("within", Reads::Content, payload::within, "search covers this many bytes from there on"),
+    k("startswith", Reads::Content, payload::startswith, "the payload begins with it"),
+    k("endswith", Reads::Content, payload::endswith, "the payload ends with it"),
+    k("rawbytes", Reads::Content, payload::rawbytes, "no effect: payload is always raw"),
+    k("fast_pattern", Reads::Content, payload::fast_pattern, "choice of prefilter; no effect on what matches"),
+    k("isdataat", Reads::Payload, payload::isdataat, "the payload reaches that far"),
+    k("dsize", Reads::Header, packet::dsize, "length of the packet's payload"),
+    a("flags", &["tcp.flags"], Reads::Header, packet::flags, "TCP flags; second list: flags that are ignored"),
+    k("itype", Reads::Header, packet::itype, "ICMP type"),
+    k("icode", Reads::Header, packet::icode, "ICMP code"),
+    k("ttl", Reads::Header, packet::ttl, "IPv4 time to live or IPv6 hop limit"),
+    k("id", Reads::Header, packet::id, "IPv4 identification"),
+    k("tos", Reads::Header, packet::tos, "IPv4 type of service"),
+    k("ip_proto", Reads::Header, packet::ip_proto, "transport protocol by number or name"),
+    k("sameip", Reads::Header, packet::sameip, "source is destination"),
+    k("fragbits", Reads::Header, packet::fragbits, "IPv4 flags M, D, R"),
+    k("fragoffset", Reads::Header, packet::fragoffset, "IPv4 fragment offset, in units of 8 bytes"),
+    a("seq", &["tcp.seq"], Reads::Header, packet::seq, "TCP sequence number"),
+    a("ack", &["tcp.ack"], Reads::Header, packet::ack, "TCP acknowledgement number"),
+    a("window", &["tcp.window"], Reads::Header, packet::window, "TCP window, unscaled"),
+    k("icmp_id", Reads::Header, packet::icmp_id, "identifier of an ICMP query"),
+    k("icmp_seq", Reads::Header, packet::icmp_seq, "sequence number of an ICMP query"),
+    k("flow", Reads::Flow, state::flow, "direction and state of the flow"),
+    k("flowbits", Reads::Flow, state::flowbits, "named marks on the flow"),
+    k("threshold", Reads::Matches, state::threshold, "thins out alerts"),
+    k("detection_filter", Reads::Matches, state::detection_filter, "alerts only after so many matches in a window"),
+];
+
+/// The honoured keyword of that name (any case).
+pub fn find(name: &str) -> Option<&'static Keyword> {
+    let is = |n: &str| n.eq_ignore_ascii_case(name);
+    HONOURED.iter().find(|k| is(k.name) || k.aliases.iter().any(|a| is(a)))
+}
+
+const APP: &str = "needs the application protocol's parsed fields, which this version does not inspect";
+const BYTES: &str = "calculation on payload bytes is not supported by this version";
+
+// Keywords and families of the language that are refused, with the reason. A name ending in `*` is a family.
+const REFUSED: &[(&str, &str)] = &[
+    ("pcre", "regular expressions are not supported by this version; express it with `content` where you can"),
+    ("pcrexform", "regular expressions are not supported by this version"),
+    ("byte_test", BYTES),
+    ("byte_jump", BYTES),
+    ("byte_extract", BYTES),
+    ("byte_math", BYTES),
+    ("base64_*", "base64 decoding is not supported by this version"),
+    ("bsize", "measures an inspection buffer, and only the packet's payload is inspected; `dsize` measures that"),
+    ("stream_size", "streams are not reassembled by this version"),
+    ("stream-event", "streams are not reassembled by this version"),
+    ("flowint", "counters on flows are not supported by this version"),
+    ("xbits", "marks that cross flows are not supported by this version"),
+    ("hostbits", "marks that cross flows are not supported by this version"),
+    ("dataset", "data sets are not supported by this version"),
+    ("datarep", "data sets are not supported by this version"),
+    ("iprep", "address reputation is not supported by this version"),
+    ("geoip", "the country of an address is not known to this version"),
+    ("lua*", "Lua scripts are not run: a rule must not be a program"),
+    ("filestore*", "files are not extracted by this version"),
+    ("tag", "packets after an alert are not recorded by this version"),
+    ("app-layer-*", APP),
+    ("decode-event", "decoder events cannot be asked for by rules in this version"),
+    ("engine-event", "engine events cannot be asked for by rules in this version"),
+    ("ipopts", "IPv4 options are not inspected by this version"),
+    ("ipv4.hdr", "header buffers are not inspected by this version"),
+    ("ipv6.hdr", "header buffers are not inspected by this version"),
+    ("tcp.hdr", "header buffers are not inspected by this version"),
+    ("udp.hdr", "header buffers are not inspected by this version"),
+    ("icmpv4.hdr", "header buffers are not inspected by this version"),
+    ("icmpv6.hdr", "header buffers are not inspected by this version"),
+    ("icmpv6.mtu", "not inspected by this version"),
+    ("tcp.mss", "TCP options are not inspected by this version"),
+    ("ipv4-csum", "checksums are not a rule's matter in this version"),
+    ("*-csum", "checksums are not a rule's matter in this version"),
+    ("vlan.*", "VLAN tags cannot be asked for by rules in this version"),
+    ("flow.*", "counters of the flow cannot be asked for by rules in this version"),
+    ("prefilter", "the engine chooses its own prefilter; leave it out"),
+    ("absent", APP),
+    ("frame", APP),
+    ("replace", "a sensor that only listens changes no packet"),
+    ("config", "rules do not configure this sensor"),
+    ("pkt_data", "switches back from a buffer of an application protocol; those are not inspected by this version"),
+    ("http*", APP),
+    ("uricontent", APP),
+    ("urilen", APP),
+    ("file*", APP),
+    ("dns*", APP),
+    ("tls*", APP),
+    ("ssl_*", APP),
+    ("ja3*", APP),
+    ("ja4*", APP),
+    ("ssh*", APP),
+    ("smb*", APP),
+    ("dce*", APP),
+    ("krb5*", APP),
+    ("snmp*", APP),
+    ("smtp*", APP),
+    ("email*", APP),
+    ("ftp*", APP),
+    ("tftp*", APP),
+    ("sip*", APP),
+    ("rfb*", APP),
+    ("rdp*", APP),
+    ("mqtt*", APP),
+    ("mdns*", APP),
+    ("nfs*", APP),
+    ("ike*", APP),
+    ("quic*", APP),
+    ("modbus", APP),
+    ("dnp3*", APP),
+    ("enip*", APP),
+    ("cip*", APP),
+    ("ldap*", APP),
+    ("pgsql*", APP),
+    ("websocket*", APP),
+    ("dhcp*", APP),
+    ("bittorrent*", APP),
+    ("template*", APP),
+    ("dotprefix", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("to_*", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("strip_*", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("compress_*", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("url_decode", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("xor", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("domain", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("tld", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("header_lowercase", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("casefold", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("entropy", "the entropy of a buffer is not calculated by this version"),
+    ("rpc", "the SunRPC header is not inspected by this version"),
+    ("requires", "conditions on the engine's version are not supported by this version"),
+    ("asn1", "ASN.1 checks are not supported by this version"),
+];
+
+/// Why a keyword is not honoured; for unknown ones, that they are.
+pub fn refusal(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    let hit = REFUSED.iter().find(|(n, _)| match (n.strip_suffix('*'), n.strip_prefix('*')) {
+        (Some(start), _) => lower.starts_with(start),
+        (_, Some(end)) => lower.ends_with(end),
+        _ => lower == *n,
+    });
+    match hit {
+        Some((_, why)) => (*why).to_owned(),
+        None => {
+            let close = HONOURED
+                .iter()
+                .map(|k| (distance(&lower, k.name), k.name))
+                .min()
+                .filter(|(d, _)| *d <= 2)
+                .map(|(_, n)| format!("; did you mean `{n}`?"));
+            format!("there is no such keyword{}", close.unwrap_or_default())
+        }
+    }
+}
+
+// Edit distance, for names only; longer ones are no slip of the finger.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len() > 32 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, y) in b.bytes().enumerate() {
+            let (left, up) = (row[j], row[j + 1]);
+            let here = (corner + usize::from(x != y)).min(left + 1).min(up + 1);
+            corner = up;
+            row[j + 1] = here;
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_in_any_case() {
+        let mut names: Vec<_> = HONOURED.iter().flat_map(|k| k.aliases.iter().chain([&k.name])).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert_eq!(find("Content").map(|k| k.name), Some("content"));
+        assert_eq!(find("TCP.flags").map(|k| k.name), Some("flags"));
+        assert!(find("pcre").is_none());
+    }
+
+    #[test]
+    fn a_refused_keyword_is_never_an_honoured_one() {
+        for k in HONOURED {
+            for name in k.aliases.iter().chain([&k.name]) {
+                let exact = REFUSED.iter().any(|(n, _)| n == name);
+                assert!(!exact, "{name} stands in both tables");
+            }
+            assert!(!k.doc.is_empty());
+        }
+    }
+
+    #[test]
+    fn reasons_fit_the_keyword() {
+        assert!(refusal("pcre").contains("regular expressions"));
+        assert!(refusal("http.uri").contains("application protocol"));
+        assert!(refusal("tcpv4-csum").contains("checksums"));
+        assert!(refusal("contnet").contains("`content`"));
+        assert_eq!(refusal("zzzzzz"), "there is no such keyword");
+    }
+}
