@@ -5,6 +5,8 @@
 //! At most one campaign of a kind and key is open. Constituents join it and never leave it. Must never grow without
 //! bound: the lists of an evidence are capped ([`MAX_LIST`]); the counts beside them say how many there were.
 
+use std::collections::BTreeMap;
+
 use lagewarte_base::id::ConstituentId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -150,6 +152,11 @@ pub struct Put {
     pub joined: Vec<ConstituentId>,
 }
 
+/// Which campaigns: `$1` a constituent or NULL, `$2` an id or NULL, `$3` 1 for open ones only, `$4` how many.
+const CHOSEN: &str = "SELECT id FROM campaign WHERE ($1 IS NULL OR id IN (SELECT campaign FROM campaign_constituent \
+                      WHERE constituent = $1)) AND ($2 IS NULL OR id = $2) AND ($3 = 0 OR closed_us = 0) \
+                      ORDER BY last_us DESC, id LIMIT $4";
+
 fn capped<T: Clone>(list: &[T]) -> Vec<T> {
     list.iter().take(MAX_LIST).cloned().collect()
 }
@@ -230,15 +237,7 @@ impl Control {
     /// # Errors
     /// Where the database does not answer.
     pub async fn campaigns(&self, scope: &Scope, open_only: bool, limit: u32) -> Result<Vec<Campaign>> {
-        let sql = "SELECT id FROM campaign WHERE ($2 = 0 OR closed_us = 0) AND ($1 IS NULL OR id IN \
-                   (SELECT campaign FROM campaign_constituent WHERE constituent = $1)) \
-                   ORDER BY last_us DESC, id LIMIT $3";
-        let rows = self.pool.rows(sql, vals![scope.only(), open_only, i64::from(limit)]).await?;
-        let mut all = Vec::with_capacity(rows.len());
-        for r in rows {
-            all.extend(self.campaign(scope, r.parse("id")?).await?);
-        }
-        Ok(all)
+        self.chosen_campaigns(scope, None, open_only, limit).await
     }
 
     /// One campaign, as [`Control::campaigns`] shows it; None where it is not in scope.
@@ -246,43 +245,58 @@ impl Control {
     /// # Errors
     /// Where the database does not answer.
     pub async fn campaign(&self, scope: &Scope, id: Uuid) -> Result<Option<Campaign>> {
-        let sql = "SELECT id, kind, key, title, evidence, first_us, last_us, pictured_us, late, closed_us \
-                   FROM campaign WHERE id = $1";
-        let Some(r) = self.pool.row(sql, vals![id]).await? else { return Ok(None) };
-        let sql = "SELECT constituent, evidence, first_us, last_us, pictured_us, late FROM campaign_constituent \
-                   WHERE campaign = $1 AND ($2 IS NULL OR constituent = $2) ORDER BY pictured_us, constituent";
-        let member = |r: &Row| {
-            Ok(Member {
+        Ok(self.chosen_campaigns(scope, Some(id), false, 1).await?.into_iter().next())
+    }
+
+    async fn chosen_campaigns(
+        &self,
+        scope: &Scope,
+        id: Option<Uuid>,
+        open_only: bool,
+        limit: u32,
+    ) -> Result<Vec<Campaign>> {
+        let vals = vals![scope.only(), id, open_only, i64::from(limit)];
+        let sql = format!(
+            "SELECT campaign, constituent, evidence, first_us, last_us, pictured_us, late FROM campaign_constituent \
+             WHERE campaign IN ({CHOSEN}) AND ($1 IS NULL OR constituent = $1) ORDER BY pictured_us, constituent"
+        );
+        let mut members: BTreeMap<Uuid, Vec<Member>> = BTreeMap::new();
+        for r in self.pool.rows(&sql, vals.clone()).await? {
+            members.entry(r.parse("campaign")?).or_default().push(Member {
                 constituent: r.parse("constituent")?,
                 first_us: r.int("first_us")?,
                 last_us: r.int("last_us")?,
                 late: r.flag("late")?,
                 pictured_us: r.int("pictured_us")?,
                 evidence: r.json("evidence")?,
+            });
+        }
+        let sql = format!(
+            "SELECT id, kind, key, title, evidence, first_us, last_us, pictured_us, late, closed_us FROM campaign \
+             WHERE id IN ({CHOSEN}) ORDER BY last_us DESC, id"
+        );
+        let campaign = |r: &Row| -> Result<Campaign> {
+            let id = r.parse("id")?;
+            let members = members.remove(&id).unwrap_or_default();
+            let mut evidence: Evidence = r.json("evidence")?;
+            if scope.only().is_some() {
+                evidence.alerts = members.iter().map(|m| m.evidence.alerts).sum();
+                evidence.external.retain(|e| members.iter().any(|m| m.evidence.external.contains(e)));
+            }
+            Ok(Campaign {
+                id,
+                kind: r.parse("kind")?,
+                key: r.text("key")?,
+                title: r.text("title")?,
+                evidence,
+                first_us: r.int("first_us")?,
+                last_us: r.int("last_us")?,
+                pictured_us: r.int("pictured_us")?,
+                late: r.flag("late")?,
+                closed_us: Some(r.int("closed_us")?).filter(|us| *us != 0),
+                members,
             })
         };
-        let members: Vec<Member> =
-            self.pool.rows(sql, vals![id, scope.only()]).await?.iter().map(member).collect::<Result<_>>()?;
-        if scope.only().is_some() && members.is_empty() {
-            return Ok(None);
-        }
-        let mut evidence: Evidence = r.json("evidence")?;
-        if scope.only().is_some() {
-            evidence.alerts = members.iter().map(|m| m.evidence.alerts).sum();
-            evidence.external.retain(|e| members.iter().any(|m| m.evidence.external.contains(e)));
-        }
-        Ok(Some(Campaign {
-            id: r.parse("id")?,
-            kind: r.parse("kind")?,
-            key: r.text("key")?,
-            title: r.text("title")?,
-            evidence,
-            first_us: r.int("first_us")?,
-            last_us: r.int("last_us")?,
-            pictured_us: r.int("pictured_us")?,
-            late: r.flag("late")?,
-            closed_us: Some(r.int("closed_us")?).filter(|us| *us != 0),
-            members,
-        }))
+        self.pool.rows(&sql, vals).await?.iter().map(campaign).collect()
     }
 }

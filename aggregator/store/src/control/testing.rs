@@ -57,6 +57,7 @@ impl Db {
         Control::open(&self.url().await).await.expect("a fresh database opens")
     }
     /// A new database without any schema.
+    #[cfg(test)]
     pub(super) async fn empty(&self) -> Control {
         Control { pool: Pool::open(&self.url().await).await.expect("a fresh database opens") }
     }

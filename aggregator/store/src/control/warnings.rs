@@ -220,10 +220,11 @@ fn warning(r: &Row) -> Result<Warning> {
 }
 
 /// Which warnings: `$1` a constituent or NULL, `$2` an id or NULL, `$3` a campaign or NULL, `$4` how many.
-/// A constituent's are those released to it.
+/// A constituent's are those released to it. `$5` is 1 for those of open campaigns only.
 const CHOSEN: &str = "SELECT id FROM warning WHERE ($1 IS NULL OR id IN (SELECT warning FROM warning_constituent \
                       WHERE constituent = $1 AND released_us IS NOT NULL)) AND ($2 IS NULL OR id = $2) \
-                      AND ($3 IS NULL OR campaign = $3) ORDER BY drafted_us DESC, id LIMIT $4";
+                      AND ($3 IS NULL OR campaign = $3) AND ($5 = 0 OR campaign IN \
+                      (SELECT id FROM campaign WHERE closed_us = 0)) ORDER BY drafted_us DESC, id LIMIT $4";
 
 impl Control {
     /// Drafts the campaign's warning, or brings it up to date: adds who joined; renews the texts of those it was not
@@ -367,7 +368,7 @@ impl Control {
     /// # Errors
     /// Where the database does not answer.
     pub async fn warnings(&self, scope: &Scope, limit: u32) -> Result<Vec<Warning>> {
-        self.chosen(scope, None, None, limit).await
+        self.chosen_warnings(scope, None, None, limit, false).await
     }
 
     /// One warning, as [`Control::warnings`] shows it; None where it is not in scope.
@@ -375,7 +376,7 @@ impl Control {
     /// # Errors
     /// Where the database does not answer.
     pub async fn warning(&self, scope: &Scope, id: Uuid) -> Result<Option<Warning>> {
-        Ok(self.chosen(scope, Some(id), None, 1).await?.into_iter().next())
+        Ok(self.chosen_warnings(scope, Some(id), None, 1, false).await?.into_iter().next())
     }
 
     /// The warning of a campaign; None where there is none in scope.
@@ -383,17 +384,26 @@ impl Control {
     /// # Errors
     /// Where the database does not answer.
     pub async fn warning_of(&self, scope: &Scope, campaign: Uuid) -> Result<Option<Warning>> {
-        Ok(self.chosen(scope, None, Some(campaign), 1).await?.into_iter().next())
+        Ok(self.chosen_warnings(scope, None, Some(campaign), 1, false).await?.into_iter().next())
     }
 
-    async fn chosen(
+    /// The warnings of all open campaigns: what the workflow goes on with.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn warnings_of_open_campaigns(&self) -> Result<Vec<Warning>> {
+        self.chosen_warnings(&Scope::System, None, None, u32::MAX, true).await
+    }
+
+    async fn chosen_warnings(
         &self,
         scope: &Scope,
         id: Option<Uuid>,
         campaign: Option<Uuid>,
         limit: u32,
+        open_only: bool,
     ) -> Result<Vec<Warning>> {
-        let vals: Vec<Val> = vals![scope.only(), id, campaign, i64::from(limit)];
+        let vals: Vec<Val> = vals![scope.only(), id, campaign, i64::from(limit), open_only];
         let sql = format!("SELECT {WARNING} FROM warning WHERE id IN ({CHOSEN}) ORDER BY drafted_us DESC, id");
         let mut all: Vec<Warning> =
             self.pool.rows(&sql, vals.clone()).await?.iter().map(warning).collect::<Result<_>>()?;
