@@ -15,6 +15,8 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/lagewarte.v1.rs"));
 }
 
+pub mod eve;
+
 pub use generated::*;
 pub use prost::Message;
 

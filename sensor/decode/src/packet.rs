@@ -1,0 +1,267 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! A decoded packet: borrowed views into the frame, cheap to make, freely readable.
+//!
+//! Must never own packet bytes and never be partly checked: what a field shows has been proven to lie in the frame.
+
+use std::net::IpAddr;
+
+use lagewarte_base::time::Timestamp;
+
+use crate::event::Events;
+
+/// Most VLAN tags followed (Suricata's limit too). Threat: a frame that is nothing but tags.
+pub const MAX_VLANS: usize = 3;
+
+/// One packet with what could be understood of it.
+#[derive(Clone, Debug)]
+pub struct Packet<'a> {
+    /// Number of the packet in the capture, from 1: EVE `pcap_cnt`.
+    pub index: u64,
+    /// Time of capture.
+    pub time: Timestamp,
+    /// The tcpdump.org LINKTYPE number of the frame.
+    pub linktype: u16,
+    /// The frame as captured.
+    pub frame: &'a [u8],
+    /// Length of the frame on the wire; larger than `frame` where the capture cut it.
+    pub wire_len: u32,
+    /// MAC addresses, where the link has them.
+    pub ether: Option<Ether>,
+    /// VLAN ids, outermost first.
+    pub vlans: Vlans,
+    /// The IP layer; None where there is none or it is damaged.
+    pub ip: Option<Ip<'a>>,
+    /// The layer above IP; None where there is none, it is damaged, or the packet is a fragment.
+    pub transport: Transport<'a>,
+    /// What the transport carries; for an unknown transport what IP carries; else empty.
+    pub payload: &'a [u8],
+    /// A tunnel that was recognised and not entered.
+    pub tunnel: Option<Tunnel>,
+    /// Result of the checksum test.
+    pub checksum: Checksum,
+    /// Everything that is odd or wrong with it.
+    pub events: Events,
+}
+
+/// MAC addresses of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ether {
+    /// Source.
+    pub src: [u8; 6],
+    /// Destination.
+    pub dst: [u8; 6],
+}
+
+/// VLAN ids of a frame, at most [`MAX_VLANS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Vlans {
+    ids: [u16; MAX_VLANS],
+    len: u8,
+}
+
+impl Vlans {
+    /// The ids, outermost first.
+    pub fn as_slice(&self) -> &[u16] {
+        &self.ids[..usize::from(self.len)] // invariant: len <= MAX_VLANS, held by push
+    }
+    /// The outermost id.
+    pub fn outer(&self) -> Option<u16> {
+        self.as_slice().first().copied()
+    }
+    /// Adds an inner id; false where there is no room.
+    pub fn push(&mut self, id: u16) -> bool {
+        match self.ids.get_mut(usize::from(self.len)) {
+            Some(slot) => {
+                *slot = id;
+                self.len += 1;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The IP layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Ip<'a> {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Protocol of what is carried, behind IPv6 extension headers.
+    pub proto: u8,
+    /// Time to live or hop limit.
+    pub ttl: u8,
+    /// The header: IPv4 with options, or the fixed 40 bytes of IPv6.
+    pub header: &'a [u8],
+    /// What IP carries, cut to IP's own length (no link padding); behind the IPv6 extension headers understood.
+    pub payload: &'a [u8],
+    /// Set where the packet is a part of a larger one.
+    pub fragment: Option<Fragment>,
+}
+
+/// A fragment's place in its packet. Fragments are counted and not put together in this step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Offset in bytes.
+    pub offset: u16,
+    /// Whether more follow.
+    pub more: bool,
+    /// Identification.
+    pub id: u32,
+}
+
+/// The layer above IP.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport<'a> {
+    /// None that could be read.
+    None,
+    /// TCP.
+    Tcp(Tcp<'a>),
+    /// UDP.
+    Udp(Udp<'a>),
+    /// ICMP over IPv4.
+    Icmpv4(Icmp<'a>),
+    /// ICMP over IPv6.
+    Icmpv6(Icmp<'a>),
+    /// SCTP: ports only.
+    Sctp {
+        /// Source port.
+        src_port: u16,
+        /// Destination port.
+        dst_port: u16,
+    },
+    /// ESP: the security parameter index.
+    Esp {
+        /// SPI.
+        spi: u32,
+    },
+    /// Another protocol ([`Ip::proto`]).
+    Other,
+}
+
+/// A TCP header.
+#[derive(Clone, Copy, Debug)]
+pub struct Tcp<'a> {
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgement number.
+    pub ack: u32,
+    /// The flags byte: CWR ECE URG ACK PSH RST SYN FIN from the top.
+    pub flags: u8,
+    /// Window, not scaled.
+    pub window: u16,
+    /// The header with options.
+    pub header: &'a [u8],
+}
+
+/// A UDP header.
+#[derive(Clone, Copy, Debug)]
+pub struct Udp<'a> {
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// The header.
+    pub header: &'a [u8],
+}
+
+/// An ICMP or ICMPv6 header.
+#[derive(Clone, Copy, Debug)]
+pub struct Icmp<'a> {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Bytes 5 to 8: identifier and sequence number of an echo.
+    pub rest: [u8; 4],
+    /// The first eight bytes.
+    pub header: &'a [u8],
+    /// The packet that an error message quotes.
+    pub quoted: Option<Quoted>,
+}
+
+/// Whose packet an ICMP error quotes, as that packet was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Source of the quoted packet.
+    pub src: IpAddr,
+    /// Destination of the quoted packet.
+    pub dst: IpAddr,
+    /// Its protocol.
+    pub proto: u8,
+    /// Its source port; 0 where it has none.
+    pub src_port: u16,
+    /// Its destination port; 0 where it has none.
+    pub dst_port: u16,
+}
+
+/// A tunnel that was seen and not entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "names of protocols")]
+pub enum Tunnel {
+    Gre,
+    IpInIp,
+    Ipv6InIp,
+    Vxlan,
+    Geneve,
+    Teredo,
+    Mpls,
+    Pppoe,
+}
+
+/// What the checksums say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// Not tested: switched off (`-k none`), cut by the capture, or nothing to test.
+    #[default]
+    Untested,
+    /// All tested ones hold.
+    Good,
+    /// One does not: a receiver would have dropped the packet.
+    Bad,
+}
+
+/// TCP flag bits as they stand in [`Tcp::flags`].
+#[expect(missing_docs, reason = "names of RFC 9293, section 3.1")]
+pub mod flag {
+    pub const FIN: u8 = 1;
+    pub const SYN: u8 = 2;
+    pub const RST: u8 = 4;
+    pub const PSH: u8 = 8;
+    pub const ACK: u8 = 16;
+    pub const URG: u8 = 32;
+    pub const ECE: u8 = 64;
+    pub const CWR: u8 = 128;
+}
+
+impl Packet<'_> {
+    /// Source and destination port, for transports that have them.
+    pub const fn ports(&self) -> Option<(u16, u16)> {
+        match self.transport {
+            Transport::Tcp(Tcp { src_port, dst_port, .. })
+            | Transport::Udp(Udp { src_port, dst_port, .. })
+            | Transport::Sctp { src_port, dst_port } => Some((src_port, dst_port)),
+            _ => None,
+        }
+    }
+    /// The ICMP or ICMPv6 header.
+    pub const fn icmp(&self) -> Option<&Icmp<'_>> {
+        match &self.transport {
+            Transport::Icmpv4(i) | Transport::Icmpv6(i) => Some(i),
+            _ => None,
+        }
+    }
+    /// The TCP header.
+    pub const fn tcp(&self) -> Option<&Tcp<'_>> {
+        match &self.transport {
+            Transport::Tcp(t) => Some(t),
+            _ => None,
+        }
+    }
+}
