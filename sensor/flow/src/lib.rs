@@ -1,3 +1,23 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! Flow table on packet time: states, timeouts, memory cap, community_id.
+//!
+//! Must never read a clock, share a lock or know a rule. A worker owns its table; all packets of a flow come to one
+//! worker. Limits: `flow.memcap` is hard ([`FlowTable::capacity`]), flowbits and prefixes are capped.
+
+mod app;
+mod community;
+mod config;
+mod flow;
+mod key;
+mod record;
+mod table;
+mod tcp;
+
+pub use app::{AppProto, AppState, PREFIX, Prefix};
+pub use community::community_id;
+pub use config::{Config, FullPolicy, Timeouts};
+pub use flow::{Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};
+pub use record::Reason;
+pub use table::{Counters, FlowTable, Outcome};
+pub use tcp::{Pickup, StreamEvent, StreamEvents, TcpState};

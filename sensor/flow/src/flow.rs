@@ -1,0 +1,208 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! One flow: who talks to whom, how far the conversation is, what was counted, and the little that rules may remember.
+//!
+//! Must never grow without bound: everything in here has a fixed size but the flowbits, which are capped.
+
+use std::net::IpAddr;
+
+use lagewarte_base::time::Timestamp;
+use lagewarte_decode::Vlans;
+
+use crate::{app::AppState, tcp::Tracker};
+
+/// Most flowbits set on one flow. Threat: a rule set with thousands of bits and a peer that sets them all.
+pub const MAX_FLOWBITS: usize = 32;
+
+/// Which way a packet goes. The client is who began, as far as we saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the client.
+    ToServer,
+    /// From the server.
+    ToClient,
+}
+
+impl Direction {
+    /// Index of the side that sends in this direction, for [`Flow::sides`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::ToServer => 0,
+            Self::ToClient => 1,
+        }
+    }
+    /// The other way.
+    pub const fn reverse(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+    /// EVE's name: `to_server` or `to_client`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ToServer => "to_server",
+            Self::ToClient => "to_client",
+        }
+    }
+}
+
+/// A flow's state as EVE and the `flow` keyword name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum State {
+    /// Only one side was heard, or the TCP handshake is not complete.
+    #[default]
+    New,
+    /// Both sides were heard; for TCP, the handshake was.
+    Established,
+    /// TCP said goodbye.
+    Closed,
+}
+
+impl State {
+    /// EVE's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Established => "established",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What one side sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of captured frames, as Suricata counts them.
+    pub bytes: u64,
+}
+
+/// One flow.
+#[derive(Debug)]
+pub struct Flow {
+    /// EVE `flow_id`: from the 5-tuple, the VLANs and the start; positive, below 2^53.
+    pub id: i64,
+    /// Who began.
+    pub client: IpAddr,
+    /// The other end.
+    pub server: IpAddr,
+    /// The client's port; for ESP the upper half of the SPI; 0 where there is none.
+    pub client_port: u16,
+    /// The server's port; for ESP the lower half of the SPI; 0 where there is none.
+    pub server_port: u16,
+    /// IP protocol number.
+    pub proto: u8,
+    /// VLAN ids of the first packet.
+    pub vlans: Vlans,
+    /// MAC addresses of the first packet as (client's, server's), where the link has them.
+    pub macs: Option<([u8; 6], [u8; 6])>,
+    /// ICMP type and code of the first packet.
+    pub icmp: Option<(u8, u8)>,
+    /// ICMP type and code of the first answer.
+    pub icmp_response: Option<(u8, u8)>,
+    /// First packet.
+    pub start: Timestamp,
+    /// Latest packet.
+    pub last: Timestamp,
+    /// What each side sent, by [`Direction::index`].
+    pub sides: [Side; 2],
+    /// How far it is.
+    pub state: State,
+    /// Whether a rule fired on it.
+    pub alerted: bool,
+    /// Bits that rules set.
+    pub flowbits: FlowBits,
+    /// What it speaks.
+    pub app: AppState,
+    pub(crate) tcp: Option<Tracker>,
+    /// Set once both directions were heard by packets that are no ICMP errors.
+    pub(crate) heard: [bool; 2],
+    /// EVE `community_id`, made when it is first asked for.
+    pub(crate) community_id: Option<Box<str>>,
+}
+
+impl Flow {
+    /// Packets of both sides.
+    pub const fn packets(&self) -> u64 {
+        self.sides[0].packets + self.sides[1].packets
+    }
+}
+
+/// A packet's flow, and how the packet lies in it.
+#[derive(Debug)]
+pub struct FlowRef<'a> {
+    /// The flow, already counting this packet.
+    pub flow: &'a mut Flow,
+    /// Which way the packet goes.
+    pub direction: Direction,
+    /// Whether the flow was established *before* this packet: what `flow:established` asks.
+    pub established: bool,
+    /// Whether the packet began the flow.
+    pub new: bool,
+    /// What is odd about the packet in its stream.
+    pub events: crate::tcp::StreamEvents,
+    /// Whether the packet's payload may be believed to be the stream's: good checksum, known to the TCP state.
+    pub accepted: bool,
+}
+
+/// The flowbits of a flow, by the rule set's numbers for their names. Sorted, without an allocation until one is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowBits(Vec<u32>);
+
+impl FlowBits {
+    /// Sets one; false where it was set or there is no room ([`MAX_FLOWBITS`]).
+    pub fn set(&mut self, bit: u32) -> bool {
+        match self.0.binary_search(&bit) {
+            Err(at) if self.0.len() < MAX_FLOWBITS => {
+                self.0.insert(at, bit);
+                true
+            }
+            _ => false,
+        }
+    }
+    /// Whether it is set.
+    pub fn has(&self, bit: u32) -> bool {
+        self.0.binary_search(&bit).is_ok()
+    }
+    /// Clears one.
+    pub fn unset(&mut self, bit: u32) {
+        if let Ok(at) = self.0.binary_search(&bit) {
+            self.0.remove(at);
+        }
+    }
+    /// Sets it where it is not set, clears it where it is.
+    pub fn toggle(&mut self, bit: u32) {
+        if self.has(bit) {
+            self.unset(bit);
+        } else {
+            self.set(bit);
+        }
+    }
+    /// Those that are set, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flowbits_are_a_set_with_a_cap() {
+        let mut b = FlowBits::default();
+        assert!(b.set(7) && b.set(3) && !b.set(7));
+        b.toggle(3);
+        b.toggle(9);
+        assert_eq!(b.iter().collect::<Vec<_>>(), [7, 9]);
+        b.unset(7);
+        b.unset(8);
+        assert!(!b.has(7) && b.has(9));
+        for i in 0..1000 {
+            b.set(i);
+        }
+        assert_eq!(b.iter().count(), MAX_FLOWBITS);
+    }
+}

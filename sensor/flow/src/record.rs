@@ -1,0 +1,153 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! A flow's end as an EVE `flow` event, and the flow's part of other events.
+//!
+//! Must never depend on anything but the flow itself and why it ended: the same flow gives the same bytes on any worker.
+
+use lagewarte_base::time::Timestamp;
+use lagewarte_event::{
+    Class,
+    eve::{Head, JsonWriter, Record},
+};
+
+use crate::{
+    community::community_id,
+    config::Config,
+    flow::{Direction, Flow},
+};
+
+/// Why a flow ended: EVE `flow.reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No packet for as long as its state allows.
+    Timeout,
+    /// Ended to make room.
+    Forced,
+    /// The capture ended.
+    Shutdown,
+    /// A new connection on the same 5-tuple.
+    TcpReuse,
+}
+
+impl Reason {
+    /// EVE's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Forced => "forced",
+            Self::Shutdown => "shutdown",
+            Self::TcpReuse => "tcp_reuse",
+        }
+    }
+}
+
+impl Flow {
+    /// The flow's `community_id` under `seed`, made once.
+    pub fn community_id(&mut self, seed: u16) -> &str {
+        if self.community_id.is_none() {
+            let ports = match self.icmp {
+                Some((kind, code)) => (kind.into(), code.into()),
+                None => (self.client_port, self.server_port),
+            };
+            self.community_id = Some(community_id(seed, self.client, self.server, self.proto, ports).into());
+        }
+        self.community_id.as_deref().unwrap_or_default() // set above
+    }
+
+    /// Writes `app_proto` and, where the sides differ, `app_proto_ts` and `app_proto_tc`.
+    pub fn write_app(&self, w: &mut JsonWriter) {
+        if let Some(name) = self.app.proto.name() {
+            w.key("app_proto").string(name);
+        }
+        for (side, key) in [(Direction::ToServer, "app_proto_ts"), (Direction::ToClient, "app_proto_tc")] {
+            let proto = self.app.sides[side.index()];
+            if let Some(name) = proto.name().filter(|_| proto != self.app.proto) {
+                w.key(key).string(name);
+            }
+        }
+    }
+
+    /// Writes the counters and the start, which alerts and flow records have in their `flow` object.
+    pub fn write_counts(&self, w: &mut JsonWriter) {
+        let [ts, tc] = self.sides;
+        w.key("pkts_toserver").u64(ts.packets).key("pkts_toclient").u64(tc.packets);
+        w.key("bytes_toserver").u64(ts.bytes).key("bytes_toclient").u64(tc.bytes);
+        w.key("start").time(self.start);
+    }
+}
+
+/// The record of a flow that ended with `reason`, noticed at packet `index`.
+pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> Record {
+    let mut w = JsonWriter::with_capacity(768);
+    let ports = matches!(f.proto, 6 | 17 | 132);
+    if let Some(seed) = cfg.community_id {
+        f.community_id(seed);
+    }
+    w.head(&Head {
+        time: f.last,
+        flow_id: Some(f.id),
+        in_iface: cfg.in_iface.as_deref(),
+        event_type: "flow",
+        vlans: f.vlans.as_slice(),
+        src: Some(f.client),
+        src_port: ports.then_some(f.client_port),
+        dest: Some(f.server),
+        dest_port: ports.then_some(f.server_port),
+        proto: Some(f.proto),
+        icmp: f.icmp,
+        response_icmp: f.icmp_response,
+        community_id: f.community_id.as_deref(),
+        ..Head::default()
+    });
+    if f.proto == 50 {
+        w.key("spi").u64(u64::from(f.client_port) << 16 | u64::from(f.server_port));
+    }
+    if let Some((client, server)) = f.macs.filter(|_| cfg.ethernet) {
+        w.key("ether").open();
+        w.key("dest_macs").open_array().mac(server).close_array();
+        w.key("src_macs").open_array().mac(client).close_array();
+        w.close();
+    }
+    f.write_app(&mut w);
+    w.key("flow").open();
+    f.write_counts(&mut w);
+    w.key("end").time(f.last).key("age").i64(f.last.secs().saturating_sub(f.start.secs()));
+    w.key("state").string(f.state.name()).key("reason").string(reason.name()).key("alerted").bool(f.alerted);
+    w.close();
+    if f.proto == 6 {
+        tcp(f, &mut w);
+    }
+    w.close();
+    Record {
+        class: Class::Flow,
+        event_type: "flow",
+        event: f.last,
+        observed: Timestamp::default(),
+        packet_index: index,
+        vlan: f.vlans.outer(),
+        src: Some(f.client),
+        dest: Some(f.server),
+        json: w.finish(),
+    }
+}
+
+fn tcp(f: &Flow, w: &mut JsonWriter) {
+    const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
+    let sides = f.tcp.map_or([0; 2], |t| t.flags);
+    w.key("tcp").open();
+    for (key, flags) in [("tcp_flags", sides[0] | sides[1]), ("tcp_flags_ts", sides[0]), ("tcp_flags_tc", sides[1])] {
+        let mut text = String::with_capacity(2);
+        text.push_str(HEX[usize::from(flags >> 4)]);
+        text.push_str(HEX[usize::from(flags & 15)]);
+        w.key(key).string(&text);
+    }
+    for (bit, name) in ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"].into_iter().enumerate() {
+        if (sides[0] | sides[1]) >> bit & 1 == 1 {
+            w.key(name).bool(true);
+        }
+    }
+    if let Some(t) = f.tcp {
+        w.key("state").string(t.state.name());
+    }
+    w.close();
+}
