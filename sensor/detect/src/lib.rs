@@ -1,3 +1,23 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! Rule engine: groups, prefilter, verification, thresholds; alerts as EVE.
+//!
+//! [`Engine`] is a compiled rule set, shared by all workers and swapped as a whole. [`Engine::inspect`] is what a worker
+//! does with a packet; [`Ordered`] is the one stage behind all workers, where matches are thinned in packet order.
+//!
+//! What is inspected: each packet's own payload. Streams are not reassembled: a TCP content split over two segments is
+//! not found, and one that is sent again is found again. Must never know a rule's text: the rules crate resolved it.
+
+mod address;
+mod alert;
+mod engine;
+mod group;
+mod header;
+mod ordered;
+mod payload;
+mod prefilter;
+
+pub use alert::{Candidate, Output};
+pub use engine::{Counters, Engine, MAX_CANDIDATES, Scratch};
+pub use ordered::{MAX_TRACKED, Ordered, OrderedCounters};
+pub use payload::MAX_STEPS;

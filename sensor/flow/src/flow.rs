@@ -112,6 +112,8 @@ pub struct Flow {
     pub state: State,
     /// Whether a rule fired on it.
     pub alerted: bool,
+    /// What detection has done with it.
+    pub detect: DetectMarks,
     /// Bits that rules set.
     pub flowbits: FlowBits,
     /// What it speaks.
@@ -128,6 +130,15 @@ impl Flow {
     pub const fn packets(&self) -> u64 {
         self.sides[0].packets + self.sides[1].packets
     }
+}
+
+/// What detection remembers of a flow beside the flowbits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DetectMarks {
+    /// Directions, by [`Direction::index`], in which address-only rules were looked at: they are once for each.
+    pub addresses_done: [bool; 2],
+    /// A pass rule took the whole flow: no rule looks at it any more.
+    pub passed: bool,
 }
 
 /// A packet's flow, and how the packet lies in it.

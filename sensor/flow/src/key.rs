@@ -113,7 +113,8 @@ pub(crate) fn tuple(p: &Packet<'_>) -> Option<Tuple> {
     if p.events.invalid() {
         return None;
     }
-    let ends = |a: u16, b: u16| Tuple { src: (ip.src, a), dst: (ip.dst, b), proto: ip.proto, quoted: false, begins: true };
+    let ends =
+        |a: u16, b: u16| Tuple { src: (ip.src, a), dst: (ip.dst, b), proto: ip.proto, quoted: false, begins: true };
     match &p.transport {
         Transport::Tcp(t) => Some(ends(t.src_port, t.dst_port)),
         Transport::Udp(u) => Some(ends(u.src_port, u.dst_port)),
@@ -127,9 +128,7 @@ pub(crate) fn tuple(p: &Packet<'_>) -> Option<Tuple> {
             (3 | 4 | 5 | 11 | 12, _) => None, // errors never begin a flow
             (kind, _) => Some(ends(kind.into(), icmpv4_counterpart(kind).map_or(NO_COUNTERPART, u16::from))),
         },
-        Transport::Icmpv6(i) => {
-            Some(ends(i.kind.into(), icmpv6_counterpart(i.kind).map_or(NO_COUNTERPART, u16::from)))
-        }
+        Transport::Icmpv6(i) => Some(ends(i.kind.into(), icmpv6_counterpart(i.kind).map_or(NO_COUNTERPART, u16::from))),
         Transport::None | Transport::Other => None,
     }
 }

@@ -17,7 +17,7 @@ mod tcp;
 pub use app::{AppProto, AppState, PREFIX, Prefix};
 pub use community::community_id;
 pub use config::{Config, FullPolicy, Timeouts};
-pub use flow::{Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};
+pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};
 pub use record::Reason;
 pub use table::{Counters, FlowTable, Outcome};
 pub use tcp::{Pickup, StreamEvent, StreamEvents, TcpState};

@@ -18,7 +18,7 @@ use lagewarte_event::eve::Record;
 use crate::{
     app::{AppState, Prefix},
     config::{Config, FullPolicy, Timeouts},
-    flow::{Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State},
+    flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State},
     key::{Key, Tuple, tuple},
     record::{Reason, record},
     tcp::{Step, StreamEvents, TcpState, Tracker},
@@ -30,7 +30,8 @@ const NIL: u32 = u32::MAX;
 const INDEX_COST: usize = 96;
 
 /// Bytes charged for one flow, everything it may come to hold included, so that the cap is never exceeded.
-const FLOW_COST: usize = mem::size_of::<Option<Entry>>() + INDEX_COST + 2 * mem::size_of::<Prefix>() + 4 * MAX_FLOWBITS + 32;
+const FLOW_COST: usize =
+    mem::size_of::<Option<Entry>>() + INDEX_COST + 2 * mem::size_of::<Prefix>() + 4 * MAX_FLOWBITS + 32;
 
 /// What the table did, named as in EVE `stats.flow`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -273,6 +274,7 @@ impl FlowTable {
             sides: [Side::default(); 2],
             state: State::New,
             alerted: false,
+            detect: DetectMarks::default(),
             flowbits: FlowBits::default(),
             app: AppState::default(),
             tcp: None,

@@ -156,8 +156,14 @@ impl Tracker {
     pub(crate) fn begin(p: &Tcp<'_>, len: usize, pickup: Pickup) -> (Option<(Self, bool)>, Step) {
         let mut step = Step::default();
         let kind = p.flags & (flag::SYN | flag::ACK | flag::RST | flag::FIN);
-        let mut t =
-            Self { state: TcpState::SynSent, flags: [0; 2], isn: [0; 2], next: [0; 2], known: [false; 2], fin: [None; 2] };
+        let mut t = Self {
+            state: TcpState::SynSent,
+            flags: [0; 2],
+            isn: [0; 2],
+            next: [0; 2],
+            known: [false; 2],
+            fin: [None; 2],
+        };
         let reversed = match kind {
             flag::SYN => false,
             _ if kind & flag::RST != 0 => {
@@ -365,7 +371,10 @@ mod tests {
     const FIN: u8 = flag::FIN | flag::ACK;
 
     /// Plays (direction, flags, seq, ack, len) and gives the state after each.
-    fn play(first: (u8, u32, u32), rest: &[(Direction, u8, u32, u32, usize)]) -> (Vec<&'static str>, Vec<&'static str>) {
+    fn play(
+        first: (u8, u32, u32),
+        rest: &[(Direction, u8, u32, u32, usize)],
+    ) -> (Vec<&'static str>, Vec<&'static str>) {
         let (t, step) = Tracker::begin(&seg(first.0, first.1, first.2), 0, Pickup::default());
         let mut t = t.expect("a SYN begins").0;
         let mut states = vec![t.state.name()];
@@ -381,14 +390,26 @@ mod tests {
     #[test]
     fn a_session_goes_through_its_states() {
         let open = [(S, SYN | ACK, 900, 101, 0), (C, ACK, 101, 901, 0), (C, ACK, 101, 901, 10), (S, ACK, 901, 111, 5)];
-        let client_closes = [(C, FIN, 111, 906, 0), (S, ACK, 906, 112, 0), (S, FIN, 906, 112, 0), (C, ACK, 112, 907, 0)];
+        let client_closes =
+            [(C, FIN, 111, 906, 0), (S, ACK, 906, 112, 0), (S, FIN, 906, 112, 0), (C, ACK, 112, 907, 0)];
         let (states, events) = play((SYN, 100, 0), &[open.as_slice(), &client_closes].concat());
         assert_eq!(
             states,
-            ["syn_sent", "syn_recv", "established", "established", "established", "close_wait", "close_wait", "last_ack", "closed"]
+            [
+                "syn_sent",
+                "syn_recv",
+                "established",
+                "established",
+                "established",
+                "close_wait",
+                "close_wait",
+                "last_ack",
+                "closed"
+            ]
         );
         assert!(events.is_empty(), "{events:?}");
-        let server_closes = [(S, FIN, 906, 111, 0), (C, ACK, 111, 907, 0), (C, FIN, 111, 907, 0), (S, ACK, 907, 112, 0)];
+        let server_closes =
+            [(S, FIN, 906, 111, 0), (C, ACK, 111, 907, 0), (C, FIN, 111, 907, 0), (S, ACK, 907, 112, 0)];
         let (states, _) = play((SYN, 100, 0), &[open.as_slice(), &server_closes].concat());
         assert_eq!(states[5..], ["fin_wait1", "fin_wait2", "time_wait", "closed"]);
         let both_close = [(S, FIN, 906, 111, 0), (C, FIN, 111, 906, 0), (S, ACK, 907, 112, 0)];
@@ -401,7 +422,8 @@ mod tests {
         let (states, _) = play((SYN, 100, 0), &[(S, flag::RST | ACK, 0, 101, 0)]);
         assert_eq!(states, ["syn_sent", "closed"]);
         let open = [(S, SYN | ACK, 900, 101, 0), (C, ACK, 101, 901, 0)];
-        let (states, events) = play((SYN, 100, 0), &[open.as_slice(), &[(S, flag::RST, 900 + (1 << 30), 0, 0)]].concat());
+        let (states, events) =
+            play((SYN, 100, 0), &[open.as_slice(), &[(S, flag::RST, 900 + (1 << 30), 0, 0)]].concat());
         assert_eq!(states.last(), Some(&"established"));
         assert_eq!(events, ["stream.rst_invalid_ack"]);
         let (states, _) = play((SYN, 100, 0), &[open.as_slice(), &[(S, flag::RST, 901, 0, 0)]].concat());

@@ -1,0 +1,316 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Alerts as EVE: what of an alert the rule fixes, what the packet and its flow do, and how both become one JSON object.
+//!
+//! The packet's part is written once by the worker, for all rules that match it; the rule's part once at load. Field names
+//! and order are Suricata's (user guide, "EVE JSON Format", event type alert). Must never be built for a packet that
+//! matches nothing.
+
+use std::{net::IpAddr, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lagewarte_base::time::Timestamp;
+use lagewarte_decode::{Packet, Transport, linktype_name};
+use lagewarte_event::{
+    Class,
+    eve::{Head, JsonWriter, Record},
+};
+use lagewarte_flow::{FlowRef, community_id};
+use lagewarte_rules::{
+    Rule,
+    ast::{Action, Target, Threshold},
+};
+
+/// What alerts carry beyond the basics: YAML `outputs.eve-log` and `packet-alert-max`.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// `types.alert.payload`: the packet's payload in base64.
+    pub payload: bool,
+    /// `types.alert.payload-printable`.
+    pub payload_printable: bool,
+    /// `types.alert.packet`: the frame in base64, with `packet_info`.
+    pub packet: bool,
+    /// `types.alert.metadata` (`rule.metadata`): the rule's metadata.
+    pub metadata: bool,
+    /// `types.alert.verdict`.
+    pub verdict: bool,
+    /// `ethernet`: MAC addresses.
+    pub ethernet: bool,
+    /// `community-id` with its seed.
+    pub community_id: Option<u16>,
+    /// The interface, where packets come from one.
+    pub in_iface: Option<String>,
+    /// Whether packets come from a file: events then carry `pcap_cnt`.
+    pub pcap_cnt: bool,
+    /// `packet-alert-max`: most alerts of one packet. Threat: one packet that matches a whole set.
+    pub packet_alert_max: u16,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            payload: false,
+            payload_printable: false,
+            packet: false,
+            metadata: true,
+            verdict: false,
+            ethernet: false,
+            community_id: None,
+            in_iface: None,
+            pcap_cnt: true,
+            packet_alert_max: 15,
+        }
+    }
+}
+
+/// A match on its way to the ordered stage.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub(crate) info: Arc<Info>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) output: AlertLimits,
+}
+
+/// The part of [`Output`] that the ordered stage needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AlertLimits {
+    pub(crate) packet_alert_max: u16,
+    metadata: bool,
+    verdict: bool,
+}
+
+/// What a rule fixes of its alerts.
+#[derive(Debug)]
+pub(crate) struct Info {
+    pub(crate) gid: u32,
+    pub(crate) sid: u32,
+    pub(crate) threshold: Option<Threshold>,
+    target: Option<Target>,
+    action: Action,
+    /// `"action":... "severity":n`, without braces.
+    fixed: String,
+    /// The metadata object; empty where there is none.
+    metadata: String,
+}
+
+/// What a packet and its flow say, shared by the packet's alerts.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) index: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) src: Option<IpAddr>,
+    pub(crate) dest: Option<IpAddr>,
+    ports: Option<(u16, u16)>,
+    pub(crate) flow_id: Option<i64>,
+    vlan: Option<u16>,
+    /// From `{` to the last shared field before `alert`.
+    head: String,
+    /// What follows `alert`, without the closing brace; begins with a comma where it is not empty.
+    tail: String,
+}
+
+impl Output {
+    pub(crate) fn context(&self, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>) -> Context {
+        let (src, dest) = p.ip.map_or((None, None), |ip| (Some(ip.src), Some(ip.dst)));
+        let proto = p.ip.map(|ip| ip.proto);
+        let ports = p.ports();
+        let mut head = JsonWriter::with_capacity(384);
+        let mut tail = JsonWriter::with_capacity(512);
+        let mut made = None;
+        let (mut flow_id, mut community) = (None, None);
+        tail.open();
+        if let Some(m) = p.ether.filter(|_| self.ethernet) {
+            tail.key("ether").open().key("src_mac").mac(m.src).key("dest_mac").mac(m.dst).close();
+        }
+        if let Some(f) = flow {
+            flow_id = Some(f.flow.id);
+            if let Some(seed) = self.community_id {
+                f.flow.community_id(seed);
+            }
+            f.flow.write_app(&mut tail);
+            tail.key("direction").string(f.direction.name());
+            tail.key("flow").open();
+            f.flow.write_counts(&mut tail);
+            tail.key("src_ip").ip(f.flow.client).key("dest_ip").ip(f.flow.server);
+            if matches!(f.flow.proto, 6 | 17 | 132) {
+                tail.key("src_port").u64(f.flow.client_port.into());
+                tail.key("dest_port").u64(f.flow.server_port.into());
+            }
+            tail.close();
+            if let Some(seed) = self.community_id {
+                community = Some(f.flow.community_id(seed).to_owned());
+            }
+        } else if let (Some(seed), Some(s), Some(d), Some(n)) = (self.community_id, src, dest, proto) {
+            let pair = match p.icmp() {
+                Some(i) => (i.kind.into(), i.code.into()),
+                None => ports.unwrap_or_default(),
+            };
+            made = Some(community_id(seed, s, d, n, pair));
+        }
+        if self.payload {
+            tail.key("payload").string(&STANDARD.encode(p.payload));
+        }
+        if self.payload_printable {
+            tail.key("payload_printable").string(&printable(p.payload));
+        }
+        if self.payload || self.payload_printable {
+            tail.key("stream").u64(0);
+        }
+        if self.packet {
+            tail.key("packet").string(&STANDARD.encode(p.frame));
+            tail.key("packet_info").open().key("linktype").u64(p.linktype.into());
+            if let Some(name) = linktype_name(p.linktype) {
+                tail.key("linktype_name").string(name);
+            }
+            tail.close();
+        }
+        head.head(&Head {
+            time: p.time,
+            flow_id,
+            in_iface: self.in_iface.as_deref(),
+            pcap_cnt: self.pcap_cnt.then_some(p.index),
+            event_type: "alert",
+            vlans: p.vlans.as_slice(),
+            src,
+            src_port: ports.map(|p| p.0),
+            dest,
+            dest_port: ports.map(|p| p.1),
+            proto,
+            icmp: p.icmp().map(|i| (i.kind, i.code)),
+            response_icmp: None,
+            pkt_src: Some("wire/pcap"),
+            community_id: community.as_deref().or(made.as_deref()),
+        });
+        let tail = tail.finish();
+        Context {
+            index: p.index,
+            time: p.time,
+            src,
+            dest,
+            ports: matches!(p.transport, Transport::Tcp(_) | Transport::Udp(_)).then_some(ports).flatten(),
+            flow_id,
+            vlan: p.vlans.outer(),
+            head: head.finish(),
+            // Without the brace that opened it.
+            tail: tail.get(1..).unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl Info {
+    pub(crate) fn new(rule: &Rule) -> Self {
+        let m = &rule.meta;
+        let mut w = JsonWriter::with_capacity(256);
+        // A sensor that only listens stops nothing: a drop is allowed, a reject would have answered.
+        let action = if rule.action == Action::Reject { "blocked" } else { "allowed" };
+        w.open().key("action").string(action).key("gid").u64(m.gid.into());
+        w.key("signature_id").u64(m.sid.into()).key("rev").u64(m.rev.into());
+        w.key("signature").string(&m.msg).key("category").string(&m.category).key("severity").u64(m.priority.into());
+        let mut metadata = JsonWriter::new();
+        let mut keys: Vec<&str> = Vec::new();
+        for (k, _) in &m.metadata {
+            if !keys.contains(&k.as_str()) {
+                keys.push(k);
+            }
+        }
+        if !keys.is_empty() {
+            metadata.open();
+            for key in keys {
+                metadata.key(key).open_array();
+                for (_, v) in m.metadata.iter().filter(|(k, _)| k == key) {
+                    metadata.string(v);
+                }
+                metadata.close_array();
+            }
+            metadata.close();
+        }
+        Self {
+            gid: m.gid,
+            sid: m.sid,
+            threshold: rule.threshold,
+            target: m.target,
+            action: rule.action,
+            fixed: w.finish(),
+            metadata: metadata.finish(),
+        }
+    }
+}
+
+impl Candidate {
+    pub(crate) fn new(p: &Packet<'_>, info: Arc<Info>, context: Arc<Context>, output: &Output) -> Self {
+        debug_assert_eq!(p.index, context.index);
+        let output = AlertLimits {
+            packet_alert_max: output.packet_alert_max,
+            metadata: output.metadata,
+            verdict: output.verdict,
+        };
+        Self { info, context, output }
+    }
+
+    /// Number of the packet that matched, from 1.
+    pub fn packet_index(&self) -> u64 {
+        self.context.index
+    }
+
+    /// The rule's sid.
+    pub fn sid(&self) -> u32 {
+        self.info.sid
+    }
+
+    /// The alert.
+    pub(crate) fn record(&self) -> Record {
+        let (c, i) = (&*self.context, &*self.info);
+        let mut w = JsonWriter::with_capacity(c.head.len() + i.fixed.len() + i.metadata.len() + c.tail.len() + 192);
+        w.raw(&c.head).key("alert").raw(&i.fixed);
+        if let Some(target) = i.target {
+            let attacked = [c.src, c.dest];
+            let ports = [c.ports.map(|p| p.0), c.ports.map(|p| p.1)];
+            let order = if target == Target::Dest { [0, 1] } else { [1, 0] };
+            for (name, side) in ["source", "target"].into_iter().zip(order) {
+                w.key(name).open();
+                if let Some(ip) = attacked[side] {
+                    w.key("ip").ip(ip);
+                }
+                if let Some(port) = ports[side] {
+                    w.key("port").u64(port.into());
+                }
+                w.close();
+            }
+        }
+        if self.output.metadata && !i.metadata.is_empty() {
+            w.key("metadata").raw(&i.metadata);
+        }
+        w.close();
+        let mut json = w.finish();
+        if self.output.verdict {
+            let verdict = match i.action {
+                Action::Pass => "pass",
+                _ => "alert",
+            };
+            json.push_str(",\"verdict\":{\"action\":\"");
+            json.push_str(verdict);
+            json.push_str("\"}");
+        }
+        if !c.tail.is_empty() {
+            json.push(',');
+            json.push_str(&c.tail);
+        }
+        json.push('}');
+        Record {
+            class: Class::Alert,
+            event_type: "alert",
+            event: c.time,
+            observed: c.time,
+            packet_index: c.index,
+            vlan: c.vlan,
+            src: c.src,
+            dest: c.dest,
+            json,
+        }
+    }
+}
+
+// As Suricata prints payloads: what is not printable ASCII is a dot, line ends stay.
+fn printable(payload: &[u8]) -> String {
+    payload.iter().map(|&b| if matches!(b, 0x20..=0x7e | b'\r' | b'\n') { char::from(b) } else { '.' }).collect()
+}

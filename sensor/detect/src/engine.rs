@@ -1,0 +1,427 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The engine: a rule set compiled once, then only read. Many workers share it; each has its own [`Scratch`].
+//!
+//! For each packet: candidates from the groups, verified in evaluation order (so that a flowbit is set before it is read),
+//! then Suricata's actions. Must never allocate on a packet that matches nothing, and never change once built: a reload
+//! builds another and swaps the pointer.
+//! Limits: [`MAX_CANDIDATES`], [`crate::MAX_STEPS`].
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use lagewarte_decode::{Packet, Transport};
+use lagewarte_flow::{Direction, FlowRef};
+use lagewarte_rules::{
+    Rule, RuleSet,
+    address::AddressSet,
+    ast::{Action, Direction as HeaderDirection, FlowState, FlowbitOp, PacketTest, Proto},
+    port::PortSet,
+};
+
+use crate::{
+    address,
+    alert::{Candidate, Context, Info, Output},
+    group::{Class, Groups, Way},
+    header,
+    payload::{Outcome, Program},
+};
+
+/// Most matches of one packet that go on to the ordered stage. Threat: a rule set of which thousands match every packet.
+pub const MAX_CANDIDATES: usize = 256;
+
+/// A compiled rule set.
+#[derive(Debug)]
+pub struct Engine {
+    entries: Vec<Entry>,
+    groups: Groups,
+    addresses: address::Index,
+    /// Entries that ask for a decoder event: looked at for packets that could not be decoded.
+    decoder: Vec<u32>,
+    names: Arc<Names>,
+    output: Arc<Output>,
+    sha256: [u8; 32],
+    most_patterns: usize,
+}
+
+/// One way round of one rule, ready to run. The position in [`Engine::entries`] is the evaluation order.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) src: Arc<AddressSet>,
+    pub(crate) src_port: Arc<PortSet>,
+    pub(crate) dest: Arc<AddressSet>,
+    pub(crate) dest_port: Arc<PortSet>,
+    pub(crate) address_only: bool,
+    program: Arc<Program>,
+    tests: Vec<Bits>,
+    changes: Vec<Bits>,
+    info: Arc<Info>,
+    scope: Scope,
+}
+
+#[derive(Clone, Debug)]
+struct Bits {
+    op: FlowbitOp,
+    bits: Vec<u32>,
+}
+
+/// What a pass or drop acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Packet,
+    /// Address-only rules.
+    Flow,
+    /// TCP content rules without a packet keyword: the flow, where the packet belongs to a stream.
+    Stream,
+}
+
+/// Numbers of flowbit names, kept across reloads, since flows live on.
+#[derive(Debug, Default)]
+struct Names(Mutex<HashMap<String, u32>>);
+
+impl Names {
+    fn number(&self, name: &str) -> u32 {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = u32::try_from(map.len()).unwrap_or(u32::MAX);
+        *map.entry(name.to_owned()).or_insert(next)
+    }
+}
+
+/// What a worker needs to inspect packets; keeps its allocations. Made by [`Engine::scratch`], good for any engine.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    found: Vec<u32>,
+    seen: Vec<u32>,
+    mark: u32,
+    /// What happened so far.
+    pub counters: Counters,
+}
+
+/// What a worker's inspection did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets inspected.
+    pub packets: u64,
+    /// Candidates verified.
+    pub verified: u64,
+    /// Matches handed on.
+    pub matches: u64,
+    /// Matches dropped at [`MAX_CANDIDATES`].
+    pub dropped: u64,
+    /// Payload tests given up at [`crate::MAX_STEPS`].
+    pub gave_up: u64,
+    /// Flowbits not set since the flow holds no more.
+    pub flowbits_full: u64,
+}
+
+impl Counters {
+    /// Adds another worker's counts.
+    pub const fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.verified += other.verified;
+        self.matches += other.matches;
+        self.dropped += other.dropped;
+        self.gave_up += other.gave_up;
+        self.flowbits_full += other.flowbits_full;
+    }
+}
+
+impl Engine {
+    /// Compiles a rule set.
+    ///
+    /// # Errors
+    /// A set too large for the matcher, in a sentence.
+    pub fn new(set: RuleSet, output: Output) -> Result<Self, String> {
+        Self::build(set, output, Arc::default())
+    }
+
+    /// Compiles the set that follows this one; flows keep their flowbits.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn successor(&self, set: RuleSet, output: Output) -> Result<Self, String> {
+        Self::build(set, output, Arc::clone(&self.names))
+    }
+
+    fn build(set: RuleSet, output: Output, names: Arc<Names>) -> Result<Self, String> {
+        let mut rules: Vec<Arc<Rule>> = set.rules.into_iter().map(Arc::new).collect();
+        rules.sort_by_key(|r| r.order()); // stable: the order of loading breaks ties
+        let mut entries = Vec::with_capacity(rules.len());
+        for rule in &rules {
+            Entry::push(rule, &names, &mut entries);
+        }
+        let groups = Groups::new(&entries)?;
+        let decoder = entries
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| e.rule.packet.iter().any(|t| matches!(t, PacketTest::DecodeEvent(_))))
+            .filter_map(|(i, _)| u32::try_from(i).ok())
+            .collect();
+        Ok(Self {
+            most_patterns: groups.most_patterns(),
+            addresses: address::Index::new(&entries),
+            decoder,
+            groups,
+            entries,
+            names,
+            output: Arc::new(output),
+            sha256: set.sha256,
+        })
+    }
+
+    /// The hash of the rule set, as events carry it.
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Whether there is no rule at all.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Inspects a packet; what matches is appended to `out`, in evaluation order. `flow` is the packet's, already
+    /// counting it. The result goes through [`crate::Ordered`], in the order of packets.
+    pub fn inspect(
+        &self,
+        p: &Packet<'_>,
+        mut flow: Option<&mut FlowRef<'_>>,
+        scratch: &mut Scratch,
+        out: &mut Vec<Candidate>,
+    ) {
+        scratch.counters.packets += 1;
+        scratch.found.clear();
+        match p.ip {
+            Some(ip) if !p.events.invalid() => {
+                if flow.as_ref().is_some_and(|f| f.flow.detect.passed) {
+                    return;
+                }
+                self.collect(p, ip.src, ip.dst, flow.as_deref_mut(), scratch);
+            }
+            _ if p.events.is_empty() => return,
+            _ => scratch.found.extend_from_slice(&self.decoder),
+        }
+        if !scratch.found.is_empty() {
+            scratch.found.sort_unstable();
+            scratch.found.dedup();
+            self.verify(p, flow, scratch, out);
+        }
+    }
+
+    fn collect(&self, p: &Packet<'_>, src: IpAddr, dest: IpAddr, flow: Option<&mut FlowRef<'_>>, s: &mut Scratch) {
+        let class = match p.transport {
+            Transport::Tcp(_) => Class::Tcp,
+            Transport::Udp(_) => Class::Udp,
+            Transport::Icmpv4(_) => Class::Icmpv4,
+            Transport::Icmpv6(_) => Class::Icmpv6,
+            // A fragment belongs to its protocol's rules; those that ask for ports fail at verification.
+            _ => match p.ip.map_or(0, |ip| ip.proto) {
+                6 => Class::Tcp,
+                17 => Class::Udp,
+                1 => Class::Icmpv4,
+                58 => Class::Icmpv6,
+                _ => Class::Other,
+            },
+        };
+        let way = match flow.as_ref().map(|f| f.direction) {
+            Some(Direction::ToServer) => Way::ToServer,
+            Some(Direction::ToClient) => Way::ToClient,
+            None => Way::None,
+        };
+        if s.seen.len() < self.most_patterns {
+            s.seen.resize(self.most_patterns, 0);
+        }
+        for group in self.groups.table(class, way).of(p.ports()) {
+            s.mark = match s.mark.checked_add(1) {
+                Some(m) => m,
+                None => {
+                    s.seen.fill(0);
+                    1
+                }
+            };
+            group.candidates(p.payload, &mut s.seen, s.mark, &mut s.found);
+        }
+        let first = match flow {
+            Some(f) => {
+                let done = &mut f.flow.detect.addresses_done;
+                let slot = &mut done[f.direction.index()]; // an index of two
+                !std::mem::replace(slot, true)
+            }
+            None => true,
+        };
+        if first {
+            self.addresses.candidates(src, dest, &mut s.found);
+        }
+    }
+
+    fn verify(&self, p: &Packet<'_>, mut flow: Option<&mut FlowRef<'_>>, s: &mut Scratch, out: &mut Vec<Candidate>) {
+        let mut context: Option<Arc<Context>> = None;
+        let mut passed = false;
+        let before = out.len();
+        for &i in &s.found {
+            let Some(entry) = self.entries.get(i as usize) else { continue };
+            s.counters.verified += 1;
+            if !entry.matches(p, flow.as_deref(), &mut s.counters) {
+                continue;
+            }
+            let rule = &entry.rule;
+            if let Some(f) = flow.as_deref_mut() {
+                entry.change(f, &mut s.counters);
+                let on_flow = match entry.scope {
+                    Scope::Packet => false,
+                    Scope::Flow => true,
+                    Scope::Stream => f.accepted,
+                };
+                if rule.action == Action::Pass && on_flow {
+                    f.flow.detect.passed = true;
+                }
+            }
+            let reported = match rule.action {
+                Action::Pass => rule.alert,
+                _ => true,
+            };
+            if reported && !rule.noalert && !passed {
+                if out.len() - before == MAX_CANDIDATES {
+                    s.counters.dropped += 1;
+                } else {
+                    let context = context.get_or_insert_with(|| Arc::new(self.output.context(p, flow.as_deref_mut())));
+                    out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), &self.output));
+                    s.counters.matches += 1;
+                    if rule.threshold.is_none()
+                        && let Some(f) = flow.as_deref_mut()
+                    {
+                        f.flow.alerted = true;
+                    }
+                }
+            }
+            passed |= rule.action == Action::Pass;
+        }
+    }
+}
+
+impl Entry {
+    fn push(rule: &Arc<Rule>, names: &Names, into: &mut Vec<Self>) {
+        let bits = |tests: bool| -> Vec<Bits> {
+            let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
+            let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
+            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(n)).collect() }).collect()
+        };
+        let address_only = rule.address_only();
+        let scope = if address_only || rule.like_address_only() {
+            Scope::Flow
+        } else if rule.proto == Proto::Tcp && !rule.payload.is_empty() && rule.packet.is_empty() && !rule.flow.no_stream
+        {
+            Scope::Stream
+        } else {
+            Scope::Packet
+        };
+        let forward = Self {
+            src: Arc::clone(&rule.src),
+            src_port: Arc::clone(&rule.src_port),
+            dest: Arc::clone(&rule.dest),
+            dest_port: Arc::clone(&rule.dest_port),
+            address_only,
+            program: Arc::new(Program::new(&rule.payload)),
+            tests: bits(true),
+            changes: bits(false),
+            info: Arc::new(Info::new(rule)),
+            scope,
+            rule: Arc::clone(rule),
+        };
+        // `<>` is the rule twice, the second time the other way round; one between equal sides is `->`.
+        let both =
+            rule.direction == HeaderDirection::Both && (rule.src != rule.dest || rule.src_port != rule.dest_port);
+        let backward = both.then(|| Self {
+            rule: Arc::clone(rule),
+            src: Arc::clone(&rule.dest),
+            src_port: Arc::clone(&rule.dest_port),
+            dest: Arc::clone(&rule.src),
+            dest_port: Arc::clone(&rule.src_port),
+            address_only,
+            program: Arc::clone(&forward.program),
+            tests: forward.tests.clone(),
+            changes: forward.changes.clone(),
+            info: Arc::clone(&forward.info),
+            scope,
+        });
+        into.push(forward);
+        into.extend(backward);
+    }
+
+    // From cheap to dear.
+    fn matches(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>, counters: &mut Counters) -> bool {
+        self.header(p)
+            && self.flow(flow)
+            && self.rule.packet.iter().all(|t| header::holds(t, p))
+            && self.bits(flow)
+            && {
+                match if self.program.is_empty() { Outcome::Match } else { self.program.run(p.payload) } {
+                    Outcome::Match => true,
+                    Outcome::NoMatch => false,
+                    Outcome::GaveUp => {
+                        counters.gave_up += 1;
+                        false
+                    }
+                }
+            }
+    }
+
+    fn header(&self, p: &Packet<'_>) -> bool {
+        let Some(ip) = p.ip else { return self.rule.proto == Proto::Pkthdr };
+        let family = match self.rule.proto {
+            Proto::Ipv4 => ip.src.is_ipv4(),
+            Proto::Ipv6 => ip.src.is_ipv6(),
+            _ => true,
+        };
+        let ports = match p.ports() {
+            Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),
+            None => self.src_port.is_any() && self.dest_port.is_any(),
+        };
+        family && ports && self.src.contains(ip.src) && self.dest.contains(ip.dst)
+    }
+
+    fn flow(&self, flow: Option<&FlowRef<'_>>) -> bool {
+        let test = &self.rule.flow;
+        if !test.present {
+            return true;
+        }
+        let direction = flow.map(|f| f.direction);
+        let established = flow.is_some_and(|f| f.established);
+        (!test.to_server || direction == Some(Direction::ToServer))
+            && (!test.to_client || direction == Some(Direction::ToClient))
+            && match test.state {
+                FlowState::Any => true,
+                FlowState::Established => established,
+                FlowState::NotEstablished => !established,
+            }
+    }
+
+    fn bits(&self, flow: Option<&FlowRef<'_>>) -> bool {
+        if self.tests.is_empty() {
+            return true;
+        }
+        let Some(f) = flow else { return false };
+        self.tests.iter().all(|t| {
+            let any = t.bits.iter().any(|b| f.flow.flowbits.has(*b));
+            any == (t.op == FlowbitOp::Isset)
+        })
+    }
+
+    fn change(&self, f: &mut FlowRef<'_>, counters: &mut Counters) {
+        for c in &self.changes {
+            for &bit in &c.bits {
+                match c.op {
+                    FlowbitOp::Set => {
+                        f.flow.flowbits.set(bit);
+                        counters.flowbits_full += u64::from(!f.flow.flowbits.has(bit));
+                    }
+                    FlowbitOp::Toggle => f.flow.flowbits.toggle(bit),
+                    _ => f.flow.flowbits.unset(bit),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Tests on a packet's headers. A test on a field that the packet does not have fails, negated or not.
+//!
+//! Must never read a header by offset that the decoder did not prove to be there.
+
+use lagewarte_decode::{Packet, Transport};
+use lagewarte_rules::ast::{BitMode, PacketTest};
+
+/// Whether a test holds.
+pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>) -> bool {
+    let Some(ip) = p.ip else {
+        return matches!(test, PacketTest::DecodeEvent(name) if raised(p, name));
+    };
+    match test {
+        PacketTest::Flags(mode, bits, ignored) => p.tcp().is_some_and(|t| bits_match(*mode, t.flags & !ignored, *bits)),
+        PacketTest::Dsize(n) => n.matches(u32::try_from(p.payload.len()).unwrap_or(u32::MAX)),
+        PacketTest::Itype(n) => p.icmp().is_some_and(|i| n.matches(i.kind.into())),
+        PacketTest::Icode(n) => p.icmp().is_some_and(|i| n.matches(i.code.into())),
+        PacketTest::Ttl(n) => n.matches(ip.ttl.into()),
+        PacketTest::Id(id) => v4_word(&ip, 4).is_some_and(|w| w == *id),
+        PacketTest::Tos(tos, not) => v4_word(&ip, 0).is_some_and(|w| (w as u8 == *tos) != *not),
+        PacketTest::IpProto(n) => n.matches(ip.proto.into()),
+        PacketTest::SameIp => ip.src == ip.dst,
+        PacketTest::Fragbits(mode, bits) => v4_word(&ip, 6).is_some_and(|w| bits_match(*mode, (w >> 13) as u8, *bits)),
+        PacketTest::Fragoffset(n) => v4_word(&ip, 6).is_some_and(|w| n.matches((w & 0x1fff).into())),
+        PacketTest::Seq(n) => p.tcp().is_some_and(|t| t.seq == *n),
+        PacketTest::Ack(n) => p.tcp().is_some_and(|t| t.ack == *n),
+        PacketTest::Window(n) => p.tcp().is_some_and(|t| n.matches(t.window.into())),
+        PacketTest::IcmpId(n) => query(p).is_some_and(|(id, _)| id == *n),
+        PacketTest::IcmpSeq(n) => query(p).is_some_and(|(_, seq)| seq == *n),
+        PacketTest::DecodeEvent(name) => raised(p, name),
+    }
+}
+
+fn raised(p: &Packet<'_>, name: &str) -> bool {
+    p.events.iter().any(|e| e.name().strip_prefix("decoder.") == Some(name))
+}
+
+fn bits_match(mode: BitMode, have: u8, want: u8) -> bool {
+    match mode {
+        BitMode::Exact => have == want,
+        BitMode::All => have & want == want,
+        BitMode::Any => have & want != 0,
+        BitMode::Not => have & want != want,
+    }
+}
+
+// Two bytes of an IPv4 header; None in IPv6.
+fn v4_word(ip: &lagewarte_decode::Ip<'_>, at: usize) -> Option<u16> {
+    if !ip.src.is_ipv4() {
+        return None;
+    }
+    ip.header.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]))
+}
+
+// Identifier and sequence number of the messages that have them: echo, timestamp, information, address mask (RFC 792,
+// RFC 950), echo of ICMPv6 (RFC 4443).
+fn query(p: &Packet<'_>) -> Option<(u16, u16)> {
+    let i = match p.transport {
+        Transport::Icmpv4(i) if matches!(i.kind, 0 | 8 | 13..=18) => i,
+        Transport::Icmpv6(i) if matches!(i.kind, 128 | 129) => i,
+        _ => return None,
+    };
+    let [a, b, c, d] = i.rest;
+    Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+}
