@@ -20,6 +20,8 @@ mod migrations;
 pub mod register;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 pub mod warnings;
 

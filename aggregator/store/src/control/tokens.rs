@@ -268,9 +268,8 @@ impl Control {
             return Err(ControlError::Refused("name a token by 8 or more digits of its SHA-256 (token list)".into()));
         }
         let mut tx = self.pool.begin().await?;
-        let sql = "UPDATE token SET revoked_us = $2 WHERE substr(sha256, 1, $3) = $1 AND revoked_us IS NULL";
-        let length = i64::try_from(prefix.len()).unwrap_or(64);
-        let n = tx.execute(sql, vals![prefix.to_ascii_lowercase(), now_us, length]).await?;
+        let sql = "UPDATE token SET revoked_us = $2 WHERE sha256 LIKE $1 || '%' AND revoked_us IS NULL";
+        let n = tx.execute(sql, vals![prefix.to_ascii_lowercase(), now_us]).await?;
         if n > 0 {
             audit::note(&mut tx, now_us, who, &format!("token {prefix} revoked")).await?;
         }

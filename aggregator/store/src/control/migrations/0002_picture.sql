@@ -24,9 +24,9 @@ CREATE TABLE campaign (
     last_us BIGINT NOT NULL,
     pictured_us BIGINT NOT NULL,
     late BIGINT NOT NULL,
-    closed_us BIGINT NOT NULL,
-    UNIQUE (kind, key, closed_us)
+    closed_us BIGINT NOT NULL
 );
+CREATE UNIQUE INDEX campaign_open ON campaign (kind, key) WHERE closed_us = 0;
 
 CREATE TABLE campaign_constituent (
     campaign TEXT NOT NULL REFERENCES campaign (id),
