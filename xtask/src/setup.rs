@@ -46,7 +46,8 @@ const TESTS: &[(&str, &str)] = &[
     ("libxml2-utils", "/usr/bin/xmllint"),
 ];
 /// Python packages of the demo's mail sink and of the independent clients in the tests; pinned.
-const PYTHON: &[&str] = &["aiosmtpd==1.4.6", "feedparser==6.0.14", "clickhouse-connect==1.12.0"];
+const PYTHON: &[&str] =
+    &["aiosmtpd==1.4.6", "feedparser==6.0.14", "clickhouse-connect==1.12.0", "lz4==4.4.5", "zstandard==0.25.0"];
 
 /// Installs what is missing, or says what to type.
 pub(crate) fn ensure(need: Need) -> anyhow::Result<()> {

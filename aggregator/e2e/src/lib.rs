@@ -1,3 +1,19 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! End-to-end tests over the real binaries.
+//! A small world over the two real binaries: an aggregator with its embedded engine, a mail server, enrolled sensors.
+//!
+//! Everything goes through the command lines, as an operator would do it; nothing here links a stage of the product.
+//! The binaries are looked for in `LAGEWARTE_BIN_DIR`, else in `debug/` of cargo's target directory; Python (for the mail
+//! server and the independent clients) is `LAGEWARTE_PYTHON`, else `python3`. Must never touch anything outside its own
+//! folder under the target directory and ports of the loopback interface, and never leave a process behind.
+#![expect(clippy::disallowed_methods, reason = "a test harness waits on wall time; nothing here is on the packet path")]
+
+mod paths;
+mod process;
+mod register;
+mod world;
+
+pub use paths::{aggregator, python, root, sensor};
+pub use process::{Process, free_port, output, wait_for};
+pub use register::{Constituent, SensorRow, write as write_register};
+pub use world::{Options, Sensor, World, get};
