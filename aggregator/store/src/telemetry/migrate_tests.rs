@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What can be said of migrations without an engine; the rest is in `tests/telemetry.rs`.
+use super::*;
+
+#[test]
+fn statements_are_split_and_comments_dropped() {
+    let sql = "-- why\n-- more\nCREATE A;\n\nCREATE B (x);\n-- end\n";
+    assert_eq!(statements(sql).collect::<Vec<_>>(), ["CREATE A", "CREATE B (x)"]);
+}
+
+#[test]
+fn versions_ascend_from_one() {
+    for (i, m) in MIGRATIONS.iter().enumerate() {
+        assert_eq!(m.version as usize, i + 1);
+        assert!(statements(m.sql).count() > 0);
+    }
+}

@@ -1,0 +1,447 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The questions that may be asked, each within a [`Scope`].
+//!
+//! Every SQL text over events carries `$SCOPE`, which becomes the asker's condition with a server-side parameter; a
+//! text without it is refused before it is sent. Tables of operation (segments, gaps, quarantine) answer to no
+//! constituent. Must never build SQL from a caller's text. Limits: every list has one.
+
+use clickhouse::{Row, RowOwned, RowRead, query::Query};
+use lagewarte_base::{
+    id::{Epoch, EventId},
+    time::Timestamp,
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    columns::Table,
+    insert::{Telemetry, TelemetryError},
+};
+use crate::scope::Scope;
+
+/// Longest list that a question returns. Threat: a page or a tick that loads a whole table.
+pub const MAX_ROWS: u32 = 100_000;
+/// Longest time that a question may take, seconds. Threat: one wide question starving ingest.
+pub const MAX_SECONDS: u32 = 30;
+
+/// Alerts of a constituent in an hour.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct HourCount {
+    /// Owner.
+    pub constituent: String,
+    /// Start of the hour of the events, µs.
+    pub hour_us: i64,
+    /// Alerts.
+    pub alerts: u64,
+}
+
+/// Alerts of a signature.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct SignatureCount {
+    /// sid.
+    pub signature_id: u32,
+    /// Message of the rule.
+    pub signature: String,
+    /// Alerts.
+    pub alerts: u64,
+    /// Constituents that saw it.
+    pub constituents: u64,
+    /// Latest event, µs.
+    pub last_us: i64,
+}
+
+/// What a sensor last said of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct SensorHealth {
+    /// The sensor.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub sensor: Uuid,
+    /// Receipt of its last report, µs.
+    pub received_us: i64,
+    /// Seconds between its reports.
+    pub interval_s: u32,
+    /// How far it is behind its line, µs.
+    pub lag_us: i64,
+    /// Packets handed over by the kernel between its last two reports (since start where there is one only).
+    pub packets: u64,
+    /// Packets dropped by the kernel in the same span.
+    pub drops: u64,
+    /// SHA-256 of its rule set, hex.
+    pub ruleset: String,
+    /// Its software.
+    pub version: String,
+    /// State of its spool.
+    pub spool_state: String,
+}
+
+/// A completed insert.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct SegmentInfo {
+    /// Its id.
+    pub segment: String,
+    /// Earliest receipt, µs.
+    pub first_received_us: i64,
+    /// Latest receipt, µs.
+    pub last_received_us: i64,
+    /// When it was durable, µs.
+    pub durable_us: i64,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// Alerts of one constituent that share signature and external address, out of some segments.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct AlertGroup {
+    /// sid.
+    pub signature_id: u32,
+    /// Message of the rule.
+    pub signature: String,
+    /// Priority of the rule; 0 where it has none.
+    pub severity: u8,
+    /// The other side's address; empty where there is none or it is not a public one.
+    pub external_ip: String,
+    /// Owner.
+    pub constituent: String,
+    /// Alerts of these were late: they complete and never trigger.
+    pub late: bool,
+    /// First event, µs.
+    pub first_us: i64,
+    /// Last event, µs.
+    pub last_us: i64,
+    /// Alerts.
+    pub alerts: u64,
+    /// An address of the constituent among them (a pseudonym, as it came).
+    pub inner_ip: String,
+    /// Destination port of one of them.
+    pub dest_port: u16,
+}
+
+/// One alert, for a list.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct AlertRow {
+    /// The event's id: sensor.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub sensor: Uuid,
+    /// The event's id: epoch.
+    pub epoch: u64,
+    /// The event's id: nonce.
+    pub nonce: u64,
+    /// The event's id: sequence.
+    pub seq: u64,
+    /// Owner.
+    pub constituent: String,
+    /// Event time, µs.
+    pub event_us: i64,
+    /// Receipt, µs.
+    pub received_us: i64,
+    /// sid.
+    pub signature_id: u32,
+    /// Message of the rule.
+    pub signature: String,
+    /// Category of the rule.
+    pub category: String,
+    /// Priority of the rule.
+    pub severity: u8,
+    /// Source address.
+    pub src_ip: String,
+    /// Destination address.
+    pub dest_ip: String,
+    /// Destination port.
+    pub dest_port: u16,
+    /// Transport protocol.
+    pub proto: String,
+    /// Which side is the constituent's.
+    pub inner: String,
+    /// The event.
+    pub eve: String,
+}
+
+/// p50 and p99 of one hop, out of the stored times.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Hop {
+    /// Where it begins and ends: read, spooled, sent, received, durable.
+    pub hop: &'static str,
+    /// Events measured.
+    pub events: u64,
+    /// Median, µs. Negative where the sensor's clock is ahead.
+    pub p50_us: f64,
+    /// 99th percentile, µs.
+    pub p99_us: f64,
+}
+
+/// What is asked of the list of alerts.
+#[derive(Clone, Debug, Default)]
+pub struct AlertFilter {
+    /// Only this signature.
+    pub signature_id: Option<u32>,
+    /// Only with this address on either side.
+    pub ip: Option<std::net::IpAddr>,
+}
+
+#[derive(Row, Deserialize)]
+struct IdRow {
+    #[serde(with = "clickhouse::serde::uuid")]
+    sensor: Uuid,
+    epoch: u64,
+    nonce: u64,
+    seq: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Water {
+    epoch: u64,
+    nonce: u64,
+    seq: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Latency {
+    events: u64,
+    hops: Vec<Vec<f64>>,
+}
+
+/// Tables that hold an event's id.
+const WITH_IDS: [Table; 5] = [Table::Alert, Table::Flow, Table::Record, Table::Health, Table::Quarantine];
+
+impl Telemetry {
+    /// Alerts by constituent and hour of the event in `[from, to)`, out of the rollup.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn alerts_by_hour(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<HourCount>, TelemetryError> {
+        const SQL: &str = "SELECT constituent::String AS constituent, toInt64(toUnixTimestamp(hour)) * 1000000 AS hour_us, \
+             sum(alerts) AS alerts FROM alert_1h \
+             WHERE $SCOPE AND hour >= toStartOfHour(fromUnixTimestamp64Micro({from:Int64}, 'UTC')) \
+             AND hour < fromUnixTimestamp64Micro({to:Int64}, 'UTC') \
+             GROUP BY constituent, hour ORDER BY hour, constituent LIMIT {limit:UInt32}";
+        self.all("alerts by hour", self.events(scope, SQL)?.param("from", from.micros()).param("to", to.micros())).await
+    }
+
+    /// The signatures with the most alerts whose event lies in `[from, to)`.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn top_signatures(&self, scope: &Scope, from: Timestamp, to: Timestamp, n: u32) -> Result<Vec<SignatureCount>, TelemetryError> {
+        const SQL: &str = "SELECT signature_id, any(signature)::String AS signature, count() AS alerts, \
+             uniqExact(constituent) AS constituents, toUnixTimestamp64Micro(max(event_us)) AS last_us FROM alert \
+             WHERE $SCOPE AND event_us >= fromUnixTimestamp64Micro({from:Int64}) AND event_us < fromUnixTimestamp64Micro({to:Int64}) \
+             GROUP BY signature_id ORDER BY alerts DESC, signature_id LIMIT least({n:UInt32}, {limit:UInt32})";
+        let q = self.events(scope, SQL)?.param("from", from.micros()).param("to", to.micros()).param("n", n);
+        self.all("top signatures", q).await
+    }
+
+    /// The last report of every sensor that reported after `since`; loss over its last two reports.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn sensor_health(&self, scope: &Scope, since: Timestamp) -> Result<Vec<SensorHealth>, TelemetryError> {
+        // Two reports a sensor: the counters since its start are cumulative, and a restart sets them to zero.
+        const SQL: &str = "WITH arraySort(x -> -x.1, groupArray(2)((us, kp, kd))) AS r \
+             SELECT sensor, max(us) AS received_us, \
+             argMax(interval_s, us) AS interval_s, argMax(lag_us, us) AS lag_us, \
+             toUInt64(if(length(r) < 2 OR r[1].2 < r[2].2, r[1].2, r[1].2 - r[2].2)) AS packets, \
+             toUInt64(if(length(r) < 2 OR r[1].3 < r[2].3, r[1].3, r[1].3 - r[2].3)) AS drops, \
+             argMax(ruleset, us)::String AS ruleset, argMax(version, us)::String AS version, argMax(spool_state, us)::String AS spool_state \
+             FROM (SELECT sensor, toUnixTimestamp64Micro(received_us) AS us, interval_s, lag_us, kernel_packets AS kp, \
+                   kernel_drops AS kd, ruleset, version, spool_state FROM health \
+                   WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({since:Int64}) \
+                   ORDER BY us DESC, seq DESC LIMIT 2 BY sensor) \
+             GROUP BY sensor ORDER BY sensor LIMIT {limit:UInt32}";
+        self.all("health of the sensors", self.events(scope, SQL)?.param("since", since.micros())).await
+    }
+
+    /// Completed inserts that became durable at or after `since`, oldest first.
+    ///
+    /// # Errors
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
+    pub async fn segments(&self, scope: &Scope, since: Timestamp) -> Result<Vec<SegmentInfo>, TelemetryError> {
+        // A replayed segment may stand twice where its token was forgotten: the first completion counts.
+        const SQL: &str = "SELECT segment, toUnixTimestamp64Micro(min(s.first_received_us)) AS first_received_us, \
+             toUnixTimestamp64Micro(max(s.last_received_us)) AS last_received_us, toUnixTimestamp64Micro(min(s.durable_us)) AS durable_us, \
+             any(rows) AS rows FROM segment AS s WHERE s.durable_us >= fromUnixTimestamp64Micro({since:Int64}) \
+             GROUP BY segment ORDER BY durable_us, segment LIMIT {limit:UInt32}";
+        self.all("segments", self.operation(scope, SQL, "segment")?.param("since", since.micros())).await
+    }
+
+    /// Alerts of these segments, grouped for the search for campaigns.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn alert_groups(&self, scope: &Scope, segments: &[SegmentInfo]) -> Result<Vec<AlertGroup>, TelemetryError> {
+        const SQL: &str = "SELECT signature_id, any(signature)::String AS signature, min(severity) AS severity, \
+             if(a.external_ip = toIPv6('::'), '', replaceOne(toString(a.external_ip), '::ffff:', '')) AS external_ip, \
+             constituent::String AS constituent, late, \
+             toUnixTimestamp64Micro(min(event_us)) AS first_us, toUnixTimestamp64Micro(max(event_us)) AS last_us, count() AS alerts, \
+             any(replaceOne(toString(if(inner = 'src', src_ip, dest_ip)), '::ffff:', '')) AS inner_ip, any(dest_port) AS dest_port \
+             FROM alert AS a WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({from:Int64}) \
+             AND received_us <= fromUnixTimestamp64Micro({to:Int64}) AND segment IN {segments:Array(String)} \
+             GROUP BY signature_id, a.external_ip, constituent, late, intDiv(toUnixTimestamp64Micro(event_us), 60000000) \
+             ORDER BY first_us, signature_id, constituent LIMIT {limit:UInt32}";
+        let (Some(from), Some(to)) =
+            (segments.iter().map(|s| s.first_received_us).min(), segments.iter().map(|s| s.last_received_us).max())
+        else {
+            return Ok(Vec::new());
+        };
+        let names: Vec<&str> = segments.iter().map(|s| s.segment.as_str()).collect();
+        let q = self.events(scope, SQL)?.param("from", from).param("to", to).param("segments", names);
+        self.all("alerts of new segments", q).await
+    }
+
+    /// The newest alerts whose event lies in `[from, to)`.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn alerts(&self, scope: &Scope, from: Timestamp, to: Timestamp, filter: &AlertFilter, n: u32) -> Result<Vec<AlertRow>, TelemetryError> {
+        const SQL: &str = "SELECT sensor, epoch, nonce, seq, constituent::String AS constituent, \
+             toUnixTimestamp64Micro(alert.event_us) AS event_us, toUnixTimestamp64Micro(alert.received_us) AS received_us, signature_id, \
+             signature::String AS signature, category::String AS category, severity, \
+             replaceOne(toString(alert.src_ip), '::ffff:', '') AS src_ip, replaceOne(toString(alert.dest_ip), '::ffff:', '') AS dest_ip, \
+             dest_port, proto::String AS proto, inner::String AS inner, eve FROM alert \
+             WHERE $SCOPE AND alert.event_us >= fromUnixTimestamp64Micro({from:Int64}) AND alert.event_us < fromUnixTimestamp64Micro({to:Int64}) \
+             AND ({sid:UInt32} = 0 OR signature_id = {sid:UInt32}) \
+             AND ({ip:String} = '' OR alert.src_ip = toIPv6OrDefault({ip:String}) OR alert.dest_ip = toIPv6OrDefault({ip:String})) \
+             ORDER BY alert.event_us DESC, seq DESC LIMIT least({n:UInt32}, {limit:UInt32})";
+        let q = self
+            .events(scope, SQL)?
+            .param("from", from.micros())
+            .param("to", to.micros())
+            .param("sid", filter.signature_id.unwrap_or(0))
+            .param("ip", filter.ip.map(|ip| ip.to_string()).unwrap_or_default())
+            .param("n", n);
+        self.all("alerts", q).await
+    }
+
+    /// Ids of all events of `table` that were received in `[from, to)`, ordered; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
+    pub async fn event_ids(&self, scope: &Scope, table: Table, from: Timestamp, to: Timestamp) -> Result<Vec<EventId>, TelemetryError> {
+        if !WITH_IDS.contains(&table) {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT sensor, epoch, nonce, seq FROM {} WHERE received_us >= fromUnixTimestamp64Micro({{from:Int64}}) \
+             AND received_us < fromUnixTimestamp64Micro({{to:Int64}}) ORDER BY sensor, epoch, nonce, seq LIMIT {{limit:UInt32}}",
+            table.name()
+        );
+        let q = self.operation(scope, &sql, "event ids")?.param("from", from.micros()).param("to", to.micros());
+        let rows: Vec<IdRow> = self.all("event ids", q).await?;
+        Ok(rows
+            .into_iter()
+            .map(|r| EventId { sensor: r.sensor, epoch: Epoch { counter: r.epoch, nonce: r.nonce }, seq: r.seq })
+            .collect())
+    }
+
+    /// Highest sequence number stored of each epoch of a sensor, over all tables: what a lost journal is repaired by.
+    /// Lower numbers may still be missing; [`Telemetry::existing`] says which.
+    ///
+    /// # Errors
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
+    pub async fn high_water(&self, scope: &Scope, sensor: Uuid) -> Result<Vec<(Epoch, u64)>, TelemetryError> {
+        let each = |t: &Table| format!("SELECT epoch, nonce, max(seq) AS seq FROM {} WHERE sensor = {{sensor:UUID}} GROUP BY epoch, nonce", t.name());
+        let union = WITH_IDS.iter().map(each).collect::<Vec<_>>().join(" UNION ALL ");
+        let gaps = "SELECT epoch, nonce, max(to_seq) AS seq FROM gap WHERE sensor = {sensor:UUID} GROUP BY epoch, nonce";
+        let sql = format!(
+            "SELECT epoch, nonce, max(seq) AS seq FROM ({union} UNION ALL {gaps}) GROUP BY epoch, nonce ORDER BY epoch, nonce LIMIT {{limit:UInt32}}"
+        );
+        let q = self.operation(scope, &sql, "high water")?.param("sensor", sensor.to_string());
+        let rows: Vec<Water> = self.all("high water", q).await?;
+        Ok(rows.into_iter().map(|w| (Epoch { counter: w.epoch, nonce: w.nonce }, w.seq)).collect())
+    }
+
+    /// Which of the sequence numbers `from..=to` of an epoch are stored (quarantine included), ascending.
+    ///
+    /// # Errors
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
+    pub async fn existing(&self, scope: &Scope, sensor: Uuid, epoch: Epoch, from: u64, to: u64) -> Result<Vec<u64>, TelemetryError> {
+        let each = |t: &Table| {
+            format!(
+                "SELECT seq FROM {} WHERE sensor = {{sensor:UUID}} AND epoch = {{epoch:UInt64}} AND nonce = {{nonce:UInt64}} \
+                 AND seq BETWEEN {{from:UInt64}} AND {{to:UInt64}}",
+                t.name()
+            )
+        };
+        let union = WITH_IDS.iter().map(each).collect::<Vec<_>>().join(" UNION ALL ");
+        let sql = format!("SELECT DISTINCT seq FROM ({union}) ORDER BY seq LIMIT {{limit:UInt32}}");
+        let q = self
+            .operation(scope, &sql, "existing ids")?
+            .param("sensor", sensor.to_string())
+            .param("epoch", epoch.counter)
+            .param("nonce", epoch.nonce)
+            .param("from", from)
+            .param("to", to);
+        self.all("existing ids", q).await
+    }
+
+    /// p50 and p99 of each hop of the alerts received in `[from, to)`: read → spooled → sent → received → durable, and
+    /// the whole way. Sensor and aggregator have a clock each; a hop between them carries their difference.
+    ///
+    /// # Errors
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
+    pub async fn latency(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<Hop>, TelemetryError> {
+        const HOPS: [&str; 5] = ["read→spooled", "spooled→sent", "sent→received", "received→durable", "read→durable"];
+        const SQL: &str = "WITH toUnixTimestamp64Micro(observed_us) AS r, toUnixTimestamp64Micro(spooled_us) AS p, \
+             toUnixTimestamp64Micro(sent_us) AS s, toUnixTimestamp64Micro(alert.received_us) AS a, d.us AS z \
+             SELECT count() AS events, [quantilesExact(0.5, 0.99)(p - r)::Array(Float64), quantilesExact(0.5, 0.99)(s - p)::Array(Float64), \
+             quantilesExact(0.5, 0.99)(a - s)::Array(Float64), quantilesExact(0.5, 0.99)(z - a)::Array(Float64), \
+             quantilesExact(0.5, 0.99)(z - r)::Array(Float64)] AS hops \
+             FROM alert INNER JOIN (SELECT segment, toUnixTimestamp64Micro(min(durable_us)) AS us FROM segment GROUP BY segment) AS d \
+             ON alert.segment = d.segment \
+             WHERE alert.received_us >= fromUnixTimestamp64Micro({from:Int64}) AND alert.received_us < fromUnixTimestamp64Micro({to:Int64}) \
+             LIMIT {limit:UInt32}";
+        let q = self.operation(scope, SQL, "latency")?.param("from", from.micros()).param("to", to.micros());
+        let rows: Vec<Latency> = self.all("latency", q).await?;
+        let Some(l) = rows.into_iter().next().filter(|l| l.events > 0) else { return Ok(Vec::new()) };
+        let pairs = l.hops.iter().map(|h| (h.first().copied().unwrap_or(f64::NAN), h.get(1).copied().unwrap_or(f64::NAN)));
+        Ok(HOPS.into_iter().zip(pairs).map(|(hop, (p50_us, p99_us))| Hop { hop, events: l.events, p50_us, p99_us }).collect())
+    }
+
+    /// Events in quarantine that were received in `[from, to)`, by reason.
+    ///
+    /// # Errors
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
+    pub async fn quarantined(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<(String, u64)>, TelemetryError> {
+        const SQL: &str = "SELECT reason::String AS reason, count() AS events FROM quarantine \
+             WHERE received_us >= fromUnixTimestamp64Micro({from:Int64}) AND received_us < fromUnixTimestamp64Micro({to:Int64}) \
+             GROUP BY reason ORDER BY reason LIMIT {limit:UInt32}";
+        let q = self.operation(scope, SQL, "quarantine")?.param("from", from.micros()).param("to", to.micros());
+        self.all("quarantine", q).await
+    }
+
+    /// Whether the store answers; its version.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn version(&self) -> Result<String, TelemetryError> {
+        self.client().query("SELECT version()").fetch_one().await.map_err(TelemetryError::store("asking for its version"))
+    }
+
+    /// A question over events: its text must name the scope.
+    fn events(&self, scope: &Scope, sql: &str) -> Result<Query, TelemetryError> {
+        if !sql.contains("$SCOPE") {
+            return Err(TelemetryError::Forbidden("a question without a scope"));
+        }
+        Ok(match scope.only() {
+            Some(c) => self.ask(&sql.replace("$SCOPE", "constituent = {scope:String}")).param("scope", c.as_str()),
+            None => self.ask(&sql.replace("$SCOPE", "1")),
+        })
+    }
+
+    /// A question over tables of operation.
+    fn operation(&self, scope: &Scope, sql: &str, what: &'static str) -> Result<Query, TelemetryError> {
+        if scope.only().is_none() { Ok(self.ask(sql)) } else { Err(TelemetryError::Forbidden(what)) }
+    }
+
+    fn ask(&self, sql: &str) -> Query {
+        self.client()
+            .query_raw(sql)
+            .param("limit", MAX_ROWS)
+            .with_setting("max_execution_time", MAX_SECONDS.to_string())
+            .with_setting("readonly", "2") // 1 would refuse the settings beside it
+    }
+
+    async fn all<T: RowOwned + RowRead>(&self, what: &'static str, q: Query) -> Result<Vec<T>, TelemetryError> {
+        q.fetch_all().await.map_err(TelemetryError::store(what))
+    }
+}

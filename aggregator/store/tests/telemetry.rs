@@ -1,0 +1,274 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The telemetry store on the real engine: schema, exactly once, scopes, times.
+
+mod common;
+
+use common::{alert, anyone, ask, health, id, now, sensor, store};
+use lagewarte_base::{id::Epoch, time::Timestamp};
+use lagewarte_event::Gap;
+use lagewarte_store::{
+    scope::Scope,
+    telemetry::{
+        AlertFilter, Rows, Telemetry, TelemetryError,
+        columns::{Table, create_table},
+        extract, gap, quarantine,
+    },
+};
+
+lagewarte_store::engine_in_tests!();
+
+const MINUTE: i64 = 60_000_000;
+
+fn at(us: i64) -> Timestamp {
+    Timestamp::from_micros(us)
+}
+
+fn rows(segment: &str, events: &[(u128, u64, lagewarte_event::Envelope)], received: i64) -> Rows {
+    let mut rows = Rows::new(segment, 3);
+    for (sensor, seq, env) in events {
+        rows.push(&extract(&id(*sensor, *seq), env, at(env.spooled_us + 1_000), at(received), &anyone).unwrap());
+    }
+    rows
+}
+
+#[tokio::test]
+async fn the_schema_is_the_table_of_columns_and_the_second_run_applies_nothing() {
+    let s = store(module_path!()).await;
+    assert_eq!(s.telemetry.migrate().await.unwrap(), 0, "applied twice");
+    let c = s.engine.connection();
+    // What a fresh table out of columns.rs looks like, against what the migrations arrived at.
+    for t in Table::ALL {
+        let fresh = create_table(t).replacen(t.name(), "fresh", 1);
+        ask(&c, &fresh).await.unwrap();
+        let text = |name: &str| format!("SELECT replaceOne(create_table_query, '.{name} ', '.x ') FROM system.tables WHERE database = 'lagewarte' AND name = '{name}'");
+        let (migrated, wanted) = (ask(&c, &text(t.name())).await.unwrap(), ask(&c, &text("fresh")).await.unwrap());
+        let without_uuid = |q: &str| q.split_once("ENGINE").map_or(String::new(), |(a, b)| format!("{}ENGINE{b}", a.split_once('(').map_or("", |p| p.1)));
+        assert_eq!(without_uuid(&migrated), without_uuid(&wanted), "{t:?}: a column changed without a migration");
+        assert!(wanted.contains("fsync_after_insert = 1"), "{wanted}");
+        ask(&c, "DROP TABLE fresh SYNC").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_another_past_is_refused_and_left_alone() {
+    let s = store(module_path!()).await;
+    let c = s.engine.connection();
+    ask(&c, "INSERT INTO schema_version VALUES (4711, 'x', now64(6))").await.unwrap();
+    assert!(matches!(s.telemetry.migrate().await, Err(TelemetryError::Newer { found: 4711, .. })));
+    ask(&c, "TRUNCATE TABLE schema_version").await.unwrap();
+    ask(&c, "INSERT INTO schema_version VALUES (1, 'another text', now64(6))").await.unwrap();
+    assert!(matches!(s.telemetry.migrate().await, Err(TelemetryError::Changed(1))));
+    ask(&c, "TRUNCATE TABLE schema_version").await.unwrap();
+    // A migration that a crash cut before it was recorded is completed: every statement can be repeated.
+    assert_eq!(s.telemetry.migrate().await.unwrap(), 1);
+    assert_eq!(s.telemetry.migrate().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_segment_counts_once_in_raw_and_rollup_however_often_it_is_sent() {
+    let s = store(module_path!()).await;
+    let (t, c, n) = (&s.telemetry, s.engine.connection(), now());
+    let events: Vec<_> = (1..=50u64)
+        .map(|i| (1, i, if i % 10 == 0 { health("stadt-a", n, i, 0) } else { alert("stadt-a", n - MINUTE, 9_000_001, "203.0.113.7") }))
+        .collect();
+    let first = rows("lane-3/1", &events, n);
+    // Another segment with other rows in between, as after a crash with several lanes.
+    let other = rows("lane-3/2", &[(2, 1, alert("stadt-b", n, 9_000_002, "203.0.113.7"))], n);
+    for segment in [&first, &other, &first, &Rows::from_bytes(&first.to_bytes()).unwrap()] {
+        t.insert_segment(segment).await.unwrap();
+    }
+    for (sql, want) in [
+        ("SELECT count(), uniqExact(sensor, epoch, nonce, seq) FROM alert", "46\t46"),
+        ("SELECT count() FROM health", "5"),
+        ("SELECT sum(alerts) FROM alert_1h WHERE constituent = 'stadt-a'", "45"),
+        ("SELECT sum(alerts) FROM alert_1h", "46"),
+        ("SELECT segment, lane, rows FROM segment ORDER BY segment", "lane-3/1\t3\t50\nlane-3/2\t3\t1"),
+    ] {
+        assert_eq!(ask(&c, sql).await.unwrap(), want, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_raw_table_ahead_of_its_rollup_is_repaired_by_the_same_segment() {
+    let s = store(module_path!()).await;
+    let (t, c, n) = (&s.telemetry, s.engine.connection(), now());
+    let segment = rows("lane-3/1", &[(1, 1, alert("stadt-a", n, 9_000_001, "203.0.113.7"))], n);
+    // What a kill between the two leaves: raw written under the token, the view's target not.
+    ask(&c, "DROP TABLE alert_1h_view SYNC").await.unwrap();
+    t.insert_segment(&segment).await.unwrap();
+    ask(&c, "TRUNCATE TABLE schema_version").await.unwrap();
+    t.migrate().await.unwrap(); // makes the view again
+    assert_eq!(ask(&c, "SELECT count(), (SELECT sum(alerts) FROM alert_1h) FROM alert").await.unwrap(), "1\t0");
+    t.insert_segment(&segment).await.unwrap();
+    assert_eq!(ask(&c, "SELECT count(), (SELECT sum(alerts) FROM alert_1h) FROM alert").await.unwrap(), "1\t1");
+}
+
+#[tokio::test]
+async fn an_acknowledged_insert_is_synced_to_disk() {
+    let s = store(module_path!()).await;
+    let (c, n) = (s.engine.connection(), now());
+    let synced = "SELECT sumIf(value, event = 'FileSync') > 0, sumIf(value, event = 'DirectorySync') > 0 FROM system.events";
+    let count = "SELECT sumIf(value, event = 'FileSync'), sumIf(value, event = 'DirectorySync') FROM system.events";
+    let before = ask(&c, count).await.unwrap();
+    s.telemetry.insert_segment(&rows("l/1", &[(1, 1, alert("a", n, 1, "203.0.113.7"))], n)).await.unwrap();
+    let after = ask(&c, count).await.unwrap();
+    assert_eq!(ask(&c, synced).await.unwrap(), "1\t1");
+    let pair = |t: &str| t.split('\t').map(|n| n.parse::<u64>().unwrap()).collect::<Vec<_>>();
+    assert!(pair(&after).iter().zip(pair(&before)).all(|(a, b)| *a > b), "{before} -> {after}");
+}
+
+#[tokio::test]
+async fn values_arrive_in_their_columns() {
+    let s = store(module_path!()).await;
+    let (c, n) = (s.engine.connection(), now() / 1_000_000 * 1_000_000);
+    let mut old = alert("stadt-a", n - 20 * MINUTE, 7, "2001:db8::1");
+    old.eve = String::from_utf8(old.eve).unwrap().replace(r#""inner":"dest""#, r#""inner":"none""#).into_bytes();
+    let mut set = rows("l/1", &[(1, 1, alert("stadt-a", n, 9_000_001, "203.0.113.7")), (1, 2, old)], n + 5_000);
+    let bad = alert("stadt-a", n, 8, "not an address");
+    let poison = extract(&id(1, 3), &bad, at(n), at(n), &anyone).unwrap_err();
+    set.push(&quarantine(&id(1, 3), &bad, at(n), &poison));
+    set.push(&gap(&id(1, 0), &Gap { from_seq: 4, to_seq: 6, reason: "crash".into() }, at(n)));
+    s.telemetry.insert_segment(&set).await.unwrap();
+    for (sql, want) in [
+        (
+            "SELECT sensor, epoch, nonce, constituent, ags, kreis, class, event_type, late, src_ip, dest_ip, src_port, dest_port, proto, inner, external_ip, flow_id, app_proto FROM alert WHERE seq = 1",
+            "00000000-0000-0000-0000-00005e500001\t1\t43981\tstadt-a\t09162000\t09162\talert\talert\tfalse\t::ffff:203.0.113.7\t::ffff:10.1.2.3\t4444\t22\tTCP\tdest\t::ffff:203.0.113.7\t77\tssh",
+        ),
+        (
+            "SELECT signature_id, gid, rev, signature, severity, action, direction, metadata['lagewarte_kind'], segment, ruleset = repeat('ab', 32), profile FROM alert WHERE seq = 1",
+            "9000001\t1\t2\tLAGEWARTE test 9000001\t1\tallowed\tto_server\t['bruteforce']\tl/1\t1\talerts-only@1",
+        ),
+        (
+            "SELECT toUnixTimestamp64Micro(observed_us) - toUnixTimestamp64Micro(event_us), toUnixTimestamp64Micro(spooled_us) - toUnixTimestamp64Micro(event_us), toUnixTimestamp64Micro(sent_us) - toUnixTimestamp64Micro(event_us), toUnixTimestamp64Micro(received_us) - toUnixTimestamp64Micro(event_us) FROM alert WHERE seq = 1",
+            "1000\t2000\t3000\t5000",
+        ),
+        ("SELECT late, external_ip, inner FROM alert WHERE seq = 2", "true\t2001:db8::1\tnone"),
+        ("SELECT seq, reason, detail, position(eve, 'not an address') > 0 FROM quarantine", "3\twrong-type\tsrc_ip is no IPv6\t1"),
+        ("SELECT from_seq, to_seq, reason FROM gap", "4\t6\tcrash"),
+    ] {
+        assert_eq!(ask(&c, sql).await.unwrap(), want, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_constituent_sees_its_own_rows_and_nothing_else() {
+    let s = store(module_path!()).await;
+    let (t, n) = (&s.telemetry, now());
+    let events = [
+        (1, 1, alert("stadt-a", n - 1, 9_000_001, "203.0.113.7")),
+        (1, 2, alert("stadt-b", n - 2, 9_000_002, "203.0.113.7")),
+        (1, 3, health("stadt-a", n, 10, 0)),
+        (2, 1, health("stadt-b", n, 10, 0)),
+    ];
+    t.insert_segment(&rows("l/1", &events, n)).await.unwrap();
+    let (from, to) = (at(n - 60 * MINUTE), at(n + MINUTE));
+    let segments = t.segments(&Scope::System, from).await.unwrap();
+    assert_eq!(segments.len(), 1);
+    for (scope, who) in [
+        (Scope::Constituent("stadt-a".parse().unwrap()), vec!["stadt-a"]),
+        (Scope::Constituent("stadt-b".parse().unwrap()), vec!["stadt-b"]),
+        (Scope::Constituent("x-or-1".parse().unwrap()), vec![]),
+        (Scope::Land, vec!["stadt-a", "stadt-b"]),
+    ] {
+        let sorted = |mut v: Vec<String>| {
+            v.sort();
+            v
+        };
+        let hours = t.alerts_by_hour(&scope, from, to).await.unwrap();
+        assert_eq!(sorted(hours.into_iter().map(|h| h.constituent).collect()), who, "{scope:?} by hour");
+        let alerts = t.alerts(&scope, from, to, &AlertFilter::default(), 10).await.unwrap();
+        assert_eq!(sorted(alerts.into_iter().map(|a| a.constituent).collect()), who, "{scope:?} alerts");
+        let groups = t.alert_groups(&scope, &segments).await.unwrap();
+        assert_eq!(sorted(groups.into_iter().map(|g| g.constituent).collect()), who, "{scope:?} groups");
+        assert_eq!(t.sensor_health(&scope, from).await.unwrap().len(), who.len(), "{scope:?} health");
+        let top = t.top_signatures(&scope, from, to, 10).await.unwrap();
+        assert_eq!(top.iter().map(|s| s.alerts).sum::<u64>(), who.len() as u64, "{scope:?} signatures");
+    }
+    let own = Scope::Constituent("stadt-a".parse().unwrap());
+    let forbidden = |e: TelemetryError| assert!(matches!(e, TelemetryError::Forbidden(_)), "{e}");
+    forbidden(t.segments(&own, from).await.unwrap_err());
+    forbidden(t.event_ids(&own, Table::Alert, from, to).await.unwrap_err());
+    forbidden(t.high_water(&own, sensor(1)).await.unwrap_err());
+    forbidden(t.existing(&own, sensor(1), Epoch { counter: 1, nonce: 0xabcd }, 1, 9).await.unwrap_err());
+    forbidden(t.latency(&own, from, to).await.unwrap_err());
+    forbidden(t.quarantined(&own, from, to).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn lists_filter_by_signature_and_by_either_address() {
+    let s = store(module_path!()).await;
+    let (t, n) = (&s.telemetry, now());
+    let events = [(1, 1, alert("a", n - 3, 1, "203.0.113.7")), (1, 2, alert("a", n - 2, 2, "203.0.113.8")), (1, 3, alert("b", n - 1, 1, "2001:db8::8"))];
+    t.insert_segment(&rows("l/1", &events, n)).await.unwrap();
+    for (signature_id, ip, want) in [
+        (None, None, vec![3, 2, 1]),
+        (Some(1), None, vec![3, 1]),
+        (None, Some("203.0.113.8"), vec![2]),
+        (None, Some("2001:db8::8"), vec![3]),
+        (None, Some("10.1.2.3"), vec![3, 2, 1]),
+        (Some(2), Some("203.0.113.7"), vec![]),
+    ] {
+        let filter = AlertFilter { signature_id, ip: ip.map(|i| i.parse().unwrap()) };
+        let got = t.alerts(&Scope::Land, at(n - MINUTE), at(n + MINUTE), &filter, 10).await.unwrap();
+        assert_eq!(got.iter().map(|a| a.seq).collect::<Vec<_>>(), want, "{filter:?}");
+    }
+    let two = t.alerts(&Scope::Land, at(n - MINUTE), at(n + MINUTE), &AlertFilter::default(), 2).await.unwrap();
+    assert_eq!(two.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_stored_of_an_epoch_is_known_by_id() {
+    let s = store(module_path!()).await;
+    let (t, n) = (&s.telemetry, now());
+    let mut set = rows("l/1", &[(1, 1, alert("a", n, 1, "203.0.113.7")), (1, 3, health("a", n, 1, 0)), (2, 9, health("a", n, 1, 0))], n);
+    let bad = alert("a", n, 1, "?");
+    let poison = extract(&id(1, 4), &bad, at(n), at(n), &anyone).unwrap_err();
+    set.push(&quarantine(&id(1, 4), &bad, at(n), &poison));
+    set.push(&gap(&id(1, 0), &Gap { from_seq: 7, to_seq: 8, reason: "quota".into() }, at(n)));
+    t.insert_segment(&set).await.unwrap();
+    let epoch = Epoch { counter: 1, nonce: 0xabcd };
+    assert_eq!(t.high_water(&Scope::System, sensor(1)).await.unwrap(), [(epoch, 8)]);
+    assert_eq!(t.existing(&Scope::System, sensor(1), epoch, 1, 100).await.unwrap(), [1, 3, 4]);
+    assert_eq!(t.existing(&Scope::System, sensor(1), epoch, 2, 3).await.unwrap(), [3]);
+    assert_eq!(t.existing(&Scope::System, sensor(1), Epoch { counter: 1, nonce: 1 }, 1, 100).await.unwrap(), [0u64; 0]);
+    assert_eq!(t.event_ids(&Scope::System, Table::Alert, at(n - 1), at(n + 1)).await.unwrap(), [id(1, 1)]);
+    assert_eq!(t.quarantined(&Scope::System, at(n - 1), at(n + 1)).await.unwrap(), [("wrong-type".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn hops_are_measured_from_the_stored_times() {
+    let s = store(module_path!()).await;
+    let n = now();
+    let clock = std::sync::Arc::new(lagewarte_base::clock::ManualClock::new(at(n + 50_000)));
+    let t = Telemetry::with_clock(&s.engine.connection(), clock);
+    let events: Vec<_> = (1..=100).map(|i| (1, i, alert("a", n, 1, "203.0.113.7"))).collect();
+    t.insert_segment(&rows("l/1", &events, n + 10_000)).await.unwrap();
+    let hops = t.latency(&Scope::System, at(n), at(n + MINUTE)).await.unwrap();
+    let got: Vec<_> = hops.iter().map(|h| (h.hop, h.events, h.p50_us as i64, h.p99_us as i64)).collect();
+    // observed n+1000, spooled n+2000, sent n+3000, received n+10000, durable n+50000
+    assert_eq!(
+        got,
+        [
+            ("read→spooled", 100, 1_000, 1_000),
+            ("spooled→sent", 100, 1_000, 1_000),
+            ("sent→received", 100, 7_000, 7_000),
+            ("received→durable", 100, 40_000, 40_000),
+            ("read→durable", 100, 49_000, 49_000),
+        ]
+    );
+    assert_eq!(t.latency(&Scope::System, at(n + MINUTE), at(n + 2 * MINUTE)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn health_is_the_last_report_with_the_loss_since_the_one_before() {
+    let s = store(module_path!()).await;
+    let (t, n) = (&s.telemetry, now());
+    t.insert_segment(&rows("l/1", &[(1, 1, health("a", n - 2 * MINUTE, 1_000, 10))], n - 2 * MINUTE)).await.unwrap();
+    t.insert_segment(&rows("l/2", &[(1, 2, health("a", n - MINUTE, 3_000, 110)), (2, 1, health("a", n, 500, 5))], n - MINUTE)).await.unwrap();
+    // Sensor 2 started again: its counters begin at zero.
+    t.insert_segment(&rows("l/3", &[(2, 2, health("a", n, 40, 1))], n)).await.unwrap();
+    let h = t.sensor_health(&Scope::System, at(n - 60 * MINUTE)).await.unwrap();
+    let got: Vec<_> = h.iter().map(|h| (h.sensor, h.packets, h.drops, h.received_us - n, h.interval_s, h.lag_us)).collect();
+    assert_eq!(got, [(sensor(1), 2_000, 100, -MINUTE, 30, 1_500), (sensor(2), 40, 1, 0, 30, 1_500)]);
+}
