@@ -13,6 +13,8 @@ mod links;
 mod templates;
 pub mod text;
 mod workflow;
+#[cfg(test)]
+mod workflow_tests;
 
 pub use ack::{acknowledge_by_link, by_link};
 pub use config::{CertContact, ConfigFault, Policy, WarnConfig};

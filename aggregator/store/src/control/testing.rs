@@ -133,7 +133,7 @@ fn start() -> (String, Child) {
         kill -INT $server; wait $server
         rm -rf "$DIR"/data "$DIR"/log; rmdir "$DIR" 2>/dev/null
     "#;
-    let child = as_user(Path::new("/bin/sh"))
+    let mut child = as_user(Path::new("/bin/sh"))
         .current_dir("/")
         .env("DIR", &dir)
         .args(["-c", script, "sh"])
@@ -155,5 +155,7 @@ fn start() -> (String, Child) {
         std::thread::sleep(Duration::from_millis(50));
     }
     let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+    drop(child.stdin.take());
+    let _ = child.wait(); // the reason to tell is the log's
     unreachable!("PostgreSQL did not start within 30 s: {log}")
 }
