@@ -182,47 +182,56 @@ fn check(tree: &Node, text: &str, strictness: Strictness) -> (Vec<Fault>, Vec<Fa
     if !matches!(tree, Node::Map(_) | Node::Null) {
         refused.push(Fault { key: "(the file)".into(), line: Some(1), what: "key: value pairs are wanted".into() });
     }
-    let mut ignored_sections: Vec<String> = Vec::new();
+    let mut idle: Vec<(&'static keys::Key, Fault, usize)> = Vec::new();
+    let mut covered: Vec<String> = Vec::new(); // sections of which everything is said
     let mut said = std::collections::BTreeSet::new();
     for (path, node) in tree.paths() {
-        if refused.len() + warned.len() >= MAX_FAULTS || !said.insert(path.clone()) {
+        let beneath = |s: &String| path.strip_prefix(s.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        if covered.iter().any(beneath) || !said.insert(path.clone()) {
             continue;
         }
-        if ignored_sections.iter().any(|s| path.strip_prefix(s.as_str()).is_some_and(|rest| rest.starts_with('.'))) {
-            continue; // its section is already named
-        }
         let own = path == "lagewarte" || path.starts_with("lagewarte.");
-        let (what, hard) = match keys::look_up(&path) {
+        let hard = own || strictness == Strictness::Refuse;
+        let what = match keys::look_up(&path) {
             Known::Key(key) => match key.used {
                 Use::Ignored(why) => {
-                    ignored_sections.push(path.clone());
-                    (format!("has no effect: {}", why.text()), false)
+                    covered.push(path.clone());
+                    // One line for each entry of the table: a stock suricata.yaml has hundreds of such keys.
+                    match idle.iter_mut().find(|(k, _, _)| std::ptr::eq(*k, key)) {
+                        Some((_, _, more)) => *more += 1,
+                        None => {
+                            let what = format!("has no effect: {}", why.text());
+                            idle.push((key, Fault { line: node::line_of(text, &path), key: path, what }, 0));
+                        }
+                    }
+                    continue;
                 }
-                Use::Honoured(kind, _, _) => match misread(kind, node) {
-                    None => continue,
-                    Some(what) => (what, own || strictness == Strictness::Refuse),
-                },
+                Use::Honoured(kind, _, _) => misread(kind, node),
             },
-            Known::Section => match node {
-                Node::Text(_) => {
-                    ("is a section: its keys are wanted beneath it".to_owned(), own || strictness == Strictness::Refuse)
-                }
-                _ => continue,
-            },
+            Known::Section => {
+                matches!(node, Node::Text(_)).then(|| "is a section: its keys are wanted beneath it".into())
+            }
             Known::Unknown => {
-                ignored_sections.push(path.clone());
+                covered.push(path.clone());
                 let tag = path.rsplit('.').next().is_some_and(|k| k.starts_with('!')) || path == "include";
-                let what = match keys::nearest(&path) {
+                Some(match keys::nearest(&path) {
                     _ if tag => "is not supported: write the included keys into this file".to_owned(),
                     Some(near) => format!("unknown key; did you mean {near}?"),
                     None => "unknown key".to_owned(),
-                };
-                (what, own || strictness == Strictness::Refuse)
+                })
             }
         };
-        let line = node::line_of(text, &path);
-        if hard { &mut refused } else { &mut warned }.push(Fault { key: path, line, what });
+        let list = if hard { &mut refused } else { &mut warned };
+        if let Some(what) = what.filter(|_| list.len() < MAX_FAULTS) {
+            list.push(Fault { line: node::line_of(text, &path), key: path, what });
+        }
     }
+    warned.extend(idle.into_iter().map(|(_, mut fault, more)| {
+        if more > 0 {
+            fault.what = format!("and {more} more: {}", fault.what.replacen("has", "have", 1));
+        }
+        fault
+    }));
     (refused, warned)
 }
 

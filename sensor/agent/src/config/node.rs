@@ -151,18 +151,28 @@ impl Node {
 
 /// The line (from 1) on which a dotted path stands in YAML text, as near as indentation tells; None where it is not found.
 pub fn line_of(text: &str, path: &str) -> Option<usize> {
-    let mut lines = text.lines().enumerate();
-    let mut indent = None;
+    let mut lines = text.lines().enumerate().filter_map(|(n, line)| {
+        let body = line.trim_start_matches([' ', '-']);
+        let content = !body.is_empty() && !body.starts_with(['#', '%']) && line != "---";
+        content.then(|| (n + 1, line.len() - body.len(), body))
+    });
+    let mut parent: Option<usize> = None;
     let mut found = None;
     for key in path.split('.') {
-        let (number, column) = lines.find_map(|(n, line)| {
-            let body = line.trim_start_matches([' ', '-']);
-            let column = line.len() - body.len();
-            let named = body.trim_start_matches('"').strip_prefix(key)?.trim_start_matches('"');
-            let ends = named.starts_with(':') || named.trim().is_empty();
-            (ends && indent.is_none_or(|i| column > i)).then_some((n + 1, column))
-        })?;
-        indent = Some(column);
+        let mut level = None; // the column of the parent's members: that of the first one
+        let (number, column) = loop {
+            let (number, column, body) = lines.next()?;
+            if parent.is_some_and(|p| column <= p) {
+                return None; // the parent's section is over
+            }
+            let member = *level.get_or_insert(column) == column;
+            let named =
+                body.trim_start_matches(['"', '\'']).strip_prefix(key).map(|rest| rest.trim_start_matches(['"', '\'']));
+            if member && named.is_some_and(|rest| rest.starts_with(':') || rest.trim().is_empty()) {
+                break (number, column);
+            }
+        };
+        parent = Some(column);
         found = Some(number);
     }
     found
@@ -325,6 +335,10 @@ mod tests {
         assert_eq!(line_of(text, "flow.a.x"), Some(8));
         assert_eq!(line_of(text, "outputs.eve-log.types.alert.payload"), Some(13));
         assert_eq!(line_of(text, "flow.b"), None);
+        let text =
+            "outputs:\n  - eve-log:\n      types:\n        - stats: # of eve\n\n  - stats:\n      enabled: yes\n";
+        assert_eq!(line_of(text, "outputs.stats.enabled"), Some(7));
+        assert_eq!(line_of(text, "outputs.eve-log.types.stats"), Some(4));
     }
 
     proptest::proptest! {
