@@ -47,8 +47,8 @@ pub enum Holds {
 }
 
 use Holds::{
-    Address, Addresses, CommunityId, Counters, File, FlowId, Mail, Name, Object, Payload, Plain, Print, Rdata, Server, Tags, Url,
-    User,
+    Address, Addresses, CommunityId, Counters, File, FlowId, Mail, Name, Object, Payload, Plain, Print, Rdata, Server,
+    Tags, Url, User,
 };
 
 /// Fields of every event type.
@@ -104,22 +104,118 @@ pub const SECTIONS: &[(&str, Holds)] = &[
     ("http", Object(HTTP)),
     ("dns", Object(DNS)),
     ("tls", Object(TLS)),
-    ("quic", Object(&[("version", Plain), ("sni", Server), ("ua", Plain), ("ja3", Object(PRINT)), ("ja3s", Object(PRINT)), ("ja4", Print)])),
+    (
+        "quic",
+        Object(&[
+            ("version", Plain),
+            ("sni", Server),
+            ("ua", Plain),
+            ("ja3", Object(PRINT)),
+            ("ja3s", Object(PRINT)),
+            ("ja4", Print),
+        ]),
+    ),
     ("ssh", Object(&[("client", Object(SSH)), ("server", Object(SSH))])),
     ("smtp", Object(&[("helo", Mail), ("mail_from", Mail), ("rcpt_to", Mail)])),
     ("email", Object(EMAIL)),
-    ("ftp", Object(&[("command", Plain), ("command_data", User), ("reply", Payload), ("completion_code", Plain), ("dynamic_port", Plain), ("mode", Plain), ("reply_received", Plain), ("reply_truncated", Plain)])),
+    (
+        "ftp",
+        Object(&[
+            ("command", Plain),
+            ("command_data", User),
+            ("reply", Payload),
+            ("completion_code", Plain),
+            ("dynamic_port", Plain),
+            ("mode", Plain),
+            ("reply_received", Plain),
+            ("reply_truncated", Plain),
+        ]),
+    ),
     ("ftp_data", Object(&[("filename", File), ("command", Plain)])),
     ("smb", Object(SMB)),
-    ("krb5", Object(&[("msg_type", Plain), ("failed_request", Plain), ("error_code", Plain), ("encryption", Plain), ("weak_encryption", Plain), ("ticket_encryption", Plain), ("ticket_weak_encryption", Plain), ("cname", User), ("realm", User), ("sname", User)])),
-    ("rdp", Object(&[("tx_id", Plain), ("event_type", Plain), ("protocol", Plain), ("server_supports", Plain), ("error_code", Plain), ("reason", Plain), ("cookie", User), ("client", Object(&[("version", Plain), ("build", Plain), ("client_name", User)]))])),
+    (
+        "krb5",
+        Object(&[
+            ("msg_type", Plain),
+            ("failed_request", Plain),
+            ("error_code", Plain),
+            ("encryption", Plain),
+            ("weak_encryption", Plain),
+            ("ticket_encryption", Plain),
+            ("ticket_weak_encryption", Plain),
+            ("cname", User),
+            ("realm", User),
+            ("sname", User),
+        ]),
+    ),
+    (
+        "rdp",
+        Object(&[
+            ("tx_id", Plain),
+            ("event_type", Plain),
+            ("protocol", Plain),
+            ("server_supports", Plain),
+            ("error_code", Plain),
+            ("reason", Plain),
+            ("cookie", User),
+            ("client", Object(&[("version", Plain), ("build", Plain), ("client_name", User)])),
+        ]),
+    ),
     ("snmp", Object(&[("version", Plain), ("pdu_type", Plain), ("community", User), ("vars", Plain), ("usm", User)])),
-    ("dhcp", Object(&[("type", Plain), ("id", Plain), ("dhcp_type", Plain), ("assigned_ip", Address), ("client_ip", Address), ("relay_ip", Address), ("next_server_ip", Address), ("requested_ip", Address), ("routers", Address), ("dns_servers", Address), ("lease_time", Plain), ("hostname", User)])),
+    (
+        "dhcp",
+        Object(&[
+            ("type", Plain),
+            ("id", Plain),
+            ("dhcp_type", Plain),
+            ("assigned_ip", Address),
+            ("client_ip", Address),
+            ("relay_ip", Address),
+            ("next_server_ip", Address),
+            ("requested_ip", Address),
+            ("routers", Address),
+            ("dns_servers", Address),
+            ("lease_time", Plain),
+            ("hostname", User),
+        ]),
+    ),
     ("tftp", Object(&[("packet", Plain), ("file", File), ("mode", Plain)])),
-    ("nfs", Object(&[("version", Plain), ("procedure", Plain), ("filename", File), ("type", Plain), ("status", Plain), ("file_tx", Plain)])),
+    (
+        "nfs",
+        Object(&[
+            ("version", Plain),
+            ("procedure", Plain),
+            ("filename", File),
+            ("type", Plain),
+            ("status", Plain),
+            ("file_tx", Plain),
+        ]),
+    ),
     ("rpc", Object(&[("status", Plain), ("auth_type", Plain)])),
-    ("ike", Object(&[("version_major", Plain), ("version_minor", Plain), ("exchange_type", Plain), ("message_id", Plain), ("role", Plain), ("alg_enc", Plain), ("alg_auth", Plain), ("alg_dh", Plain), ("alg_prf", Plain), ("alg_esn", Plain)])),
-    ("rfb", Object(&[("server_protocol_version", Object(&[("major", Plain), ("minor", Plain)])), ("client_protocol_version", Object(&[("major", Plain), ("minor", Plain)])), ("authentication", Object(&[("security_type", Plain), ("security_result", Plain)])), ("screen_shared", Plain)])),
+    (
+        "ike",
+        Object(&[
+            ("version_major", Plain),
+            ("version_minor", Plain),
+            ("exchange_type", Plain),
+            ("message_id", Plain),
+            ("role", Plain),
+            ("alg_enc", Plain),
+            ("alg_auth", Plain),
+            ("alg_dh", Plain),
+            ("alg_prf", Plain),
+            ("alg_esn", Plain),
+        ]),
+    ),
+    (
+        "rfb",
+        Object(&[
+            ("server_protocol_version", Object(&[("major", Plain), ("minor", Plain)])),
+            ("client_protocol_version", Object(&[("major", Plain), ("minor", Plain)])),
+            ("authentication", Object(&[("security_type", Plain), ("security_result", Plain)])),
+            ("screen_shared", Plain),
+        ]),
+    ),
 ];
 
 const TUNNEL: &[(&str, Holds)] = &[
@@ -302,8 +398,32 @@ const DNS: &[(&str, Holds)] = &[
     ("rdata", Rdata),
     ("queries", Object(&[("rrname", Name), ("rrtype", Plain)])),
     // Version 2, in alerts: a list of one query each.
-    ("query", Object(&[("type", Plain), ("id", Plain), ("rrname", Name), ("rrtype", Plain), ("tx_id", Plain), ("opcode", Plain)])),
-    ("answer", Object(&[("version", Plain), ("type", Plain), ("id", Plain), ("flags", Plain), ("rrname", Name), ("rrtype", Plain), ("rcode", Plain), ("answers", Object(DNS_ANSWER)), ("authorities", Object(DNS_ANSWER)), ("grouped", Object(DNS_GROUPED))])),
+    (
+        "query",
+        Object(&[
+            ("type", Plain),
+            ("id", Plain),
+            ("rrname", Name),
+            ("rrtype", Plain),
+            ("tx_id", Plain),
+            ("opcode", Plain),
+        ]),
+    ),
+    (
+        "answer",
+        Object(&[
+            ("version", Plain),
+            ("type", Plain),
+            ("id", Plain),
+            ("flags", Plain),
+            ("rrname", Name),
+            ("rrtype", Plain),
+            ("rcode", Plain),
+            ("answers", Object(DNS_ANSWER)),
+            ("authorities", Object(DNS_ANSWER)),
+            ("grouped", Object(DNS_GROUPED)),
+        ]),
+    ),
     ("answers", Object(DNS_ANSWER)),
     ("authorities", Object(DNS_ANSWER)),
     ("additionals", Object(DNS_ANSWER)),
@@ -332,8 +452,7 @@ const TLS: &[(&str, Holds)] = &[
     ("client", Object(&[("subject", User), ("issuerdn", User), ("fingerprint", User), ("serial", User)])),
 ];
 
-const SSH: &[(&str, Holds)] =
-    &[("proto_version", Plain), ("software_version", Plain), ("hassh", Object(PRINT))];
+const SSH: &[(&str, Holds)] = &[("proto_version", Plain), ("software_version", Plain), ("hassh", Object(PRINT))];
 
 const EMAIL: &[(&str, Holds)] = &[
     ("status", Plain),
@@ -367,7 +486,19 @@ const SMB: &[(&str, Holds)] = &[
     ("rename", Object(&[("from", File), ("to", File)])),
     ("ntlmssp", Object(&[("domain", User), ("user", User), ("host", User), ("version", Plain), ("warning", Plain)])),
     ("kerberos", Object(&[("realm", User), ("snames", User)])),
-    ("dcerpc", Object(&[("request", Plain), ("response", Plain), ("opnum", Plain), ("call_id", Plain), ("interfaces", Object(&[("uuid", Plain), ("version", Plain), ("ack_result", Plain), ("ack_reason", Plain)]))])),
+    (
+        "dcerpc",
+        Object(&[
+            ("request", Plain),
+            ("response", Plain),
+            ("opnum", Plain),
+            ("call_id", Plain),
+            (
+                "interfaces",
+                Object(&[("uuid", Plain), ("version", Plain), ("ack_result", Plain), ("ack_reason", Plain)]),
+            ),
+        ]),
+    ),
     ("request", Object(&[("native_os", Plain), ("native_lm", Plain)])),
     ("response", Object(&[("native_os", Plain), ("native_lm", Plain)])),
 ];

@@ -61,7 +61,9 @@ pub enum OrdersError {
         version: u64,
     },
     /// Signature or reading.
-    #[error("{path}: {source}. Copy the file and its .sig again as you got them, or add the signer's public key under lagewarte.trusted-keys")]
+    #[error(
+        "{path}: {source}. Copy the file and its .sig again as you got them, or add the signer's public key under lagewarte.trusted-keys"
+    )]
     Signed {
         /// Which file.
         path: PathBuf,
@@ -77,7 +79,9 @@ pub enum OrdersError {
         what: String,
     },
     /// Older than what was seen.
-    #[error("{path} has version {version}, but version {seen} was in force here: an older file is refused. Use the newer one, or have it signed again with a higher version")]
+    #[error(
+        "{path} has version {version}, but version {seen} was in force here: an older file is refused. Use the newer one, or have it signed again with a higher version"
+    )]
     Rollback {
         /// Which file.
         path: PathBuf,
@@ -87,7 +91,9 @@ pub enum OrdersError {
         seen: u64,
     },
     /// The memory of versions cannot be read or written.
-    #[error("{path}: {source}. Without this file the sensor cannot refuse older orders; make the state directory writable, or put the file back")]
+    #[error(
+        "{path}: {source}. Without this file the sensor cannot refuse older orders; make the state directory writable, or put the file back"
+    )]
     Seen {
         /// `seen.json`.
         path: PathBuf,
@@ -177,7 +183,9 @@ fn signed_yaml<T: DeserializeOwned>(
 ) -> Result<Option<(T, Vec<u8>)>, OrdersError> {
     let bytes = match signed::read_verified(path, purpose, trusted) {
         Ok(bytes) => bytes,
-        Err(SignedError::Io { path: missing, source }) if missing == path && source.kind() == io::ErrorKind::NotFound => {
+        Err(SignedError::Io { path: missing, source })
+            if missing == path && source.kind() == io::ErrorKind::NotFound =>
+        {
             return Ok(None);
         }
         Err(source) => return Err(OrdersError::Signed { path: path.to_owned(), source }),

@@ -145,7 +145,7 @@ mod tests {
         ) {
             let assignment = assignment();
             let owners = Owners::new(&assignment);
-            let v6 = IpAddr::from(0x2001_0db8_000a_0000_0000_0000_0000_0000u128 | u128::from(a));
+            let v6 = IpAddr::from((0x2001_0db8_000a_0000_0000_0000_0000_0000u128 | u128::from(a)).to_be_bytes());
             let addresses = [if six { v6 } else { IpAddr::from(a.to_be_bytes()) }, IpAddr::from(b.to_be_bytes())];
             let owner = owners.of_event(vlan, &addresses);
             prop_assert_eq!(owners.name(owner), assignment.owner(vlan, &addresses));
@@ -161,7 +161,15 @@ mod tests {
         let owners = Owners::new(&assignment());
         let of = |ip: &str| owners.of_address(ip.parse().unwrap(), 2);
         for ip in ["192.168.1.1", "172.16.0.1", "169.254.1.1", "100.64.0.1", "127.0.0.1", "fd00::1", "fe80::1", "::1"] {
-            assert_eq!(of(ip), if ip.contains(':') || ip.starts_with("192") || ip.starts_with("172") || ip.starts_with("169") { Some(2) } else { Some(1) }, "{ip}");
+            assert_eq!(
+                of(ip),
+                if ip.contains(':') || ip.starts_with("192") || ip.starts_with("172") || ip.starts_with("169") {
+                    Some(2)
+                } else {
+                    Some(1)
+                },
+                "{ip}"
+            );
         }
         assert_eq!(of("::ffff:10.1.0.1"), Some(2), "mapped");
         for ip in ["203.0.113.1", "2001:db8:b::1", "224.0.0.251", "255.255.255.255", "ff02::1"] {

@@ -205,7 +205,9 @@ impl Rewrite<'_> {
             let host = host.to_ascii_lowercase();
             host == *zone || host.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'))
         });
-        let single = !host.is_empty() && !host.contains(['.', ':']) && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let single = !host.is_empty()
+            && !host.contains(['.', ':'])
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if own || single && host == text.trim_end_matches('.') {
             return self.inner_name(&text);
         }
@@ -231,7 +233,9 @@ impl Rewrite<'_> {
                 let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
                 let host = authority.rsplit('@').next().unwrap_or(""); // user and password before it stay
                 let (name, port) = match host.rsplit_once(':') {
-                    Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => (name, format!(":{port}")),
+                    Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+                        (name, format!(":{port}"))
+                    }
                     _ => (host, String::new()),
                 };
                 (format!("{scheme}://{}{port}", self.name(name.to_owned())?), path)
@@ -277,9 +281,21 @@ impl Rewrite<'_> {
 
 /// Zones that exist only inside: RFC 6762, RFC 8375, ICANN's `.internal`, and the usual names of small offices.
 const INNER_ZONES: [&str; 12] = [
-    "local", "localhost", "localdomain", "lan", "intern", "internal", "intranet", "home", "corp", "private", "home.arpa", "fritz.box",
+    "local",
+    "localhost",
+    "localdomain",
+    "lan",
+    "intern",
+    "internal",
+    "intranet",
+    "home",
+    "corp",
+    "private",
+    "home.arpa",
+    "fritz.box",
 ];
 
 fn plain_name(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    (1..=MAX_NAME).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }

@@ -193,7 +193,8 @@ fn v6(text: &str, judge: &mut dyn FnMut(IpAddr) -> Verdict, hits: &mut Vec<(Rang
     let mut at = 0;
     while at < bytes.len() {
         // An address may begin where a group does: at a colon, or at a digit that no digit precedes.
-        let begins = bytes[at] == b':' || bytes[at].is_ascii_hexdigit() && (at == 0 || !bytes[at - 1].is_ascii_hexdigit());
+        let begins =
+            bytes[at] == b':' || bytes[at].is_ascii_hexdigit() && (at == 0 || !bytes[at - 1].is_ascii_hexdigit());
         if !begins {
             at += 1;
             continue;
@@ -310,7 +311,10 @@ mod tests {
             ("@ a@b x@", "@ a@b x@"),
             ("203.0.113.1 2001:db8::1 5.113.0.203.in-addr.arpa", "203.0.113.1 2001:db8::1 5.113.0.203.in-addr.arpa"),
             ("12:34:56", "12:34:56"),
-            ("ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01", "ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01"),
+            (
+                "ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01",
+                "ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01",
+            ),
         ] {
             check(text, want);
         }
