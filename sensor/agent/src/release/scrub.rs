@@ -166,7 +166,7 @@ fn v4(bytes: &[u8], dashes: bool, judge: &mut dyn FnMut(IpAddr) -> Verdict, hits
 /// Four octets at `at`, the same separator between them, no digit behind.
 fn quad(bytes: &[u8], at: usize, dashes: bool) -> Option<(Ipv4Addr, u8, usize)> {
     let (mut octets, mut separator, mut at) = ([0u8; 4], b'.', at);
-    for n in 0..4 {
+    for (n, octet) in octets.iter_mut().enumerate() {
         if n > 0 {
             let here = *bytes.get(at)?;
             let known = here == b'.' || dashes && matches!(here, b'-' | b'_');
@@ -181,7 +181,7 @@ fn quad(bytes: &[u8], at: usize, dashes: bool) -> Option<(Ipv4Addr, u8, usize)> 
             return None;
         }
         let value = bytes[at..at + digits].iter().fold(0u16, |v, b| v * 10 + u16::from(b - b'0'));
-        octets[n] = u8::try_from(value).ok()?;
+        *octet = u8::try_from(value).ok()?;
         at += digits;
     }
     Some((octets.into(), separator, at))
@@ -243,11 +243,10 @@ fn mails(text: &str, mail: &mut dyn FnMut(&str) -> Option<String>, hits: &mut Ve
         from = at + 1;
         let range = start..end;
         let whole = start < at && bytes[at + 1..end].contains(&b'.');
-        if whole && free(hits, &range) {
-            if let Some(put) = mail(&text[range.clone()]) {
-                hits.push((range, put));
-                from = end;
-            }
+        let put = (whole && free(hits, &range)).then(|| mail(&text[range.clone()])).flatten();
+        if let Some(put) = put {
+            hits.push((range, put));
+            from = end;
         }
     }
 }
