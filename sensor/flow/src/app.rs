@@ -39,13 +39,8 @@ pub enum AppProto {
     Mdns,
     Llmnr,
     Ike,
-    Enip,
-    Modbus,
-    Dnp3,
     Pgsql,
-    Nfs,
     BittorrentDht,
-    Websocket,
 }
 
 impl AppProto {
@@ -80,13 +75,8 @@ impl AppProto {
             Self::Mdns => "mdns",
             Self::Llmnr => "llmnr",
             Self::Ike => "ike",
-            Self::Enip => "enip",
-            Self::Modbus => "modbus",
-            Self::Dnp3 => "dnp3",
             Self::Pgsql => "pgsql",
-            Self::Nfs => "nfs",
             Self::BittorrentDht => "bittorrent-dht",
-            Self::Websocket => "websocket",
         })
     }
     /// Whether a protocol was recognised.
@@ -105,10 +95,33 @@ pub struct AppState {
     pub proto: AppProto,
     /// What each side was found to speak, by [`crate::Direction::index`].
     pub sides: [AppProto; 2],
-    /// Bytes of each side that detection has looked at.
-    pub seen: [u16; 2],
     /// The beginnings, kept only while a side is undecided after its first bytes.
     pub prefix: [Option<Box<Prefix>>; 2],
+}
+
+impl AppState {
+    /// Notes what a side speaks. Where the sides differ the client's word counts: it is what the server was asked for.
+    pub fn decide(&mut self, side: usize, proto: AppProto, tcp: bool) {
+        let Some(mine) = self.sides.get_mut(side) else { return };
+        *mine = proto;
+        self.prefix[side] = None; // side is in bounds: both arrays have two places
+        self.proto = match (self.sides[0], self.sides[1]) {
+            (client, _) if client.known() => client,
+            (_, server) if server.known() => server,
+            (AppProto::Failed, AppProto::Failed) => AppProto::Failed,
+            // A datagram that says nothing will not be explained by a later one.
+            (AppProto::Failed, _) | (_, AppProto::Failed) if !tcp => AppProto::Failed,
+            _ => AppProto::Unknown,
+        };
+    }
+    /// Ends detection where the flow does: a side that spoke and was not recognised failed.
+    pub(crate) fn finish(&mut self, tcp: bool) {
+        for side in 0..2 {
+            if self.prefix[side].is_some() {
+                self.decide(side, AppProto::Failed, tcp);
+            }
+        }
+    }
 }
 
 /// The first bytes of a direction.

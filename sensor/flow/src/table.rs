@@ -319,6 +319,7 @@ impl FlowTable {
         c.end[e.flow.state as usize] += 1; // invariant: end has one place for each state
         self.measure();
         if self.cfg.records {
+            e.flow.app.finish(e.flow.proto == 6);
             out.push(record(&mut e.flow, why, index, &self.cfg));
         }
     }

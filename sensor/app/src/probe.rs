@@ -1,0 +1,493 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What the beginning of each protocol looks like.
+//!
+//! Must never read past the data given, and must answer "perhaps" only while more bytes could change the answer: the
+//! caller holds bytes for as long as that is said.
+
+use lagewarte_base::reader::Reader;
+use lagewarte_flow::{AppProto, Direction};
+
+/// What the data says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Is(AppProto),
+    /// More bytes may tell.
+    Perhaps,
+    No,
+}
+
+/// One look at the beginning of a direction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe<'a> {
+    pub(crate) tcp: bool,
+    pub(crate) direction: Direction,
+    /// The client's port, the server's port.
+    pub(crate) ports: (u16, u16),
+    /// What the other direction was found to speak.
+    pub(crate) other: AppProto,
+    pub(crate) data: &'a [u8],
+}
+
+use Answer::{Is, No, Perhaps};
+
+/// Texts that a client of a protocol begins with.
+const CLIENT: &[(&[u8], AppProto)] = &[
+    (b"PRI * HTTP/2.0\r\n", AppProto::Http2),
+    (b"GET ", AppProto::Http),
+    (b"POST ", AppProto::Http),
+    (b"HEAD ", AppProto::Http),
+    (b"PUT ", AppProto::Http),
+    (b"DELETE ", AppProto::Http),
+    (b"OPTIONS ", AppProto::Http),
+    (b"TRACE ", AppProto::Http),
+    (b"CONNECT ", AppProto::Http),
+    (b"PATCH ", AppProto::Http),
+    (b"PROPFIND ", AppProto::Http),
+    (b"PROPPATCH ", AppProto::Http),
+    (b"MKCOL ", AppProto::Http),
+    (b"COPY ", AppProto::Http),
+    (b"MOVE ", AppProto::Http),
+    (b"LOCK ", AppProto::Http),
+    (b"UNLOCK ", AppProto::Http),
+    (b"REPORT ", AppProto::Http),
+    (b"SEARCH ", AppProto::Http),
+    (b"EHLO ", AppProto::Smtp),
+    (b"HELO ", AppProto::Smtp),
+    (b"AUTH TLS", AppProto::Ftp),
+    (b"AUTH SSL", AppProto::Ftp),
+    (b"USER ", AppProto::Ftp),
+    (b"FEAT\r\n", AppProto::Ftp),
+    (b"RFB 003.", AppProto::Rfb),
+    (b"SSH-", AppProto::Ssh),
+];
+
+/// Texts that a server of a protocol begins with.
+const SERVER: &[(&[u8], AppProto)] = &[
+    (b"HTTP/1.", AppProto::Http),
+    (b"HTTP/0.9", AppProto::Http),
+    (b"+OK", AppProto::Pop3),
+    (b"-ERR", AppProto::Pop3),
+    (b"* OK ", AppProto::Imap),
+    (b"* BYE ", AppProto::Imap),
+    (b"* PREAUTH ", AppProto::Imap),
+    (b"RFB 003.", AppProto::Rfb),
+    (b"SSH-", AppProto::Ssh),
+];
+
+const SIP: &[&[u8]] =
+    &[b"INVITE sip", b"REGISTER sip", b"OPTIONS sip", b"ACK sip", b"BYE sip", b"CANCEL sip", b"SUBSCRIBE sip", b"NOTIFY sip", b"MESSAGE sip", b"SIP/2.0 "];
+
+impl Probe<'_> {
+    pub(crate) fn run(&self) -> Answer {
+        let d = self.data;
+        if SIP.iter().any(|s| d.starts_with(s)) {
+            return Is(AppProto::Sip);
+        }
+        if self.tcp { self.stream() } else { self.datagram() }
+    }
+
+    fn port(&self, port: u16) -> bool {
+        self.ports.0 == port || self.ports.1 == port
+    }
+
+    fn stream(&self) -> Answer {
+        let answers =
+            [self.text(), tls(self.data), smb(self.data), rdp(self.data), self.dcerpc(), mqtt(self.data), self.by_port()];
+        let mut best = No;
+        for a in answers {
+            match a {
+                Is(_) => return a,
+                Perhaps => best = Perhaps,
+                No => {}
+            }
+        }
+        best
+    }
+
+    fn text(&self) -> Answer {
+        let d = self.data;
+        let table = if self.direction == Direction::ToServer { CLIENT } else { SERVER };
+        let mut best = No;
+        for &(begin, proto) in table {
+            if starts_ignoring_case(d, begin, proto) {
+                // USER is the first word of FTP and of POP3: what the server said or its port decides.
+                if begin == b"USER " && (self.other == AppProto::Pop3 || self.port(110)) {
+                    return Is(AppProto::Pop3);
+                }
+                return Is(proto);
+            }
+            if d.len() < begin.len() && starts_ignoring_case(begin, d, proto) {
+                best = Perhaps;
+            }
+        }
+        if self.direction == Direction::ToServer {
+            return match (self.other, imap_command(d)) {
+                (AppProto::Pop3, _) if ["CAPA", "AUTH", "APOP", "STLS", "QUIT"].iter().any(|c| d.starts_with(c.as_bytes())) => {
+                    Is(AppProto::Pop3)
+                }
+                (_, true) => Is(AppProto::Imap),
+                _ => best,
+            };
+        }
+        if d.starts_with(b"220 ") || d.starts_with(b"220-") {
+            let line = d.split(|&b| b == b'\n').next().unwrap_or(d);
+            return if contains_ignoring_case(line, b"FTP") {
+                Is(AppProto::Ftp)
+            } else if contains_ignoring_case(line, b"SMTP") || self.port(25) || self.port(587) || self.other == AppProto::Smtp {
+                Is(AppProto::Smtp)
+            } else if self.port(21) || self.other == AppProto::Ftp {
+                Is(AppProto::Ftp)
+            } else {
+                No
+            };
+        }
+        best
+    }
+
+    fn dcerpc(&self) -> Answer {
+        // Version 5.0 or 5.1, a known packet type, a fragment at least as long as its header (DCE 1.1: RPC, 12.6).
+        match self.data {
+            &[5, 0 | 1, kind, _, drep, _, _, _, len_a, len_b, ..] if kind <= 19 => {
+                let len = if drep & 0x10 != 0 { [len_b, len_a] } else { [len_a, len_b] };
+                if u16::from_be_bytes(len) >= 16 { Is(AppProto::Dcerpc) } else { No }
+            }
+            [5] | [5, 0 | 1, ..] if self.data.len() < 10 => Perhaps,
+            _ => No,
+        }
+    }
+
+    /// Protocols whose content alone is too weak to tell.
+    fn by_port(&self) -> Answer {
+        let d = self.data;
+        if self.port(53) {
+            let mut r = Reader::new(d);
+            let Some(len) = r.u16() else { return Perhaps };
+            return match dns_header(r.rest()) {
+                _ if len < 12 => No,
+                Is(_) => Is(AppProto::Dns),
+                other => other,
+            };
+        }
+        if self.port(389) || self.port(3268) {
+            return ldap(d);
+        }
+        if self.port(88) {
+            return match d {
+                [0, _, _, _, 0x6a | 0x6b | 0x6c | 0x6d | 0x6e | 0x6f | 0x7e, ..] => Is(AppProto::Krb5),
+                [] | [0] | [0, ..] if d.len() < 5 => Perhaps,
+                _ => No,
+            };
+        }
+        if self.port(5432) {
+            return pgsql(self.direction, d);
+        }
+        match d {
+            [0xff, 0xfb..=0xfe, _, ..] if self.port(23) => Is(AppProto::Telnet),
+            [0xff] | [0xff, 0xfb..=0xfe] if self.port(23) => Perhaps,
+            _ => No,
+        }
+    }
+
+    fn datagram(&self) -> Answer {
+        let d = self.data;
+        if let Is(proto) = quic(d) {
+            return Is(proto);
+        }
+        if d.starts_with(b"d1:ad2:id20:") || d.starts_with(b"d1:rd2:id20:") {
+            return Is(AppProto::BittorrentDht);
+        }
+        let dns = |proto| if dns_header(d) == Is(AppProto::Dns) { Is(proto) } else { No };
+        if self.port(53) {
+            dns(AppProto::Dns)
+        } else if self.port(5353) {
+            dns(AppProto::Mdns)
+        } else if self.port(5355) {
+            dns(AppProto::Llmnr)
+        } else if self.port(123) {
+            // Version 1 to 4, mode 1 to 7, a whole header (RFC 5905, 7.3); control messages are shorter.
+            match d.first() {
+                Some(b) if (1..=4).contains(&(b >> 3 & 7)) && b & 7 != 0 && d.len() >= if b & 7 >= 6 { 8 } else { 48 } => {
+                    Is(AppProto::Ntp)
+                }
+                _ => No,
+            }
+        } else if self.port(67) || self.port(68) {
+            if d.get(236..240) == Some(&[0x63, 0x82, 0x53, 0x63]) { Is(AppProto::Dhcp) } else { No }
+        } else if self.port(161) || self.port(162) {
+            snmp(d)
+        } else if self.port(69) {
+            match d {
+                [0, 1..=5, ..] if d.len() >= 4 => Is(AppProto::Tftp),
+                _ => No,
+            }
+        } else if self.port(500) || self.port(4500) {
+            ike(if self.port(4500) { d.strip_prefix(&[0; 4]).unwrap_or(d) } else { d })
+        } else if self.port(88) {
+            match d {
+                [0x6a | 0x6b | 0x6c | 0x6d | 0x6e | 0x6f | 0x7e, _, ..] => Is(AppProto::Krb5),
+                _ => No,
+            }
+        } else if self.port(389) {
+            ldap(d)
+        } else if d.len() >= 16 {
+            self.dcerpc_datagram()
+        } else {
+            No
+        }
+    }
+
+    fn dcerpc_datagram(&self) -> Answer {
+        // Connectionless DCE/RPC: version 4, known type, an 80-byte header.
+        match self.data {
+            [4, kind, ..] if *kind <= 10 && self.data.len() >= 80 && self.port(135) => Is(AppProto::Dcerpc),
+            _ => No,
+        }
+    }
+}
+
+fn starts_ignoring_case(data: &[u8], begin: &[u8], proto: AppProto) -> bool {
+    // Commands of mail and file transfer may be written in any case; HTTP methods and banners may not.
+    match data.get(..begin.len()) {
+        Some(head) if matches!(proto, AppProto::Smtp | AppProto::Ftp | AppProto::Imap | AppProto::Pop3) => {
+            head.eq_ignore_ascii_case(begin)
+        }
+        Some(head) => head == begin,
+        None => false,
+    }
+}
+
+fn contains_ignoring_case(data: &[u8], what: &[u8]) -> bool {
+    data.windows(what.len()).any(|w| w.eq_ignore_ascii_case(what))
+}
+
+/// `TAG CAPABILITY`, `TAG LOGIN`, ... (RFC 3501, 6): a short tag and a word that only IMAP has.
+fn imap_command(d: &[u8]) -> bool {
+    let Some(space) = d.iter().take(16).position(|&b| b == b' ') else { return false };
+    let (tag, rest) = (&d[..space], &d[space + 1..]); // space is a position in d
+    !tag.is_empty()
+        && tag.iter().all(u8::is_ascii_alphanumeric)
+        && [b"CAPABILITY".as_slice(), b"LOGIN ", b"AUTHENTICATE ", b"STARTTLS"]
+            .iter()
+            .any(|c| rest.get(..c.len()).is_some_and(|r| r.eq_ignore_ascii_case(c)))
+}
+
+fn tls(d: &[u8]) -> Answer {
+    match d {
+        // A record of SSL 3.0 to TLS 1.3 with a hello, or with an alert or a change of cipher where we came late.
+        [0x16, 3, 0..=4, _, _, 1 | 2, ..] | [0x15, 3, 0..=4, 0, 2, ..] => Is(AppProto::Tls),
+        // The old hello of SSL 2.0, still sent by scanners.
+        [a, _, 1, 3, 0..=3, ..] | [a, _, 1, 0, 2, ..] if a & 0x80 != 0 => Is(AppProto::Tls),
+        [0x16] | [0x16, 3] | [0x16, 3, 0..=4, ..] if d.len() < 6 => Perhaps,
+        _ => No,
+    }
+}
+
+fn smb(d: &[u8]) -> Answer {
+    match d {
+        [0, _, _, _, 0xfe | 0xff | 0xfd, b'S', b'M', b'B', ..] => Is(AppProto::Smb),
+        // NetBIOS session request: two encoded names follow.
+        [0x81, 0, 0, 0x44, 0x20, ..] => Is(AppProto::Smb),
+        [0, _, _, _, 0xfe | 0xff | 0xfd, ..] | [0, ..] if d.len() < 5 || (d.len() < 8 && b"SMB".starts_with(&d[5..])) => Perhaps,
+        _ => No,
+    }
+}
+
+fn rdp(d: &[u8]) -> Answer {
+    match d {
+        // TPKT version 3, X.224 connection request or confirm (MS-RDPBCGR 2.2.1.1).
+        [3, 0, _, _, _, 0xe0 | 0xd0, ..] => Is(AppProto::Rdp),
+        [3] | [3, 0, ..] if d.len() < 6 => Perhaps,
+        _ => No,
+    }
+}
+
+fn mqtt(d: &[u8]) -> Answer {
+    if d.first() != Some(&0x10) {
+        return No;
+    }
+    // CONNECT: a length of one to four bytes, then the protocol's name.
+    let Some(rest) = d.get(1..).and_then(|r| Some(&r[r.iter().take(4).position(|b| b & 0x80 == 0)? + 1..])) else {
+        return if d.len() < 5 { Perhaps } else { No };
+    };
+    match rest {
+        [0, 4, b'M', b'Q', b'T', b'T', ..] | [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', ..] => Is(AppProto::Mqtt),
+        _ if rest.len() < 8 && (b"\0\x04MQTT".starts_with(rest) || b"\0\x06MQIsdp".starts_with(rest)) => Perhaps,
+        _ => No,
+    }
+}
+
+fn ldap(d: &[u8]) -> Answer {
+    // SEQUENCE, length in short or long form, INTEGER message id, an application tag (RFC 4511, 4.1.1).
+    let mut r = Reader::new(d);
+    match (r.u8(), r.u8()) {
+        (Some(0x30), Some(len)) => {
+            if len & 0x80 != 0 && r.take(usize::from(len & 0x7f)).is_none() {
+                return Perhaps;
+            }
+            match (r.u8(), r.u8().and_then(|n| r.take(usize::from(n))), r.u8()) {
+                (Some(2), Some(_), Some(0x42 | 0x4a | 0x50 | 0x60..=0x79)) => Is(AppProto::Ldap),
+                (Some(2), None, _) | (Some(2), _, None) | (None, ..) => Perhaps,
+                _ => No,
+            }
+        }
+        (Some(0x30), None) | (None, _) => Perhaps,
+        _ => No,
+    }
+}
+
+fn pgsql(direction: Direction, d: &[u8]) -> Answer {
+    match (direction, d) {
+        // Length, then protocol 3.0, an SSL request or a cancel request.
+        (Direction::ToServer, [0, 0, _, _, 0, 3, 0, 0, ..] | [0, 0, 0, _, 4, 0xd2, 0x16, 0x2e | 0x2f, ..]) => Is(AppProto::Pgsql),
+        (Direction::ToServer, [0, ..]) if d.len() < 8 => Perhaps,
+        (Direction::ToClient, [b'R' | b'E', 0, 0, ..] | [b'S' | b'N']) => Is(AppProto::Pgsql),
+        _ => No,
+    }
+}
+
+fn snmp(d: &[u8]) -> Answer {
+    // SEQUENCE, length, INTEGER version 0, 1 or 3.
+    let mut r = Reader::new(d);
+    if r.u8() != Some(0x30) {
+        return No;
+    }
+    let Some(len) = r.u8() else { return No };
+    if len & 0x80 != 0 && r.take(usize::from(len & 0x7f)).is_none() {
+        return No;
+    }
+    if matches!(r.rest(), [2, 1, 0 | 1 | 3, ..]) { Is(AppProto::Snmp) } else { No }
+}
+
+fn ike(d: &[u8]) -> Answer {
+    let mut r = Reader::new(d);
+    let (Some(_), Some(_), Some([_, version, _, _]), Some(_), Some(len)) = (r.u64(), r.u64(), r.array::<4>(), r.u32(), r.u32())
+    else {
+        return No;
+    };
+    if matches!(version, 0x10 | 0x20) && len as usize >= 28 && len as usize <= d.len() { Is(AppProto::Ike) } else { No }
+}
+
+fn quic(d: &[u8]) -> Answer {
+    let mut r = Reader::new(d);
+    let (Some(first), Some(version)) = (r.u8(), r.u32()) else { return No };
+    let known = version == 1 || version == 0x6b33_43cf || version >> 8 == 0x00ff_0000 || version >> 8 == 0x0051_3034 || version >> 8 == 0x0051_3035;
+    // A long header with the fixed bit, a known version, connection ids of 20 bytes at most (RFC 9000, 17.2).
+    if first & 0xc0 == 0xc0 && known && r.u8().is_some_and(|n| n <= 20) { Is(AppProto::Quic) } else { No }
+}
+
+fn dns_header(d: &[u8]) -> Answer {
+    let mut r = Reader::new(d);
+    let (Some(_), Some(flags), Some(questions), Some(answers), Some(authority), Some(additional)) =
+        (r.u16(), r.u16(), r.u16(), r.u16(), r.u16(), r.u16())
+    else {
+        return if d.len() < 12 { Perhaps } else { No };
+    };
+    let opcode = flags >> 11 & 15;
+    let few = questions <= 16 && answers <= 1024 && authority <= 1024 && additional <= 1024;
+    let some = (questions | answers | authority | additional) != 0;
+    // The first question's name must be a name: labels of 63 bytes at most, 255 in all.
+    let named = questions == 0 || {
+        let mut total = 0;
+        loop {
+            match r.u8() {
+                Some(0) => break r.u32().is_some(),
+                Some(n) if n < 64 => {
+                    total += usize::from(n) + 1;
+                    if total > 255 || r.take(n.into()).is_none() {
+                        break false;
+                    }
+                }
+                _ => break false,
+            }
+        }
+    };
+    if opcode <= 6 && few && some && named { Is(AppProto::Dns) } else { No }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const C: Direction = Direction::ToServer;
+    const S: Direction = Direction::ToClient;
+
+    fn tcp(direction: Direction, port: u16, data: &[u8]) -> Answer {
+        Probe { tcp: true, direction, ports: (40000, port), other: AppProto::Unknown, data }.run()
+    }
+    fn udp(port: u16, data: &[u8]) -> Answer {
+        Probe { tcp: false, direction: C, ports: (40000, port), other: AppProto::Unknown, data }.run()
+    }
+
+    #[test]
+    fn beginnings_are_recognised_on_any_port() {
+        for (direction, data, want) in [
+            (C, b"GET / HTTP/1.1\r\n".as_slice(), AppProto::Http),
+            (S, b"HTTP/1.1 200 OK\r\n", AppProto::Http),
+            (C, b"PRI * HTTP/2.0\r\n\r\nSM", AppProto::Http2),
+            (C, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", AppProto::Tls),
+            (S, b"\x16\x03\x03\x00\x7a\x02\x00\x00", AppProto::Tls),
+            (C, b"SSH-2.0-OpenSSH_9.2\r\n", AppProto::Ssh),
+            (S, b"220 mail.example ESMTP Postfix\r\n", AppProto::Smtp),
+            (C, b"ehlo client.example\r\n", AppProto::Smtp),
+            (S, b"220 (vsFTPd 3.0.3)\r\n", AppProto::Ftp),
+            (C, b"USER anonymous\r\n", AppProto::Ftp),
+            (S, b"+OK Dovecot ready.\r\n", AppProto::Pop3),
+            (S, b"* OK [CAPABILITY IMAP4rev1] ready\r\n", AppProto::Imap),
+            (C, b"a001 LOGIN smith sesame\r\n", AppProto::Imap),
+            (C, b"\x00\x00\x00\xa4\xffSMBr\x00", AppProto::Smb),
+            (C, b"\x00\x00\x00\xa4\xfeSMB\x40\x00", AppProto::Smb),
+            (C, b"\x03\x00\x00\x13\x0e\xe0\x00\x00", AppProto::Rdp),
+            (C, b"\x05\x00\x0b\x03\x10\x00\x00\x00\x48\x00\x00\x00", AppProto::Dcerpc),
+            (C, b"\x10\x25\x00\x04MQTT\x04\x02", AppProto::Mqtt),
+            (S, b"RFB 003.008\n", AppProto::Rfb),
+            (C, b"INVITE sip:bob@example SIP/2.0\r\n", AppProto::Sip),
+        ] {
+            assert_eq!(tcp(direction, 7777, data), Is(want), "{:?}", String::from_utf8_lossy(data));
+        }
+    }
+
+    #[test]
+    fn weak_contents_need_their_port() {
+        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01";
+        let mut framed = (query.len() as u16).to_be_bytes().to_vec();
+        framed.extend(query);
+        assert_eq!((udp(53, query), udp(5353, query), udp(7777, query)), (Is(AppProto::Dns), Is(AppProto::Mdns), No));
+        assert_eq!((tcp(C, 53, &framed), tcp(C, 7777, &framed)), (Is(AppProto::Dns), No));
+        let mut ntp = [0; 48];
+        ntp[0] = 0x23;
+        assert_eq!((udp(123, &ntp), udp(124, &ntp), udp(123, &ntp[..47])), (Is(AppProto::Ntp), No, No));
+        assert_eq!(udp(53, b"not dns at all"), No);
+        assert_eq!(udp(443, b"\xc3\x00\x00\x00\x01\x08abcdefgh"), Is(AppProto::Quic));
+    }
+
+    #[test]
+    fn a_beginning_sent_byte_by_byte_stays_possible_until_it_is_told() {
+        for (direction, data) in [
+            (C, b"GET /".as_slice()),
+            (C, b"\x16\x03\x01\x02\x00\x01"),
+            (C, b"\x00\x00\x00\xa4\xfeSMB"),
+            (C, b"\x03\x00\x00\x13\x0e\xe0"),
+            (C, b"\x10\x25\x00\x04MQTT"),
+            (S, b"HTTP/1.1"),
+        ] {
+            for n in 0..data.len() {
+                let answer = tcp(direction, 7777, &data[..n]);
+                assert!(matches!(answer, Perhaps | Is(_)), "{n} of {data:?}: {answer:?}");
+            }
+            assert!(matches!(tcp(direction, 7777, data), Is(_)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(data: Vec<u8>, tcp: bool, to_server: bool, port in prop::sample::select(
+            vec![21u16, 25, 53, 67, 69, 88, 110, 123, 135, 143, 161, 389, 443, 445, 500, 4500, 5353, 5355, 5432, 9999]
+        )) {
+            let direction = if to_server { C } else { S };
+            let _ = Probe { tcp, direction, ports: (1, port), other: AppProto::Unknown, data: &data }.run();
+        }
+    }
+}
