@@ -371,16 +371,21 @@ impl Entry {
 
     fn header(&self, p: &Packet<'_>) -> bool {
         let Some(ip) = p.ip else { return self.rule.proto == Proto::Pkthdr };
-        let family = match self.rule.proto {
+        let proto = match self.rule.proto {
+            Proto::Ip | Proto::Pkthdr => true,
             Proto::Ipv4 => ip.src.is_ipv4(),
             Proto::Ipv6 => ip.src.is_ipv6(),
-            _ => true,
+            Proto::Tcp | Proto::TcpPkt => ip.proto == 6,
+            Proto::Udp => ip.proto == 17,
+            Proto::Icmp => matches!(ip.proto, 1 | 58),
+            Proto::Icmpv4 => ip.proto == 1,
+            Proto::Icmpv6 => ip.proto == 58,
         };
         let ports = match p.ports() {
             Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),
             None => self.src_port.is_any() && self.dest_port.is_any(),
         };
-        family && ports && self.src.contains(ip.src) && self.dest.contains(ip.dst)
+        proto && ports && self.src.contains(ip.src) && self.dest.contains(ip.dst)
     }
 
     fn flow(&self, flow: Option<&FlowRef<'_>>) -> bool {

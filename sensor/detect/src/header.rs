@@ -39,6 +39,9 @@ fn raised(p: &Packet<'_>, name: &str) -> bool {
 
 fn bits_match(mode: BitMode, have: u8, want: u8) -> bool {
     match mode {
+        // None wanted (`flags:0`): with a modifier it still asks whether there are none.
+        BitMode::Not if want == 0 => have != 0,
+        BitMode::All if want == 0 => have == 0,
         BitMode::Exact => have == want,
         BitMode::All => have & want == want,
         BitMode::Any => have & want != 0,
