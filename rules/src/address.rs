@@ -3,7 +3,8 @@
 //! Address lists of a rule header: `10.0.0.0/8`, `[a,b,!c]`, `$HOME_NET`, `!$HOME_NET`, ranges, nested, negated.
 //!
 //! A list is flattened: everything asked for, less everything negated, whatever the nesting (as Suricata does). A negation
-//! inside a negated group is refused: Suricata and set logic disagree on what it means. Must never look anything up by name.
+//! inside a negated group is refused: Suricata and set logic disagree on what it means. A negation speaks of its own
+//! address family only. Must never look anything up by name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -65,11 +66,15 @@ impl AddressSet {
         let mut unwanted = Parts::default();
         collect(core, vars, flipped, 0, &mut wanted, &mut unwanted)?;
         let negated = !unwanted.v4.is_empty() || !unwanted.v6.is_empty();
+        // What is negated only is negated within its own family: `!10.0.0.0/8` holds no IPv6 address, as in Suricata.
+        if wanted.v4.is_empty() && !unwanted.v4.is_empty() {
+            wanted.v4.push((0, u32::MAX));
+        }
+        if wanted.v6.is_empty() && !unwanted.v6.is_empty() {
+            wanted.v6.push((0, u128::MAX));
+        }
         if wanted.v4.is_empty() && wanted.v6.is_empty() {
-            if !negated {
-                return Err(format!("the address list {text:?} is empty"));
-            }
-            wanted = Parts { v4: vec![(0, u32::MAX)], v6: vec![(0, u128::MAX)] };
+            return Err(format!("the address list {text:?} is empty"));
         }
         let v4 = subtract(merge(wanted.v4), &merge(unwanted.v4));
         let v6 = subtract(merge(wanted.v6), &merge(unwanted.v6));
@@ -357,7 +362,9 @@ mod tests {
             ("[10.0.0.1, 10.0.0.3]", "10.0.0.3", "10.0.0.2"),
             ("[10.0.0.0/8,!10.1.0.0/16]", "10.2.0.0", "10.1.0.0"),
             ("[!10.1.0.0/16,10.0.0.0/8]", "10.0.255.255", "10.1.255.255"),
-            ("!10.0.0.1", "2001:db8::1", "10.0.0.1"),
+            ("!10.0.0.1", "10.0.0.2", "10.0.0.1"),
+            ("!10.0.0.1", "10.0.0.2", "2001:db8::1"),
+            ("[2001:db8::/32,!10.0.0.1]", "10.0.0.2", "2001:db9::1"),
             ("![10.0.0.1,10.0.0.2]", "10.0.0.3", "10.0.0.2"),
             ("$HOME_NET", "192.168.1.1", "1.1.1.1"),
             ("!$HOME_NET", "1.1.1.1", "192.168.1.1"),

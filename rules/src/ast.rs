@@ -153,16 +153,16 @@ pub enum Target {
 /// The `flow` keyword, all of its occurrences together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowTest {
-    /// Whether the keyword stands in the rule at all: then a packet without a flow does not match.
+    /// Whether the keyword stands in the rule at all.
     pub present: bool,
     /// `to_server`, `from_client`.
     pub to_server: bool,
     /// `to_client`, `from_server`.
     pub to_client: bool,
-    /// `established`, `not_established`, or `stateless` and nothing.
+    /// `established`, `not_established`, `stateless`, or nothing.
     pub state: FlowState,
-    /// `no_frag` (the packet is not from fragments) or `only_frag`.
-    pub frag: Option<bool>,
+    /// `no_frag`: the packet was not put together from fragments; without reassembly none is.
+    pub no_frag: bool,
     /// `no_stream`: the packet's payload, never reassembled data.
     pub no_stream: bool,
 }
@@ -170,9 +170,11 @@ pub struct FlowTest {
 /// The state that `flow` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FlowState {
-    /// Any.
+    /// Not asked for.
     #[default]
     Any,
+    /// `stateless`: any state, but of a flow.
+    Stateless,
     /// TCP: after the handshake; otherwise: packets seen both ways.
     Established,
     /// Before that.
@@ -358,7 +360,7 @@ pub enum FlowbitOp {
     Toggle,
     /// Any of them is set.
     Isset,
-    /// None of them is set.
+    /// Not all of them are set.
     Isnotset,
 }
 
@@ -406,7 +408,7 @@ pub enum Track {
 }
 
 impl Rule {
-    /// An address-only rule: no port, no test on packet or payload, no flow state. Suricata looks at these once for each
+    /// A rule on addresses and ports alone: no test but `ip_proto`, no flow state. Suricata looks at these once for each
     /// direction of a flow (user guide, "Rule Types and Categorization", ip_only).
     pub fn address_only(&self) -> bool {
         self.tests_nothing_but_addresses() && !self.src.negated && !self.dest.negated
@@ -418,13 +420,10 @@ impl Rule {
     }
 
     fn tests_nothing_but_addresses(&self) -> bool {
-        self.src_port.is_any()
-            && self.dest_port.is_any()
-            && self.payload.is_empty()
-            && self.packet.is_empty()
+        self.payload.is_empty()
+            && self.packet.iter().all(|t| matches!(t, PacketTest::IpProto(_)))
             && !self.flow.present
             && self.flowbits.iter().all(|f| f.op == FlowbitOp::Set)
-            && !matches!(self.proto, Proto::TcpPkt | Proto::Pkthdr)
     }
 
     /// Evaluation order: by action (pass, drop, reject, alert), by flowbits (setters first), by priority; the order of

@@ -17,11 +17,16 @@ pub(crate) fn flow(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String>
             "to_client" | "from_server" => side(&mut f.to_client, f.to_server)?,
             "established" => state(d, FlowState::Established)?,
             "not_established" => state(d, FlowState::NotEstablished)?,
-            "stateless" => state(d, FlowState::Any)?,
+            "stateless" => state(d, FlowState::Stateless)?,
             "no_stream" if f.no_stream => return Err(String::from("no_stream is given twice")),
             "no_stream" => f.no_stream = true,
-            "no_frag" => once(&mut f.frag, false)?,
-            "only_frag" => once(&mut f.frag, true)?,
+            "no_frag" if f.no_frag => return Err(String::from("no_frag is given twice")),
+            "no_frag" => f.no_frag = true,
+            "only_frag" => {
+                return Err(String::from(
+                    "only_frag asks for packets put together from fragments, which this version does not do",
+                ));
+            }
             "only_stream" => {
                 return Err(String::from(
                     "only_stream asks for reassembled data, and streams are not reassembled by this version",

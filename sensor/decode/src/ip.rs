@@ -8,7 +8,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
-    Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice, checksum::u64_16bit_word,
+    Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
+    checksum::u64_16bit_word,
     err::ipv4::{HeaderError, HeaderSliceError},
 };
 
@@ -97,7 +98,7 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
 fn v4_option_len(kind: u8) -> Option<usize> {
     match kind {
         7 | 68 | 131 | 137 | 130 | 133 | 134 => Some(0), // RR, timestamp, LSRR, SSRR, security, E-SEC, CIPSO
-        136 | 148 => Some(4),                             // stream id, router alert
+        136 | 148 => Some(4),                            // stream id, router alert
         _ => None,
     }
 }
@@ -287,8 +288,8 @@ fn v6_options(events: &mut Events, mut options: &[u8], hop_by_hop: bool) {
                 }
                 0
             }
-            5 => 2,    // router alert
-            0xc2 => 4, // jumbo payload
+            5 => 2,     // router alert
+            0xc2 => 4,  // jumbo payload
             0xc9 => 16, // home address
             _ => {
                 events.set(if hop_by_hop { Event::Ipv6HopoptsUnknownOpt } else { Event::Ipv6DstoptsUnknownOpt });

@@ -157,7 +157,8 @@ pub(crate) fn icmpv4<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
         Some(_) => {}
     }
     p.transport = Transport::Icmpv4(i);
-    p.payload = payload;
+    // A timestamp message has three timestamps in its header (RFC 792); the other types end theirs after eight bytes.
+    p.payload = if matches!(i.kind, 13 | 14) { payload.get(12..).unwrap_or_default() } else { payload };
 }
 
 pub(crate) fn icmpv6<'a>(p: &mut Packet<'a>, data: &'a [u8]) {

@@ -215,6 +215,7 @@ impl Engine {
         let class = match p.transport {
             Transport::Tcp(_) => Class::Tcp,
             Transport::Udp(_) => Class::Udp,
+            Transport::Sctp { .. } => Class::Sctp,
             Transport::Icmpv4(_) => Class::Icmpv4,
             Transport::Icmpv6(_) => Class::Icmpv6,
             // A fragment belongs to its protocol's rules; those that ask for ports fail at verification.
@@ -242,7 +243,7 @@ impl Engine {
                     1
                 }
             };
-            group.candidates(p.payload, &mut s.seen, s.mark, &mut s.found);
+            group.candidates(payload(p), &mut s.seen, s.mark, &mut s.found);
         }
         let first = match flow {
             Some(f) => {
@@ -302,6 +303,14 @@ impl Engine {
     }
 }
 
+/// What rules inspect: the payload of a transport that is known; of others Suricata inspects none.
+pub(crate) const fn payload<'a>(p: &Packet<'a>) -> &'a [u8] {
+    match p.transport {
+        Transport::None | Transport::Other => &[],
+        _ => p.payload,
+    }
+}
+
 impl Entry {
     fn push(rule: &Arc<Rule>, names: &Names, into: &mut Vec<Self>) {
         let bits = |tests: bool| -> Vec<Bits> {
@@ -358,7 +367,7 @@ impl Entry {
             && self.rule.packet.iter().all(|t| header::holds(t, p))
             && self.bits(flow)
             && {
-                match if self.program.is_empty() { Outcome::Match } else { self.program.run(p.payload) } {
+                match self.program.run(payload(p)) {
                     Outcome::Match => true,
                     Outcome::NoMatch => false,
                     Outcome::GaveUp => {
@@ -393,14 +402,16 @@ impl Entry {
         if !test.present {
             return true;
         }
-        let direction = flow.map(|f| f.direction);
-        let established = flow.is_some_and(|f| f.established);
-        (!test.to_server || direction == Some(Direction::ToServer))
-            && (!test.to_client || direction == Some(Direction::ToClient))
+        let established = flow.map(|f| f.established);
+        // A packet without a flow goes to the server, as Suricata has it; a state it has not.
+        let direction = flow.map_or(Direction::ToServer, |f| f.direction);
+        (!test.to_server || direction == Direction::ToServer)
+            && (!test.to_client || direction == Direction::ToClient)
             && match test.state {
                 FlowState::Any => true,
-                FlowState::Established => established,
-                FlowState::NotEstablished => !established,
+                FlowState::Stateless => established.is_some(),
+                FlowState::Established => established == Some(true),
+                FlowState::NotEstablished => established == Some(false),
             }
     }
 
@@ -410,8 +421,8 @@ impl Entry {
         }
         let Some(f) = flow else { return false };
         self.tests.iter().all(|t| {
-            let any = t.bits.iter().any(|b| f.flow.flowbits.has(*b));
-            any == (t.op == FlowbitOp::Isset)
+            // With several names one that fits is enough, either way.
+            t.bits.iter().any(|b| f.flow.flowbits.has(*b) == (t.op == FlowbitOp::Isset))
         })
     }
 

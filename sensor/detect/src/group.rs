@@ -29,10 +29,11 @@ pub(crate) enum Class {
     Udp,
     Icmpv4,
     Icmpv6,
+    Sctp,
     Other,
 }
 
-const CLASSES: [Class; 5] = [Class::Tcp, Class::Udp, Class::Icmpv4, Class::Icmpv6, Class::Other];
+const CLASSES: [Class; 6] = [Class::Tcp, Class::Udp, Class::Icmpv4, Class::Icmpv6, Class::Sctp, Class::Other];
 
 /// Which way a packet goes, as far as groups tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl Groups {
 
 impl Table {
     fn new(entries: &[Entry], class: Class, way: Way) -> Result<Self, String> {
-        let ported = matches!(class, Class::Tcp | Class::Udp);
+        let ported = matches!(class, Class::Tcp | Class::Udp | Class::Sctp);
         let (mut any, mut by_dest, mut by_src) = (Vec::new(), Vec::new(), Vec::new());
         for (i, e) in entries.iter().enumerate().filter(|(_, e)| concerns(e, class, way)) {
             let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
@@ -239,7 +240,7 @@ fn concerns(e: &Entry, class: Class, way: Way) -> bool {
     let way = match way {
         Way::ToServer => !r.flow.to_client,
         Way::ToClient => !r.flow.to_server,
-        Way::None => !r.flow.to_server && !r.flow.to_client && r.flow.state != FlowState::Established,
+        Way::None => !r.flow.to_client && r.flow.state == FlowState::Any,
     };
     class && way && !e.address_only
 }

@@ -7,6 +7,8 @@
 use lagewarte_decode::{Packet, Transport};
 use lagewarte_rules::ast::{BitMode, PacketTest};
 
+use crate::engine::payload;
+
 /// Whether a test holds.
 pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>) -> bool {
     let Some(ip) = p.ip else {
@@ -14,7 +16,7 @@ pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>) -> bool {
     };
     match test {
         PacketTest::Flags(mode, bits, ignored) => p.tcp().is_some_and(|t| bits_match(*mode, t.flags & !ignored, *bits)),
-        PacketTest::Dsize(n) => n.matches(u32::try_from(p.payload.len()).unwrap_or(u32::MAX)),
+        PacketTest::Dsize(n) => n.matches(u32::try_from(payload(p).len()).unwrap_or(u32::MAX)),
         PacketTest::Itype(n) => p.icmp().is_some_and(|i| n.matches(i.kind.into())),
         PacketTest::Icode(n) => p.icmp().is_some_and(|i| n.matches(i.code.into())),
         PacketTest::Ttl(n) => n.matches(ip.ttl.into()),

@@ -63,13 +63,11 @@ impl Program {
         Self { steps }
     }
 
-    /// Whether there is nothing to test.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-
-    /// Runs the tests.
+    /// Runs the tests. An empty payload passes none, not even a negated one (as in Suricata); no tests always pass.
     pub(crate) fn run(&self, payload: &[u8]) -> Outcome {
+        if payload.is_empty() && !self.steps.is_empty() {
+            return Outcome::NoMatch;
+        }
         let mut left = MAX_STEPS;
         match run(&self.steps, payload, 0, &mut left) {
             true => Outcome::Match,
