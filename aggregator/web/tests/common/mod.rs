@@ -217,7 +217,7 @@ impl Answer {
     /// The value of the first hidden field of that name.
     pub(crate) fn field(&self, name: &str) -> String {
         let at = format!("name=\"{name}\" value=\"");
-        let from = self.body.find(&at).unwrap_or_else(|| panic!("no field {name} in {}", self.body)) + at.len();
+        let from = self.body.find(&at).expect("the page has the field") + at.len();
         self.body[from..].split('"').next().unwrap_or_default().to_owned()
     }
 }
