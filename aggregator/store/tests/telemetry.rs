@@ -10,7 +10,7 @@ use lagewarte_event::Gap;
 use lagewarte_store::{
     scope::Scope,
     telemetry::{
-        AlertFilter, Rows, Telemetry, TelemetryError,
+        AlertFilter, Rows, SCHEMA_VERSION, Telemetry, TelemetryError,
         columns::{Table, create_table},
         extract, gap, quarantine,
     },
@@ -61,8 +61,56 @@ async fn a_store_of_another_past_is_refused_and_left_alone() {
     assert!(matches!(s.telemetry.migrate().await, Err(TelemetryError::Changed(1))));
     ask(&c, "TRUNCATE TABLE schema_version").await.unwrap();
     // A migration that a crash cut before it was recorded is completed: every statement can be repeated.
-    assert_eq!(s.telemetry.migrate().await.unwrap(), 1);
+    assert_eq!(s.telemetry.migrate().await.unwrap(), SCHEMA_VERSION as usize);
     assert_eq!(s.telemetry.migrate().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn every_past_version_comes_forward_with_its_rows_and_a_waiting_segment_still_fits() {
+    for version in 1..=SCHEMA_VERSION {
+        let s = common::engine_only(module_path!());
+        let (t, c, n) = (&s.telemetry, s.engine.connection(), now());
+        assert_eq!(t.migrate_to(version).await.unwrap(), version as usize);
+        // A segment as that version's program journalled it: only the columns that its table had.
+        let old = ask(&c, "SELECT name FROM system.columns WHERE database = 'lagewarte' AND table = 'gap' ORDER BY position").await.unwrap();
+        ask(&c, &format!("INSERT INTO alert (sensor, seq, constituent, event_us, received_us, signature_id, segment) VALUES ('{}', 1, 'stadt-a', now64(6), now64(6), 7, 'l/0')", sensor(1))).await.unwrap();
+        assert!(old.contains("to_seq"));
+        let mut waiting = Rows::new("l/1", 0);
+        waiting.push(&gap(&id(1, 0), &Gap { from_seq: 2, to_seq: 3, reason: "crash".into() }, at(n)));
+        let journal = waiting.to_bytes();
+        assert_eq!(t.migrate().await.unwrap(), (SCHEMA_VERSION - version) as usize);
+        t.insert_segment(&Rows::from_bytes(&journal).unwrap()).await.unwrap();
+        t.insert_segment(&rows("l/2", &[(1, 9, alert("stadt-a", n, 7, "203.0.113.7"))], n)).await.unwrap();
+        assert_eq!(ask(&c, "SELECT seq, pseudonym_key FROM alert ORDER BY seq").await.unwrap(), "1\t\n9\tk1", "from version {version}");
+        assert_eq!(ask(&c, "SELECT count() FROM gap").await.unwrap(), "1");
+        assert_eq!(ask(&c, "SELECT sum(alerts) FROM alert_1h").await.unwrap(), "2");
+    }
+}
+
+#[tokio::test]
+async fn alerts_are_grouped_by_segment_with_their_evidence() {
+    let s = store(module_path!()).await;
+    let (t, n) = (&s.telemetry, now() / (60 * 1_000_000) * 60 * 1_000_000);
+    let events = [
+        (1, 1, alert("stadt-a", n + 1, 9, "203.0.113.7")),
+        (1, 2, alert("stadt-a", n + 2, 9, "203.0.113.7")),
+        (1, 3, alert("stadt-b", n + 3, 9, "203.0.113.7")),
+    ];
+    t.insert_segment(&rows("l/1", &events, n + 10)).await.unwrap();
+    t.insert_segment(&rows("l/2", &[(2, 1, alert("stadt-b", n + 4, 9, "2001:db8::1"))], n + 10)).await.unwrap();
+    let segments = t.segments(&Scope::System, at(n)).await.unwrap();
+    let first = t.alert_groups_of(&Scope::System, &segments[..1]).await.unwrap();
+    assert_eq!(first.len(), 2);
+    let g = &first[0];
+    assert_eq!((g.signature_id, g.signature.as_str(), g.severity, g.kind.as_str()), (9, "LAGEWARTE test 9", 1, "bruteforce"));
+    assert_eq!((g.external_ip.as_str(), g.host.as_str(), g.key.as_str()), ("203.0.113.7", "10.1.2.3", "k1"));
+    assert_eq!((g.constituent.as_str(), g.late, g.first_us, g.last_us, g.alerts), ("stadt-a", false, n + 1, n + 2, 2));
+    let mut events = g.events.clone();
+    events.sort();
+    assert_eq!(events, [id(1, 1).to_string(), id(1, 2).to_string()]);
+    let all = t.alert_groups(&Scope::System, at(n - MINUTE), at(now() + MINUTE)).await.unwrap();
+    assert_eq!(all.iter().map(|g| g.alerts).sum::<u64>(), 4);
+    assert_eq!(t.alert_groups(&Scope::System, at(now() + MINUTE), at(now() + 2 * MINUTE)).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -179,8 +227,6 @@ async fn a_constituent_sees_its_own_rows_and_nothing_else() {
         assert_eq!(sorted(hours.into_iter().map(|h| h.constituent).collect()), who, "{scope:?} by hour");
         let alerts = t.alerts(&scope, from, to, &AlertFilter::default(), 10).await.unwrap();
         assert_eq!(sorted(alerts.into_iter().map(|a| a.constituent).collect()), who, "{scope:?} alerts");
-        let groups = t.alert_groups(&scope, &segments).await.unwrap();
-        assert_eq!(sorted(groups.into_iter().map(|g| g.constituent).collect()), who, "{scope:?} groups");
         assert_eq!(t.sensor_health(&scope, from).await.unwrap().len(), who.len(), "{scope:?} health");
         let top = t.top_signatures(&scope, from, to, 10).await.unwrap();
         assert_eq!(top.iter().map(|s| s.alerts).sum::<u64>(), who.len() as u64, "{scope:?} signatures");
@@ -188,6 +234,8 @@ async fn a_constituent_sees_its_own_rows_and_nothing_else() {
     let own = Scope::Constituent("stadt-a".parse().unwrap());
     let forbidden = |e: TelemetryError| assert!(matches!(e, TelemetryError::Forbidden(_)), "{e}");
     forbidden(t.segments(&own, from).await.unwrap_err());
+    forbidden(t.alert_groups(&own, from, to).await.unwrap_err());
+    forbidden(t.alert_groups_of(&own, &segments).await.unwrap_err());
     forbidden(t.event_ids(&own, Table::Alert, from, to).await.unwrap_err());
     forbidden(t.high_water(&own, sensor(1)).await.unwrap_err());
     forbidden(t.existing(&own, sensor(1), Epoch { counter: 1, nonce: 0xabcd }, 1, 9).await.unwrap_err());

@@ -269,6 +269,7 @@ pub const COLUMNS: &[Column] = &[
     col("flow_id", U64, S::Json(&["flow_id"]), TRAFFIC, "Joins the events of one flow at one sensor."),
     col("community_id", Text, S::Json(&["community_id"]), TRAFFIC, "Community ID v1 over the addresses as they stand here."),
     col("app_proto", Name, S::Json(&["app_proto"]), TRAFFIC, "Application protocol as EVE names it."),
+    col("pseudonym_key", Name, S::Json(&["lagewarte", "key"]), TRAFFIC, "Id of the key behind the pseudonyms; empty where addresses are clear."),
     col("signature_id", U32, S::Required(&["alert", "signature_id"]), ALERT, "sid of the rule."),
     col("gid", U32, S::Json(&["alert", "gid"]), ALERT, "Generator id of the rule."),
     col("rev", U32, S::Json(&["alert", "rev"]), ALERT, "Revision of the rule."),

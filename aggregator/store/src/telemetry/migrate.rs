@@ -19,7 +19,13 @@ struct Migration {
 }
 
 /// Every version ever released, in order.
-const MIGRATIONS: &[Migration] = &[Migration { version: 1, sql: include_str!("migrations/0001_tables.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("migrations/0001_tables.sql") },
+    Migration { version: 2, sql: include_str!("migrations/0002_pseudonym_key.sql") },
+];
+
+/// Newest version of the schema.
+pub const SCHEMA_VERSION: u32 = 2;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_version (version UInt32, sha256 String, \
      applied_us DateTime64(6, 'UTC')) ENGINE = MergeTree ORDER BY version \
@@ -39,7 +45,15 @@ impl Telemetry {
     /// The store's answer; [`TelemetryError::Newer`] and [`TelemetryError::Changed`] where the store is not of this
     /// program's past. Nothing is dropped in any case.
     pub async fn migrate(&self) -> Result<usize, TelemetryError> {
-        self.migrate_with(MIGRATIONS).await
+        self.migrate_to(SCHEMA_VERSION).await
+    }
+
+    /// Brings the schema to an older version of this program's past: for tests that upgrade from it. Never down.
+    ///
+    /// # Errors
+    /// As [`Telemetry::migrate`].
+    pub async fn migrate_to(&self, version: u32) -> Result<usize, TelemetryError> {
+        self.migrate_with(&MIGRATIONS[..(version as usize).min(MIGRATIONS.len())]).await
     }
 
     async fn migrate_with(&self, migrations: &[Migration]) -> Result<usize, TelemetryError> {

@@ -11,6 +11,7 @@ fn statements_are_split_and_comments_dropped() {
 
 #[test]
 fn versions_ascend_from_one() {
+    assert_eq!(MIGRATIONS.last().map(|m| m.version), Some(SCHEMA_VERSION));
     for (i, m) in MIGRATIONS.iter().enumerate() {
         assert_eq!(m.version as usize, i + 1);
         assert!(statements(m.sql).count() > 0);

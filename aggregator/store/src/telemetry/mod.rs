@@ -20,4 +20,5 @@ pub use insert::{Connection, DATABASE, Telemetry, TelemetryError};
 pub use query::{
     AlertFilter, AlertGroup, AlertRow, Hop, HourCount, MAX_ROWS, MAX_SECONDS, SegmentInfo, SensorHealth, SignatureCount,
 };
+pub use migrate::SCHEMA_VERSION;
 pub use rows::{MAX_SEGMENT_BYTES, MAX_SEGMENT_ID, Row, Rows, RowsError};

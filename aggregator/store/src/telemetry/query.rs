@@ -59,6 +59,8 @@ pub struct SensorHealth {
     pub sensor: Uuid,
     /// Receipt of its last report, µs.
     pub received_us: i64,
+    /// The sensor's clock at that report, µs.
+    pub event_us: i64,
     /// Seconds between its reports.
     pub interval_s: u32,
     /// How far it is behind its line, µs.
@@ -90,7 +92,7 @@ pub struct SegmentInfo {
     pub rows: u64,
 }
 
-/// Alerts of one constituent that share signature and external address, out of some segments.
+/// Alerts of one constituent, within a minute of the events, that share signature, external address and host.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct AlertGroup {
     /// sid.
@@ -99,11 +101,19 @@ pub struct AlertGroup {
     pub signature: String,
     /// Priority of the rule; 0 where it has none.
     pub severity: u8,
-    /// The other side's address; empty where there is none or it is not a public one.
+    /// The rule's metadata `lagewarte_kind`; empty where it has none.
+    pub kind: String,
+    /// The rule's metadata `lagewarte_advice`; empty where it has none.
+    pub advice: String,
+    /// The other side's address; empty where there is none.
     pub external_ip: String,
+    /// The constituent's address; a pseudonym, where [`AlertGroup::key`] names a key.
+    pub host: String,
+    /// Id of the key of the pseudonyms; empty where addresses are clear.
+    pub key: String,
     /// Owner.
     pub constituent: String,
-    /// Alerts of these were late: they complete and never trigger.
+    /// They were late: they complete and never trigger.
     pub late: bool,
     /// First event, µs.
     pub first_us: i64,
@@ -111,10 +121,8 @@ pub struct AlertGroup {
     pub last_us: i64,
     /// Alerts.
     pub alerts: u64,
-    /// An address of the constituent among them (a pseudonym, as it came).
-    pub inner_ip: String,
-    /// Destination port of one of them.
-    pub dest_port: u16,
+    /// Ids of some of the events, as [`EventId`] writes them.
+    pub events: Vec<String>,
 }
 
 /// One alert, for a list.
@@ -179,6 +187,23 @@ pub struct AlertFilter {
     pub ip: Option<std::net::IpAddr>,
 }
 
+/// The question behind [`Telemetry::alert_groups`]; `condition` is one of two texts of ours.
+fn groups(condition: &str) -> String {
+    format!(
+        "SELECT signature_id, any(signature)::String AS signature, min(severity) AS severity, \
+         any(metadata['lagewarte_kind'][1])::String AS kind, any(metadata['lagewarte_advice'][1])::String AS advice, \
+         if(external = toIPv6('::'), '', replaceOne(toString(external), '::ffff:', '')) AS external_ip, \
+         replaceOne(toString(inside), '::ffff:', '') AS host, pseudonym_key::String AS key, \
+         constituent::String AS constituent, late, \
+         toUnixTimestamp64Micro(min(event_us)) AS first_us, toUnixTimestamp64Micro(max(event_us)) AS last_us, count() AS alerts, \
+         groupArray(3)(concat(toString(sensor), ':', toString(epoch), '-', leftPad(lower(hex(nonce)), 16, '0'), ':', toString(seq))) AS events \
+         FROM (SELECT *, alert.external_ip AS external, multiIf(inner = 'src', src_ip, inner = 'none' AND src_ip != external, src_ip, dest_ip) AS inside, \
+               intDiv(toUnixTimestamp64Micro(event_us), 60000000) AS minute FROM alert WHERE {condition}) \
+         GROUP BY signature_id, external, inside, pseudonym_key, constituent, late, minute \
+         ORDER BY first_us, signature_id, constituent, host LIMIT {{limit:UInt32}}"
+    )
+}
+
 #[derive(Row, Deserialize)]
 struct IdRow {
     #[serde(with = "clickhouse::serde::uuid")]
@@ -238,12 +263,13 @@ impl Telemetry {
     pub async fn sensor_health(&self, scope: &Scope, since: Timestamp) -> Result<Vec<SensorHealth>, TelemetryError> {
         // Two reports a sensor: the counters since its start are cumulative, and a restart sets them to zero.
         const SQL: &str = "WITH arraySort(x -> -x.1, groupArray(2)((us, kp, kd))) AS r \
-             SELECT sensor, max(us) AS received_us, \
+             SELECT sensor, max(us) AS received_us, argMax(eus, us) AS event_us, \
              argMax(interval_s, us) AS interval_s, argMax(lag_us, us) AS lag_us, \
              toUInt64(if(length(r) < 2 OR r[1].2 < r[2].2, r[1].2, r[1].2 - r[2].2)) AS packets, \
              toUInt64(if(length(r) < 2 OR r[1].3 < r[2].3, r[1].3, r[1].3 - r[2].3)) AS drops, \
              argMax(ruleset, us)::String AS ruleset, argMax(version, us)::String AS version, argMax(spool_state, us)::String AS spool_state \
-             FROM (SELECT sensor, toUnixTimestamp64Micro(received_us) AS us, interval_s, lag_us, kernel_packets AS kp, \
+             FROM (SELECT sensor, toUnixTimestamp64Micro(received_us) AS us, \
+                   toUnixTimestamp64Micro(health.event_us) AS eus, interval_s, lag_us, kernel_packets AS kp, \
                    kernel_drops AS kd, ruleset, version, spool_state FROM health \
                    WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({since:Int64}) \
                    ORDER BY us DESC, seq DESC LIMIT 2 BY sensor) \
@@ -264,27 +290,38 @@ impl Telemetry {
         self.all("segments", self.operation(scope, SQL, "segment")?.param("since", since.micros())).await
     }
 
-    /// Alerts of these segments, grouped for the search for campaigns.
+    /// Alerts whose segment became durable in `[from, to]`, grouped for the search for campaigns; at most [`MAX_ROWS`]
+    /// groups. Rows received more than seven days before that are not looked for.
     ///
     /// # Errors
-    /// The store's answer.
-    pub async fn alert_groups(&self, scope: &Scope, segments: &[SegmentInfo]) -> Result<Vec<AlertGroup>, TelemetryError> {
-        const SQL: &str = "SELECT signature_id, any(signature)::String AS signature, min(severity) AS severity, \
-             if(a.external_ip = toIPv6('::'), '', replaceOne(toString(a.external_ip), '::ffff:', '')) AS external_ip, \
-             constituent::String AS constituent, late, \
-             toUnixTimestamp64Micro(min(event_us)) AS first_us, toUnixTimestamp64Micro(max(event_us)) AS last_us, count() AS alerts, \
-             any(replaceOne(toString(if(inner = 'src', src_ip, dest_ip)), '::ffff:', '')) AS inner_ip, any(dest_port) AS dest_port \
-             FROM alert AS a WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({from:Int64}) \
-             AND received_us <= fromUnixTimestamp64Micro({to:Int64}) AND segment IN {segments:Array(String)} \
-             GROUP BY signature_id, a.external_ip, constituent, late, intDiv(toUnixTimestamp64Micro(event_us), 60000000) \
-             ORDER BY first_us, signature_id, constituent LIMIT {limit:UInt32}";
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent, who has no business with segments.
+    pub async fn alert_groups(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<AlertGroup>, TelemetryError> {
+        const WHERE: &str = "segment IN (SELECT segment FROM segment WHERE durable_us >= fromUnixTimestamp64Micro({from:Int64}) \
+             AND durable_us <= fromUnixTimestamp64Micro({to:Int64})) \
+             AND received_us >= fromUnixTimestamp64Micro({from:Int64}) - INTERVAL 7 DAY \
+             AND received_us <= fromUnixTimestamp64Micro({to:Int64})";
+        let q = self.operation(scope, &groups(WHERE), "segments")?.param("from", from.micros()).param("to", to.micros());
+        self.all("alerts by segment", q).await
+    }
+
+    /// The same for segments named one by one.
+    ///
+    /// # Errors
+    /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
+    pub async fn alert_groups_of(&self, scope: &Scope, segments: &[SegmentInfo]) -> Result<Vec<AlertGroup>, TelemetryError> {
+        const WHERE: &str = "received_us >= fromUnixTimestamp64Micro({from:Int64}) \
+             AND received_us <= fromUnixTimestamp64Micro({to:Int64}) AND segment IN {segments:Array(String)}";
         let (Some(from), Some(to)) =
             (segments.iter().map(|s| s.first_received_us).min(), segments.iter().map(|s| s.last_received_us).max())
         else {
             return Ok(Vec::new());
         };
         let names: Vec<&str> = segments.iter().map(|s| s.segment.as_str()).collect();
-        let q = self.events(scope, SQL)?.param("from", from).param("to", to).param("segments", names);
+        let q = self
+            .operation(scope, &groups(WHERE), "segments")?
+            .param("from", from)
+            .param("to", to)
+            .param("segments", names);
         self.all("alerts of new segments", q).await
     }
 

@@ -22,11 +22,16 @@ pub struct Store {
 
 /// Starts an engine and brings the schema up.
 pub async fn store(module: &str) -> Store {
+    let store = engine_only(module);
+    store.telemetry.migrate().await.unwrap();
+    store
+}
+
+/// Starts an engine without any schema.
+pub fn engine_only(module: &str) -> Store {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&testing::options(&dir.path().join("engine"), module).unwrap()).unwrap();
-    let telemetry = Telemetry::new(&engine.connection());
-    telemetry.migrate().await.unwrap();
-    Store { telemetry, engine, dir }
+    Store { telemetry: Telemetry::new(&engine.connection()), engine, dir }
 }
 
 /// One row as the grafana or ingest user sees it, tab-separated.
