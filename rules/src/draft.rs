@@ -145,6 +145,9 @@ impl<'a> Draft<'a> {
     }
 
     fn check_protocol(&self) -> Result<(), (&'static str, String)> {
+        if self.packet.iter().any(|t| matches!(t, PacketTest::IpProto(_))) && self.proto != Proto::Ip {
+            return Err(("ip_proto", String::from("it chooses the protocol itself: the rule's must be `ip`")));
+        }
         for t in &self.packet {
             let needs = match t {
                 PacketTest::Flags(..) | PacketTest::Seq(_) | PacketTest::Ack(_) | PacketTest::Window(_) => Needs::Tcp,

@@ -230,6 +230,10 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         (k.apply)(&mut draft, *value).map_err(|e| bad(k.name, e))?;
     }
     draft.check().map_err(|(k, e)| bad(k, e))?;
+    if action == Action::Pass && draft.threshold.is_some() {
+        let e = "a pass rule with a threshold would pass some packets and not others; give the threshold to the alerts";
+        return Err(bad("threshold", e.to_owned()));
+    }
     let sid = draft.sid.ok_or_else(|| bad("sid", String::from("every rule needs a sid")))?;
     let class_priority = draft.class.as_ref().map(|c| c.priority);
     let warnings = draft.warnings.into_iter().map(|(k, reason)| refuse(&place, Some(sid), k, reason)).collect();

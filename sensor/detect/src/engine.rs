@@ -196,7 +196,7 @@ impl Engine {
         scratch.found.clear();
         match p.ip {
             Some(ip) if !p.events.invalid() => {
-                if flow.as_ref().is_some_and(|f| f.flow.detect.passed) {
+                if flow.as_ref().is_some_and(|f| f.flow.detect.settled) {
                     return;
                 }
                 self.collect(p, ip.src, ip.dst, flow.as_deref_mut(), scratch);
@@ -276,8 +276,8 @@ impl Engine {
                     Scope::Flow => true,
                     Scope::Stream => f.accepted,
                 };
-                if rule.action == Action::Pass && on_flow {
-                    f.flow.detect.passed = true;
+                if rule.action != Action::Alert && on_flow {
+                    f.flow.detect.settled = true;
                 }
             }
             let reported = match rule.action {

@@ -117,7 +117,7 @@ impl Ordered {
             (Track::Rule, ..) => Of::Rule,
             (Track::Src, Some(s), ..) => Of::Host(s),
             (Track::Dst, _, Some(d), _) => Of::Host(d),
-            (Track::Both, Some(s), Some(d), _) => Of::Pair(s, d),
+            (Track::Both, Some(s), Some(d), _) => Of::Pair(s.min(d), s.max(d)), // either way round
             (Track::Flow, _, _, Some(id)) => Of::Flow(id),
             _ => return true, // nothing to count by: reported, rather than lost
         };

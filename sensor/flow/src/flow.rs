@@ -137,8 +137,8 @@ impl Flow {
 pub struct DetectMarks {
     /// Directions, by [`Direction::index`], in which address-only rules were looked at: they are once for each.
     pub addresses_done: [bool; 2],
-    /// A pass rule took the whole flow: no rule looks at it any more.
-    pub passed: bool,
+    /// A pass, drop or reject rule took the whole flow: no rule looks at it any more.
+    pub settled: bool,
 }
 
 /// A packet's flow, and how the packet lies in it.
