@@ -1,0 +1,68 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Frames on their way to one worker: one buffer, no allocation a packet, reused.
+//!
+//! Must never be read by two threads at once; it is handed over whole.
+
+use lagewarte_base::time::Timestamp;
+use lagewarte_decode::RawFrame;
+
+use super::Totals;
+
+/// Frames for one worker, up to a boundary that all workers share.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    frames: Vec<Meta>,
+    /// Number of the boundary, from 1.
+    pub(super) sequence: u64,
+    /// Number of the last packet before the boundary, of whichever worker.
+    pub(super) index: u64,
+    /// Time at which flows are looked through: that of the last packet, on a live line the clock's.
+    pub(super) now: Option<Timestamp>,
+    /// Nothing follows.
+    pub(super) end: bool,
+    /// The worker is to send its counts.
+    pub(super) count: bool,
+    /// What the dispatcher counted, on its way to the ordered stage.
+    pub(super) report: Option<Box<(Timestamp, Totals)>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Meta {
+    index: u64,
+    time: Timestamp,
+    observed: Timestamp,
+    linktype: u16,
+    wire_len: u32,
+    at: usize,
+    len: usize,
+}
+
+impl Batch {
+    pub(super) fn push(&mut self, f: RawFrame<'_>, observed: Timestamp) {
+        let RawFrame { index, time, linktype, wire_len, data } = f;
+        self.frames.push(Meta { index, time, observed, linktype, wire_len, at: self.bytes.len(), len: data.len() });
+        self.bytes.extend_from_slice(data);
+    }
+    pub(super) fn close(&mut self, sequence: u64, index: u64, now: Option<Timestamp>, end: bool) {
+        (self.sequence, self.index, self.now, self.end) = (sequence, index, now, end);
+    }
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.frames.clear();
+        self.report = None;
+        self.count = false;
+        self.end = false;
+    }
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+    /// The frames with the time at which each was read.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RawFrame<'_>, Timestamp)> {
+        self.frames.iter().map(|m| {
+            let data = &self.bytes[m.at..m.at + m.len]; // push put them there
+            (RawFrame { index: m.index, time: m.time, linktype: m.linktype, wire_len: m.wire_len, data }, m.observed)
+        })
+    }
+}

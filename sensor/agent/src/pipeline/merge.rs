@@ -1,0 +1,159 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The ordered stage: the workers' output in the order of packets, alerts thinned as by a single worker.
+//!
+//! Must never hold more than one boundary's output of each worker beside what waits in the bounded queues.
+
+use std::sync::mpsc::Receiver;
+
+use lagewarte_base::time::Timestamp;
+use lagewarte_detect::{Candidate, Ordered};
+use lagewarte_event::eve::Record;
+
+use super::{Sink, Totals};
+
+/// What a worker made of one batch.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    pub(super) sequence: u64,
+    /// In the order of packets.
+    pub(super) items: Vec<Item>,
+    /// Flows found to be over at the boundary.
+    pub(super) swept: Vec<Record>,
+    pub(super) counts: Option<Box<Totals>>,
+    pub(super) report: Option<Box<(Timestamp, Totals)>>,
+}
+
+/// One thing that a packet made.
+#[derive(Debug)]
+pub(super) struct Item {
+    index: u64,
+    observed: Timestamp,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Record(Record),
+    Candidate(Candidate),
+}
+
+impl Item {
+    pub(super) fn record(index: u64, record: Record, observed: Timestamp) -> Self {
+        Self { index, observed, what: What::Record(record) }
+    }
+    pub(super) fn candidate(index: u64, candidate: Candidate, observed: Timestamp) -> Self {
+        Self { index, observed, what: What::Candidate(candidate) }
+    }
+}
+
+/// The ordered stage.
+pub(super) struct Merge {
+    ordered: Ordered,
+    /// Output of each worker that lies beyond the boundary being merged.
+    ahead: Vec<Option<Output>>,
+    /// Latest counts of each worker.
+    counts: Vec<Totals>,
+}
+
+impl Merge {
+    /// For this many workers.
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            ordered: Ordered::default(),
+            ahead: (0..workers).map(|_| None).collect(),
+            counts: vec![Totals::default(); workers],
+        }
+    }
+
+    /// Merges until every worker has ended.
+    pub(super) fn run(&mut self, outputs: &[Receiver<Output>], sink: &mut dyn Sink) -> anyhow::Result<()> {
+        let mut sequence = 0;
+        loop {
+            sequence += 1;
+            let mut round = Vec::with_capacity(outputs.len());
+            let mut open = false;
+            for (worker, output) in outputs.iter().enumerate() {
+                let next = self.ahead[worker].take().or_else(|| output.recv().ok()); // one place for each worker
+                match next {
+                    // Its batch at this boundary was shed.
+                    Some(later) if later.sequence > sequence => {
+                        open = true;
+                        self.ahead[worker] = Some(later);
+                    }
+                    Some(this) => {
+                        open = true;
+                        round.push((worker, this));
+                    }
+                    None => {}
+                }
+            }
+            if !open {
+                return Ok(());
+            }
+            self.round(round, sink)?;
+        }
+    }
+
+    /// Takes the output of the only worker there is.
+    pub(super) fn take(&mut self, worker: usize, output: Output, sink: &mut dyn Sink) -> anyhow::Result<()> {
+        self.round(vec![(worker, output)], sink)
+    }
+
+    fn round(&mut self, round: Vec<(usize, Output)>, sink: &mut dyn Sink) -> anyhow::Result<()> {
+        let (mut items, mut swept, mut report) = (Vec::new(), Vec::new(), None);
+        for (worker, mut output) in round {
+            if items.is_empty() {
+                items = output.items;
+            } else {
+                items.append(&mut output.items);
+            }
+            swept.append(&mut output.swept);
+            report = report.or(output.report);
+            if let Some(counts) = output.counts {
+                self.counts[worker] = *counts; // one place for each worker
+            }
+        }
+        // A packet belongs to one worker, and each worker's items are in order: a stable sort by packet keeps the order
+        // within a packet and merges what is sorted already.
+        items.sort_by_key(|i| i.index);
+        for mut item in items {
+            match item.what {
+                What::Record(mut r) => {
+                    r.observed = item.observed;
+                    sink.record(r)?;
+                }
+                What::Candidate(ref mut c) => {
+                    if let Some(mut r) = self.ordered.admit(c) {
+                        r.observed = item.observed;
+                        sink.record(r)?;
+                    }
+                }
+            }
+        }
+        // Flows that ended together have no order of their own: by time, then by what is written.
+        swept.sort_by(|a, b| (a.event, &a.json).cmp(&(b.event, &b.json)));
+        for r in swept {
+            sink.record(r)?;
+        }
+        if let Some(report) = report {
+            let (now, counts) = *report;
+            let totals = self.totals(counts);
+            sink.totals(&totals, now)?;
+        }
+        Ok(())
+    }
+
+    /// The counts of all workers and of this stage, added to what the dispatcher counted.
+    pub(super) fn totals(&self, dispatcher: Totals) -> Totals {
+        let mut t = dispatcher;
+        for c in &self.counts {
+            t.decoder.add(&c.decoder);
+            t.flow.add(&c.flow);
+            t.detect.add(&c.detect);
+            t.flow_dropped += c.flow_dropped;
+        }
+        t.ordered = self.ordered.counters;
+        t
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! EVE `stats`: the pipeline's counts under Suricata's names.
+//!
+//! Must never hide a loss: every packet that was read and not inspected stands in a counter here. Counters that
+//! Suricata has and we do not are left out, rather than written as zero.
+
+use lagewarte_event::{
+    Class,
+    eve::{Head, JsonWriter, Record},
+};
+
+use super::Totals;
+
+/// Writes the members of the `stats` object. The caller opens and closes it, and may add members of its own.
+pub fn write(w: &mut JsonWriter, t: &Totals, uptime_s: u64) {
+    w.key("uptime").u64(uptime_s);
+    w.key("capture").open();
+    w.key("kernel_packets").u64(t.capture.received).key("kernel_drops").u64(t.capture.dropped);
+    w.key("filtered").u64(t.capture.filtered).key("unsupported_linktype").u64(t.unsupported);
+    w.key("queue_full").u64(t.shed).key("read").u64(t.read);
+    if let Some(d) = &t.capture.damage {
+        w.key("damage").open().key("reason").string(d.reason).key("offset").u64(d.offset).close();
+    }
+    w.close();
+    decoder(w, t);
+    flow(w, t);
+    w.key("detect").open();
+    w.key("alert").u64(t.ordered.alert).key("alert_queue_overflow").u64(t.ordered.overflow + t.detect.dropped);
+    w.key("alerts_suppressed").u64(t.ordered.suppressed);
+    w.key("packets").u64(t.detect.packets).key("verified").u64(t.detect.verified).key("gave_up").u64(t.detect.gave_up);
+    w.key("flowbits_full").u64(t.detect.flowbits_full).key("thresholds_forgotten").u64(t.ordered.forgotten);
+    w.close();
+}
+
+fn decoder(w: &mut JsonWriter, t: &Totals) {
+    w.key("decoder").open();
+    for (name, n) in t.decoder.named() {
+        w.key(name).u64(n);
+    }
+    w.key("avg_pkt_size").u64(t.decoder.bytes.checked_div(t.decoder.pkts).unwrap_or(0));
+    // decoder.ipv4.trunc_pkt stands as event.ipv4.trunc_pkt; the list of events is ordered by layer.
+    w.key("event").open();
+    let mut layer = "";
+    for (e, n) in t.decoder.events() {
+        let Some((this, name)) = e.name().strip_prefix("decoder.").and_then(|n| n.split_once('.')) else { continue };
+        if this != layer {
+            if !layer.is_empty() {
+                w.close();
+            }
+            w.key(this).open();
+            layer = this;
+        }
+        w.key(name).u64(n);
+    }
+    if !layer.is_empty() {
+        w.close();
+    }
+    w.close().close();
+}
+
+fn flow(w: &mut JsonWriter, t: &Totals) {
+    let f = &t.flow;
+    w.key("flow").open();
+    w.key("memcap").u64(f.memcap).key("total").u64(f.total).key("active").u64(f.active);
+    w.key("tcp").u64(f.tcp).key("udp").u64(f.udp).key("icmpv4").u64(f.icmpv4).key("icmpv6").u64(f.icmpv6);
+    w.key("tcp_reuse").u64(f.tcp_reuse).key("evicted").u64(f.evicted).key("dropped").u64(t.flow_dropped);
+    w.key("icmp_without_flow").u64(f.icmp_without_flow).key("memuse").u64(f.memuse);
+    w.key("end").open().key("state").open();
+    w.key("new").u64(f.end[0]).key("established").u64(f.end[1]).key("closed").u64(f.end[2]).close();
+    w.key("timeout").u64(f.timeout).key("shutdown").u64(f.shutdown).close();
+    w.close();
+    w.key("tcp").open().key("invalid_checksum").u64(f.invalid_checksum).close();
+}
+
+/// The `stats` event at the end of a capture file, on the capture's own time.
+pub fn record(t: &Totals, in_iface: Option<&str>) -> Record {
+    let last = t.last.unwrap_or_default();
+    let uptime = u64::try_from(last.since(t.first.unwrap_or(last)) / 1_000_000).unwrap_or(0);
+    let mut w = JsonWriter::with_capacity(2048);
+    w.head(&Head { time: last, in_iface, event_type: "stats", ..Head::default() });
+    w.key("stats").open();
+    write(&mut w, t, uptime);
+    w.close().close();
+    Record {
+        class: Class::Health,
+        event_type: "stats",
+        event: last,
+        observed: last,
+        packet_index: t.read,
+        vlan: None,
+        src: None,
+        dest: None,
+        json: w.finish(),
+    }
+}
