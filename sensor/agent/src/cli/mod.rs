@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod config;
 pub mod keys;
+mod replay;
 
 /// Sensor of Lagewarte: parses packets, matches Suricata rules, and streams what the release profile lets through.
 #[derive(Parser, Debug)]
@@ -213,6 +214,7 @@ pub struct Resolve {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Replay(r) => r.run(),
         Command::Config(c) => c.run(),
         Command::Sign(s) => s.run(),
         Command::Keys(k) => k.run(),

@@ -1,0 +1,173 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! From settings and command line to a pipeline: what `replay` and `run` share.
+//!
+//! Must never change a value on its way: what a user set is what runs, or an error says why not.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use lagewarte_capture::{CaptureFile, Filter, Next, Source};
+use lagewarte_decode::{Checksum, Decoder, RawFrame};
+use lagewarte_detect::{Engine, Output};
+use lagewarte_flow::{Config as Flow, Pickup, Timeouts};
+use lagewarte_rules::{Classification, Options as RuleOptions, Refusal, Variables};
+
+use crate::{
+    cli::{self, Checksums, Runmode},
+    config::{Settings, settings::StateTimeouts},
+    pipeline::{Anomalies, Options},
+};
+
+/// Packets looked at to see whether a capture's checksums mean anything (`-k auto`, Suricata's number).
+const AUTO_PACKETS: usize = 1000;
+
+/// The pipeline's options, without rules.
+pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>) -> Options {
+    let eve = &settings.eve;
+    let defaults = Flow::default();
+    let timeouts = |given: StateTimeouts, default: Timeouts| Timeouts {
+        new: given.new.unwrap_or(default.new),
+        established: given.established.unwrap_or(default.established),
+        closed: given.closed.unwrap_or(default.closed),
+    };
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = match (engine.workers, engine.runmode) {
+        (Some(n), _) => n.into(),
+        (None, Some(Runmode::Single)) => 1,
+        (None, _) => settings.workers.unwrap_or_else(cores),
+    };
+    let [decode, stream, applayer] = eve.anomaly;
+    Options {
+        workers,
+        decoder: Decoder { checksums: engine.checksums != Some(Checksums::None) },
+        flow: Flow {
+            memcap: settings.flow_memcap,
+            default: timeouts(settings.timeouts.default, defaults.default),
+            tcp: timeouts(settings.timeouts.tcp, defaults.tcp),
+            udp: timeouts(settings.timeouts.udp, defaults.udp),
+            icmp: timeouts(settings.timeouts.icmp, defaults.icmp),
+            vlan_tracking: settings.vlan_tracking,
+            pickup: Pickup { midstream: settings.midstream, async_oneside: false },
+            community_id: eve.community_id,
+            records: eve.flow,
+            ethernet: eve.ethernet,
+            in_iface: in_iface.map(str::to_owned),
+            ..defaults
+        },
+        anomalies: Anomalies { decode, stream, applayer, packethdr: eve.packethdr },
+        pcap_cnt: in_iface.is_none(),
+        engine: None,
+        live: None,
+    }
+}
+
+/// A rule set compiled, with what was refused on the way.
+pub struct Rules {
+    /// Ready to run, to be replaced as a whole.
+    pub engine: Arc<ArcSwap<Engine>>,
+    /// Rules loaded.
+    pub loaded: usize,
+    /// Rules refused, in the order of their files.
+    pub refused: Vec<Refusal>,
+    /// SHA-256 of the set.
+    pub sha256: [u8; 32],
+}
+
+/// Loads the rules of command line and configuration.
+///
+/// # Errors
+///
+/// Where a classification file cannot be read or the set cannot be compiled.
+pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> anyhow::Result<Rules> {
+    let mut files: Vec<PathBuf> = engine.only_rules.clone();
+    if files.is_empty() {
+        files.clone_from(&settings.rule_files);
+        files.extend(engine.more_rules.iter().cloned());
+    }
+    let set = lagewarte_rules::load(&files, &rule_options(settings)?);
+    let (loaded, refused, sha256) = (set.rules.len(), set.refused.clone(), set.sha256);
+    let eve = &settings.eve;
+    let output = Output {
+        payload: eve.payload,
+        payload_printable: eve.payload_printable,
+        packet: eve.packet,
+        metadata: eve.metadata,
+        ethernet: eve.ethernet,
+        community_id: eve.community_id,
+        in_iface: options.flow.in_iface.clone(),
+        pcap_cnt: options.pcap_cnt,
+        packet_alert_max: u16::try_from(settings.packet_alert_max).unwrap_or(u16::MAX),
+        ..Output::default()
+    };
+    let engine = Engine::new(set, output).map_err(anyhow::Error::msg).context("compiling the rules")?;
+    Ok(Rules { engine: Arc::new(ArcSwap::from_pointee(engine)), loaded, refused, sha256 })
+}
+
+/// Variables, classes and references that rules are read against.
+///
+/// # Errors
+///
+/// Where a file that the configuration names cannot be read.
+pub fn rule_options(settings: &Settings) -> anyhow::Result<RuleOptions> {
+    let mut variables = Variables::suricata();
+    for (name, value) in &settings.vars.addresses {
+        variables.set_address(name, value);
+    }
+    for (name, value) in &settings.vars.ports {
+        variables.set_port(name, value);
+    }
+    let mut classification = Classification::default();
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    if let Some(path) = settings.classification_file.as_deref().filter(|p| p.exists()) {
+        classification.read_classes(&read(path)?);
+    }
+    if let Some(path) = settings.reference_config_file.as_deref().filter(|p| p.exists()) {
+        classification.read_references(&read(path)?);
+    }
+    Ok(RuleOptions { variables, classification })
+}
+
+/// A capture file behind the filter of command line or configuration.
+///
+/// # Errors
+///
+/// Where the file cannot be opened or the filter is wrong.
+pub fn capture(path: &Path, settings: &Settings, engine: &cli::Engine) -> anyhow::Result<CaptureFile> {
+    let text = if engine.bpf.is_empty() { settings.bpf.clone() } else { Some(engine.bpf.join(" ")) };
+    let filter = text.as_deref().map(Filter::new).transpose()?;
+    Ok(CaptureFile::open(path, filter)?)
+}
+
+/// Whether a capture's checksums are to be tested: as told, else by a look at its first packets: where a tenth or more
+/// are wrong, the card was to fill them in (as Suricata's `auto`).
+///
+/// # Errors
+///
+/// Where the file cannot be opened.
+pub fn checksums(path: &Path, settings: &Settings, engine: &cli::Engine) -> anyhow::Result<bool> {
+    match (engine.checksums, settings.pcap_checksums) {
+        (Some(Checksums::None), _) => return Ok(false),
+        (Some(Checksums::All), _) => return Ok(true),
+        (None, Some(set)) => return Ok(set),
+        _ => {}
+    }
+    let mut file = CaptureFile::open(path, None)?;
+    let decoder = Decoder { checksums: true };
+    let (mut good, mut bad) = (0u32, 0u32);
+    for index in 1..=AUTO_PACKETS {
+        let Next::Frame(f) = file.next()? else { break };
+        let raw =
+            RawFrame { index: index as u64, time: f.time, linktype: f.linktype, wire_len: f.wire_len, data: f.data };
+        match decoder.decode(raw).checksum {
+            Checksum::Good => good += 1,
+            Checksum::Bad => bad += 1,
+            Checksum::Untested => {}
+        }
+    }
+    Ok(bad == 0 || bad * 10 < good + bad)
+}
