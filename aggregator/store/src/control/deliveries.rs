@@ -118,19 +118,28 @@ impl Control {
         Ok(())
     }
 
-    /// Claims at most `limit` mails that are due, until `until_us`: nobody else gets them before. Each claim counts as
-    /// an attempt, so that a mail that kills its sender is given up as well.
+    /// Claims at most `limit` mails that are due, until `until_us`: nobody else gets them before. `owner` names the
+    /// aggregator that claims. Each claim counts as an attempt, so that a mail that kills its sender is given up as well.
     ///
     /// # Errors
     /// Where the database does not answer.
-    pub async fn claim_mails(&self, now_us: i64, until_us: i64, limit: u32) -> Result<Vec<Delivery>> {
+    pub async fn claim_mails(&self, owner: &str, now_us: i64, until_us: i64, limit: u32) -> Result<Vec<Delivery>> {
         let sql = format!(
-            "UPDATE delivery SET next_us = $2, attempts = attempts + 1 WHERE id IN (SELECT id FROM delivery \
-             WHERE channel = $3 AND state = $4 AND next_us <= $1 ORDER BY next_us, id LIMIT $5) \
+            "UPDATE delivery SET next_us = $2, claimed_by = $6, attempts = attempts + 1 WHERE id IN \
+             (SELECT id FROM delivery WHERE channel = $3 AND state = $4 AND next_us <= $1 ORDER BY next_us, id LIMIT $5) \
              AND state = $4 AND next_us <= $1 RETURNING {DELIVERY}"
         );
-        let vals = vals![now_us, until_us, Channel::Mail, DeliveryState::Queued, i64::from(limit)];
+        let vals = vals![now_us, until_us, Channel::Mail, DeliveryState::Queued, i64::from(limit), owner];
         self.pool.rows(&sql, vals).await?.iter().map(delivery).collect()
+    }
+
+    /// Gives back what `owner` had claimed when it ended: at its start, so that nothing waits for a claim of the dead.
+    ///
+    /// # Errors
+    /// Where the database does not take it.
+    pub async fn release_claims(&self, owner: &str, now_us: i64) -> Result<u64> {
+        let sql = "UPDATE delivery SET next_us = $2, claimed_by = NULL WHERE claimed_by = $1 AND state = $3";
+        self.pool.execute(sql, vals![owner, now_us, DeliveryState::Queued]).await
     }
 
     /// Notes that the mail server took a mail.
@@ -138,7 +147,7 @@ impl Control {
     /// # Errors
     /// Where the database does not take it.
     pub async fn mail_delivered(&self, id: Uuid, now_us: i64) -> Result<()> {
-        let sql = "UPDATE delivery SET state = $2, delivered_us = $3, error = '' WHERE id = $1";
+        let sql = "UPDATE delivery SET state = $2, delivered_us = $3, claimed_by = NULL, error = '' WHERE id = $1";
         self.pool.execute(sql, vals![id, DeliveryState::Delivered, now_us]).await.map(|_| ())
     }
 
@@ -150,8 +159,8 @@ impl Control {
         let error: String = error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(audit::MAX_TEXT).collect();
         let mut tx = self.pool.begin().await?;
         let state = if next_us.is_some() { DeliveryState::Queued } else { DeliveryState::Failed };
-        let sql = "UPDATE delivery SET state = $2, next_us = COALESCE($3, next_us), error = $4 WHERE id = $1 \
-                   AND state = $5";
+        let sql = "UPDATE delivery SET state = $2, next_us = COALESCE($3, next_us), claimed_by = NULL, error = $4 \
+                   WHERE id = $1 AND state = $5";
         let n = tx.execute(sql, vals![id, state, next_us, &error, DeliveryState::Queued]).await?;
         if n > 0 && next_us.is_none() {
             audit::note(&mut tx, now_us, "deliver", &format!("mail {id} given up: {error}")).await?;

@@ -45,6 +45,7 @@ CREATE TABLE delivery (
     state TEXT NOT NULL,
     queued_us BIGINT NOT NULL,
     next_us BIGINT NOT NULL,
+    claimed_by TEXT,
     first_served_us BIGINT,
     delivered_us BIGINT,
     attempts BIGINT NOT NULL,

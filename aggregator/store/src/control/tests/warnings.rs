@@ -197,7 +197,7 @@ async fn a_withdrawn_warning_takes_nobody_in_and_stops_its_mails() {
         c.release_warning(w, &person(None), &key(), 30).await.unwrap();
         c.withdraw_warning(w, "Anna", "Fehlalarm", 40).await.unwrap();
         assert!(matches!(c.withdraw_warning(w, "Anna", "x", 41).await, Err(ControlError::Refused(_))));
-        assert!(c.claim_mails(50, 60, 9).await.unwrap().is_empty());
+        assert!(c.claim_mails("me", 50, 60, 9).await.unwrap().is_empty());
         let seen = c.warning(&Scope::Constituent(id("a")), w).await.unwrap().unwrap();
         assert_eq!((seen.state, seen.withdrawn_why.as_deref()), (WarningState::Withdrawn, Some("Fehlalarm")));
         draft(&c, &[("a", false), ("b", false)], 50).await;
@@ -233,7 +233,7 @@ async fn a_mail_has_one_sender_at_a_time_and_comes_again_after_its_claim() {
         let claims: Vec<_> = (0..8)
             .map(|_| {
                 let c = c.clone();
-                tokio::spawn(async move { c.claim_mails(31, 100, 2).await.unwrap() })
+                tokio::spawn(async move { c.claim_mails("me", 31, 100, 2).await.unwrap() })
             })
             .collect();
         let mut got = Vec::new();
@@ -243,13 +243,17 @@ async fn a_mail_has_one_sender_at_a_time_and_comes_again_after_its_claim() {
         let mut to: Vec<_> = got.iter().map(|d| d.recipient.as_str()).collect();
         to.sort_unstable();
         assert_eq!(to, ["chef@a.example", "it@a.example", "it@b.example"]);
-        assert!(c.claim_mails(99, 200, 9).await.unwrap().is_empty(), "claimed until 100");
+        assert!(c.claim_mails("me", 99, 200, 9).await.unwrap().is_empty(), "claimed until 100");
         c.mail_delivered(got[0].id, 50).await.unwrap();
         c.mail_failed(got[1].id, "421 later\r\n", Some(500), 50).await.unwrap();
-        let again = c.claim_mails(100, 200, 9).await.unwrap();
+        assert_eq!(c.release_claims("another", 60).await.unwrap(), 0);
+        let again = c.claim_mails("me", 100, 200, 9).await.unwrap();
         assert_eq!(again.iter().map(|d| (d.id, d.attempts)).collect::<Vec<_>>(), [(got[2].id, 2)], "its sender died");
+        assert_eq!(c.release_claims("me", 105).await.unwrap(), 1, "not the one that waits for its retry");
+        let at_once = c.claim_mails("me", 105, 200, 9).await.unwrap();
+        assert_eq!(at_once.iter().map(|d| d.id).collect::<Vec<_>>(), [got[2].id], "its sender started again");
         c.mail_failed(got[2].id, "550 no such user", None, 110).await.unwrap();
-        let retried = c.claim_mails(500, 600, 9).await.unwrap();
+        let retried = c.claim_mails("me", 500, 600, 9).await.unwrap();
         assert_eq!(retried.iter().map(|d| d.id).collect::<Vec<_>>(), [got[1].id]);
         assert_eq!(retried[0].error, "421 later  ");
         assert!(c.audit(9).await.unwrap().iter().any(|e| e.what.contains("550 no such user")));
