@@ -41,16 +41,9 @@ async fn the_schema_is_the_table_of_columns_and_the_second_run_applies_nothing()
     for t in Table::ALL {
         let fresh = create_table(t).replacen(t.name(), "fresh", 1);
         ask(&c, &fresh).await.unwrap();
-        let text = |name: &str| {
-            format!(
-                "SELECT replaceOne(create_table_query, '.{name} ', '.x ') FROM system.tables WHERE database = 'lagewarte' AND name = '{name}'"
-            )
-        };
+        let text = |name: &str| format!("SELECT replaceOne(create_table_query, '.{name} ', '.x ') FROM system.tables WHERE database = 'lagewarte' AND name = '{name}'");
         let (migrated, wanted) = (ask(&c, &text(t.name())).await.unwrap(), ask(&c, &text("fresh")).await.unwrap());
-        let without_uuid = |q: &str| {
-            q.split_once("ENGINE")
-                .map_or(String::new(), |(a, b)| format!("{}ENGINE{b}", a.split_once('(').map_or("", |p| p.1)))
-        };
+        let without_uuid = |q: &str| q.split_once("ENGINE").map_or(String::new(), |(a, b)| format!("{}ENGINE{b}", a.split_once('(').map_or("", |p| p.1)));
         assert_eq!(without_uuid(&migrated), without_uuid(&wanted), "{t:?}: a column changed without a migration");
         assert!(wanted.contains("fsync_after_insert = 1"), "{wanted}");
         ask(&c, "DROP TABLE fresh SYNC").await.unwrap();
@@ -125,17 +118,7 @@ async fn a_segment_counts_once_in_raw_and_rollup_however_often_it_is_sent() {
     let s = store(module_path!()).await;
     let (t, c, n) = (&s.telemetry, s.engine.connection(), now());
     let events: Vec<_> = (1..=50u64)
-        .map(|i| {
-            (
-                1,
-                i,
-                if i % 10 == 0 {
-                    health("stadt-a", n, i, 0)
-                } else {
-                    alert("stadt-a", n - MINUTE, 9_000_001, "203.0.113.7")
-                },
-            )
-        })
+        .map(|i| (1, i, if i % 10 == 0 { health("stadt-a", n, i, 0) } else { alert("stadt-a", n - MINUTE, 9_000_001, "203.0.113.7") }))
         .collect();
     let first = rows("lane-3/1", &events, n);
     // Another segment with other rows in between, as after a crash with several lanes.
@@ -173,8 +156,7 @@ async fn a_raw_table_ahead_of_its_rollup_is_repaired_by_the_same_segment() {
 async fn an_acknowledged_insert_is_synced_to_disk() {
     let s = store(module_path!()).await;
     let (c, n) = (s.engine.connection(), now());
-    let synced =
-        "SELECT sumIf(value, event = 'FileSync') > 0, sumIf(value, event = 'DirectorySync') > 0 FROM system.events";
+    let synced = "SELECT sumIf(value, event = 'FileSync') > 0, sumIf(value, event = 'DirectorySync') > 0 FROM system.events";
     let count = "SELECT sumIf(value, event = 'FileSync'), sumIf(value, event = 'DirectorySync') FROM system.events";
     let before = ask(&c, count).await.unwrap();
     s.telemetry.insert_segment(&rows("l/1", &[(1, 1, alert("a", n, 1, "203.0.113.7"))], n)).await.unwrap();
@@ -210,10 +192,7 @@ async fn values_arrive_in_their_columns() {
             "1000\t2000\t3000\t5000",
         ),
         ("SELECT late, external_ip, inner FROM alert WHERE seq = 2", "true\t2001:db8::1\tnone"),
-        (
-            "SELECT seq, reason, detail, position(eve, 'not an address') > 0 FROM quarantine",
-            "3\twrong-type\tsrc_ip is no IPv6\t1",
-        ),
+        ("SELECT seq, reason, detail, position(eve, 'not an address') > 0 FROM quarantine", "3\twrong-type\tsrc_ip is no IPv6\t1"),
         ("SELECT from_seq, to_seq, reason FROM gap", "4\t6\tcrash"),
     ] {
         assert_eq!(ask(&c, sql).await.unwrap(), want, "{sql}");
@@ -268,11 +247,7 @@ async fn a_constituent_sees_its_own_rows_and_nothing_else() {
 async fn lists_filter_by_signature_and_by_either_address() {
     let s = store(module_path!()).await;
     let (t, n) = (&s.telemetry, now());
-    let events = [
-        (1, 1, alert("a", n - 3, 1, "203.0.113.7")),
-        (1, 2, alert("a", n - 2, 2, "203.0.113.8")),
-        (1, 3, alert("b", n - 1, 1, "2001:db8::8")),
-    ];
+    let events = [(1, 1, alert("a", n - 3, 1, "203.0.113.7")), (1, 2, alert("a", n - 2, 2, "203.0.113.8")), (1, 3, alert("b", n - 1, 1, "2001:db8::8"))];
     t.insert_segment(&rows("l/1", &events, n)).await.unwrap();
     for (signature_id, ip, want) in [
         (None, None, vec![3, 2, 1]),
@@ -294,11 +269,7 @@ async fn lists_filter_by_signature_and_by_either_address() {
 async fn what_is_stored_of_an_epoch_is_known_by_id() {
     let s = store(module_path!()).await;
     let (t, n) = (&s.telemetry, now());
-    let mut set = rows(
-        "l/1",
-        &[(1, 1, alert("a", n, 1, "203.0.113.7")), (1, 3, health("a", n, 1, 0)), (2, 9, health("a", n, 1, 0))],
-        n,
-    );
+    let mut set = rows("l/1", &[(1, 1, alert("a", n, 1, "203.0.113.7")), (1, 3, health("a", n, 1, 0)), (2, 9, health("a", n, 1, 0))], n);
     let bad = alert("a", n, 1, "?");
     let poison = extract(&id(1, 4), &bad, at(n), at(n), &anyone).unwrap_err();
     set.push(&quarantine(&id(1, 4), &bad, at(n), &poison));
@@ -342,17 +313,10 @@ async fn health_is_the_last_report_with_the_loss_since_the_one_before() {
     let s = store(module_path!()).await;
     let (t, n) = (&s.telemetry, now());
     t.insert_segment(&rows("l/1", &[(1, 1, health("a", n - 2 * MINUTE, 1_000, 10))], n - 2 * MINUTE)).await.unwrap();
-    t.insert_segment(&rows(
-        "l/2",
-        &[(1, 2, health("a", n - MINUTE, 3_000, 110)), (2, 1, health("a", n, 500, 5))],
-        n - MINUTE,
-    ))
-    .await
-    .unwrap();
+    t.insert_segment(&rows("l/2", &[(1, 2, health("a", n - MINUTE, 3_000, 110)), (2, 1, health("a", n, 500, 5))], n - MINUTE)).await.unwrap();
     // Sensor 2 started again: its counters begin at zero.
     t.insert_segment(&rows("l/3", &[(2, 2, health("a", n, 40, 1))], n)).await.unwrap();
     let h = t.sensor_health(&Scope::System, at(n - 60 * MINUTE)).await.unwrap();
-    let got: Vec<_> =
-        h.iter().map(|h| (h.sensor, h.packets, h.drops, h.received_us - n, h.interval_s, h.lag_us)).collect();
+    let got: Vec<_> = h.iter().map(|h| (h.sensor, h.packets, h.drops, h.received_us - n, h.interval_s, h.lag_us)).collect();
     assert_eq!(got, [(sensor(1), 2_000, 100, -MINUTE, 30, 1_500), (sensor(2), 40, 1, 0, 30, 1_500)]);
 }
