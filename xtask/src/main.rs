@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Project commands: `cargo xtask setup | engine | test | demo`.
+//! Project commands: `cargo xtask setup | engine | test | fuzz | demo`.
 //!
 //! Must never be needed at run time of the product, and never change a source file unasked.
 #![expect(clippy::disallowed_methods, reason = "a build tool measures wall time; nothing here is on the packet path")]
 
 mod demo;
 mod engine;
+mod fuzz;
 mod paths;
 mod run;
 mod setup;
@@ -29,6 +30,8 @@ enum Command {
     Engine,
     /// Everything that CI checks.
     Test(test::Args),
+    /// Every fuzz target for some seconds.
+    Fuzz(fuzz::Args),
     /// The whole chain on one machine: engine, aggregator, sensors on real captures, warnings.
     Demo(demo::Args),
 }
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         Command::Setup => setup::ensure(setup::Need::Everything).and_then(|()| engine::ensure().map(drop)),
         Command::Engine => engine::ensure().map(|p| println!("{}", p.display())),
         Command::Test(args) => test::main(&args),
+        Command::Fuzz(args) => fuzz::main(&args),
         Command::Demo(args) => demo::main(&args),
     }
 }
