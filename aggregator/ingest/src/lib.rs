@@ -1,3 +1,332 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! gRPC server for sensors: enrolment, mutual TLS, lanes, journal, exactly-once inserts.
+//! Ingest: sensors in, durable rows out, each event once. Also the CA and the enrolment of sensors.
+//!
+//! ```text
+//! accept (TLS 1.3, certificate) → session (admit, check, extract) → lane (segment) → journal (fsync) → store → ack
+//! ```
+//! - Two listeners: `uplink` asks for a certificate of our CA, `enrolment` for a one-time token.
+//! - A lane is owned by whoever holds its lock; its fence is part of each segment's id. Lanes are chosen by the sensor's
+//!   UUID, so that a sensor's epochs have one owner.
+//! - A segment is journaled, inserted under its own id as deduplication token, completed, and only then acknowledged.
+//!   After a crash the unfinished segments are inserted again, unchanged, before anything new is taken.
+//! - A numbered event is taken once: marks of completed segments say how far each epoch is durable. Where a journal was
+//!   lost, the store is asked by id.
+//!
+//! Must never acknowledge what the store has not answered for, drop an event without a row that says why, or wait for one
+//! sensor at the cost of another beyond the bounds in [`session`]. Limits: [`LANES`] lanes; see the constants of each module.
+
+mod ca;
+mod enrol;
+mod journal;
+mod lane;
+mod metrics;
+mod register;
+mod session;
+mod tls;
+
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use lagewarte_base::{
+    clock::Clock,
+    fs::{Fs, RealFs},
+    token::EnrolmentToken,
+};
+use lagewarte_event::{MAX_BATCH_BYTES, enrolment_server::EnrolmentServer, uplink_server::UplinkServer};
+use lagewarte_store::{
+    control::{Control, ControlError},
+    telemetry::Telemetry,
+};
+use prometheus::Registry;
+use tokio::{
+    net::TcpListener,
+    sync::{Barrier, mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+
+pub use crate::{
+    ca::{Ca, CaError, Issued, MAX_CSR},
+    journal::JournalError,
+    lane::MAX_SEGMENT,
+    register::REFRESH,
+    session::{MAX_GAPS, SENSOR_BYTES, TOTAL_BYTES, WINDOW_BYTES},
+    tls::{HANDSHAKE, MAX_CONNECTIONS, MAX_HANDSHAKES, Peer},
+};
+
+/// Lanes of an aggregator. Two keep the engine busy; more would only make more, smaller inserts, and it takes some tens a
+/// second. Fixed, because a journal belongs to its lane.
+pub const LANES: u32 = 2;
+
+/// A moment in a segment's life, for [`Options::observe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Fsynced in the journal, not yet inserted.
+    Journaled,
+    /// The store has answered, not yet completed.
+    Inserted,
+    /// Completed, not yet acknowledged.
+    Completed,
+}
+
+/// How ingest behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// Holds `ca/` and `journal/`.
+    pub data_dir: PathBuf,
+    /// Where sensors connect.
+    pub uplink_listen: SocketAddr,
+    /// DNS names and addresses in the server's certificate, for both listeners.
+    pub names: Vec<String>,
+    /// `https://host:port` that sensors are given; None: the first name and the bound port.
+    pub uplink_url: Option<String>,
+    /// Where sensors enrol.
+    pub enrolment_listen: SocketAddr,
+    /// `https://host:port` in tokens; None: the first name and the bound port.
+    pub enrolment_url: Option<String>,
+    /// A segment is closed this long after its first event. Default 100 ms.
+    pub flush: Duration,
+    /// Or at this many rows. Default 20,000.
+    pub flush_rows: usize,
+    /// Validity of a sensor's certificate, days. Default 90.
+    pub certificate_days: u32,
+    /// How long a second connection of an identity waits for the first to end before it is an alarm. Default 10 s.
+    pub doubled_wait: Duration,
+    /// Called at each step of each segment. For tests that end the process at a chosen point; None otherwise.
+    pub observe: Option<Arc<dyn Fn(Step) + Send + Sync>>,
+}
+
+impl Options {
+    /// The defaults, listening on free ports of the loopback address.
+    pub fn new(data_dir: PathBuf) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            data_dir,
+            uplink_listen: loopback,
+            names: vec!["localhost".into(), "127.0.0.1".into()],
+            uplink_url: None,
+            enrolment_listen: loopback,
+            enrolment_url: None,
+            flush: Duration::from_millis(100),
+            flush_rows: 20_000,
+            certificate_days: 90,
+            doubled_wait: Duration::from_secs(10),
+            observe: None,
+        }
+    }
+
+    pub(crate) fn step(&self, step: Step) {
+        if let Some(observe) = &self.observe {
+            observe(step);
+        }
+    }
+}
+
+/// Why ingest cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The CA.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The register.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A port.
+    #[error("{what} cannot listen on {address}: {source}; stop what uses the port, or set {what}.listen")]
+    Listen {
+        /// Which listener: uplink or enrolment.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Metrics of these names are registered already.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// `names` is empty.
+    #[error("uplink.names is empty: name the host as sensors reach it")]
+    NoName,
+}
+
+/// Running ingest. Dropping it ends everything at once, as a crash would; [`Ingest::stop`] ends it gracefully.
+pub struct Ingest {
+    ca: Arc<Ca>,
+    uplink: SocketAddr,
+    enrolment: SocketAddr,
+    enrolment_url: String,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    lanes: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest")
+            .field("uplink", &self.uplink)
+            .field("enrolment", &self.enrolment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// Starts: takes the lanes, begins to replay what the journal holds unfinished, and listens. A store that does not
+    /// answer yet is waited for in the background; sensors wait with it.
+    ///
+    /// # Errors
+    /// [`StartError`], each with what to do.
+    pub async fn start(
+        options: Options,
+        telemetry: Telemetry,
+        control: Control,
+        registry: &Registry,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let options = Arc::new(options);
+        let name = options.names.first().ok_or(StartError::NoName)?.clone();
+        let metrics = Arc::new(metrics::Metrics::new(registry)?);
+        let ca = Arc::new(Ca::load_or_create(&options.data_dir.join("ca"), clock.now())?);
+        let server = || ca.server(&options.names, clock.now());
+        let mutual = tls::mutual(server()?, ca.root().clone())?;
+        let server_only = tls::server_only(server()?)?;
+        let register = Arc::new(register::Register::new(control).await?);
+        let uplink = listen("uplink", options.uplink_listen).await?;
+        let enrolment = listen("enrolment", options.enrolment_listen).await?;
+        let address = |what, l: &TcpListener, asked: SocketAddr| {
+            l.local_addr().map_err(|source| StartError::Listen { what, address: asked, source })
+        };
+        let uplink_address = address("uplink", &uplink, options.uplink_listen)?;
+        let enrolment_address = address("enrolment", &enrolment, options.enrolment_listen)?;
+        let url = |given: &Option<String>, port: u16| {
+            let host = if name.contains(':') { format!("[{name}]") } else { name.clone() };
+            given.clone().unwrap_or_else(|| format!("https://{host}:{port}"))
+        };
+        let uplink_url = url(&options.uplink_url, uplink_address.port());
+        let enrolment_url = url(&options.enrolment_url, enrolment_address.port());
+
+        let fs: Arc<dyn Fs> = Arc::new(RealFs);
+        let barrier = Arc::new(Barrier::new(LANES as usize));
+        let (mut lanes, mut lane_tasks) = (Vec::new(), Vec::new());
+        for n in 0..LANES {
+            let (journal, unfinished) = journal::Journal::open(Arc::clone(&fs), &options.data_dir.join("journal"), n)?;
+            let (options, metrics, barrier) = (Arc::clone(&options), Arc::clone(&metrics), Arc::clone(&barrier));
+            let (lane, task) = lane::Lane::start(journal, unfinished, telemetry.clone(), options, metrics, barrier);
+            lanes.push(lane);
+            lane_tasks.push(task);
+        }
+
+        let (stop, stopping) = watch::channel(false);
+        let (to_uplink, uplinks) = mpsc::channel(64);
+        let (to_enrolment, enrolments) = mpsc::channel(64);
+        let mut others = vec![
+            tokio::spawn(tls::accept(uplink, mutual, "uplink", Arc::clone(&metrics), to_uplink)),
+            tokio::spawn(tls::accept(enrolment, server_only, "enrolment", Arc::clone(&metrics), to_enrolment)),
+        ];
+        let fresh = Arc::clone(&register);
+        others.push(tokio::spawn(async move { fresh.keep_fresh().await }));
+        let enrol_service = enrol::EnrolService {
+            ca: Arc::clone(&ca),
+            register: Arc::clone(&register),
+            options: Arc::clone(&options),
+            uplink_url,
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+        };
+        let hub = Arc::new(session::Hub::new(register, lanes, options, metrics, clock, stopping.clone()));
+        let uplink_service = UplinkServer::new(session::UplinkService(hub)).max_decoding_message_size(MAX_BATCH_BYTES);
+        let enrol_service = EnrolmentServer::new(enrol_service).max_decoding_message_size(2 * MAX_CSR);
+        let servers = vec![
+            serve(server_builder().add_service(uplink_service), uplinks, stopping.clone()),
+            serve(server_builder().add_service(enrol_service), enrolments, stopping),
+        ];
+        Ok(Self {
+            ca,
+            uplink: uplink_address,
+            enrolment: enrolment_address,
+            enrolment_url,
+            stop,
+            servers,
+            lanes: lane_tasks,
+            others,
+        })
+    }
+
+    /// Where the uplink listens.
+    pub fn uplink_address(&self) -> SocketAddr {
+        self.uplink
+    }
+    /// Where the enrolment listens.
+    pub fn enrolment_address(&self) -> SocketAddr {
+        self.enrolment
+    }
+    /// The token that carries `secret` to a sensor.
+    pub fn enrolment_token(&self, secret: [u8; 32]) -> EnrolmentToken {
+        EnrolmentToken { ca_sha256: self.ca.sha256(), secret, url: self.enrolment_url.clone() }
+    }
+
+    /// Ends the connections, makes durable what was taken, writes the checkpoints. What the store does not take within
+    /// `grace` stays in the journal.
+    pub async fn stop(mut self, grace: Duration) {
+        let _ = self.stop.send(true); // nobody listens: all have ended
+        let servers = std::mem::take(&mut self.servers);
+        let lanes = std::mem::take(&mut self.lanes);
+        let aborts: Vec<_> = servers.iter().chain(&lanes).map(JoinHandle::abort_handle).collect();
+        for accept in self.others.drain(..) {
+            accept.abort();
+        }
+        let ended = async {
+            for task in servers.into_iter().chain(lanes) {
+                let _ = task.await; // a panic there was already reported
+            }
+        };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            tracing::warn!("ingest stops before the store has taken everything; the rest is in the journal");
+            for abort in aborts {
+                abort.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        for task in self.servers.iter().chain(&self.lanes).chain(&self.others) {
+            task.abort();
+        }
+    }
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { what, address, source })
+}
+
+fn server_builder() -> Server {
+    Server::builder()
+        // A dead line is noticed within the time that a second connection of the same identity waits.
+        .http2_keepalive_interval(Some(Duration::from_secs(5)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(4)))
+        .max_concurrent_streams(4)
+}
+
+fn serve(
+    router: tonic::transport::server::Router,
+    incoming: mpsc::Receiver<io::Result<tls::Accepted>>,
+    mut stopping: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let stop = async move {
+            let _ = stopping.wait_for(|s| *s).await; // an error: ingest was dropped
+        };
+        if let Err(e) = router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop).await {
+            tracing::error!(error = %e, "a listener ended");
+        }
+    })
+}

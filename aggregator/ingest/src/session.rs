@@ -1,0 +1,452 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! One sensor's stream: admits it, checks each batch, turns it into rows, and answers when they are durable.
+//!
+//! Must never take an identity from a frame, a number out of turn, or more bytes than the bounds allow. Limits:
+//! [`SENSOR_BYTES`], [`TOTAL_BYTES`], [`MAX_GAPS`], and the contract's sizes of a batch.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use lagewarte_base::{
+    clock::Clock,
+    id::{Epoch, Uuid},
+    time::Timestamp,
+};
+use lagewarte_event::{
+    Ack, Batch, ClientFrame, Envelope, Gap, Hello, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Message as _, ServerFrame,
+    Welcome, client_frame, server_frame, uplink_server::Uplink,
+};
+use lagewarte_store::telemetry;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    Options,
+    journal::Key,
+    lane::{Fate, Item, Lane, Work, event_id},
+    metrics::Metrics,
+    register::{Owners, Refusal, Register},
+    tls::Peer,
+};
+
+/// Unacknowledged bytes that a sensor is told it may have.
+pub const WINDOW_BYTES: u64 = 4 << 20;
+/// Bytes of one sensor that are held at most, over all its connections. Threat: one sensor, or one that reconnects in a
+/// loop, using up the memory of all.
+pub const SENSOR_BYTES: usize = WINDOW_BYTES as usize + MAX_BATCH_BYTES;
+/// Bytes of all sensors that are held at most. Threat: a database down for a night while thousands send.
+pub const TOTAL_BYTES: usize = 256 << 20;
+/// Most gaps in a batch. Threat: millions of tiny gaps, each a row.
+pub const MAX_GAPS: usize = 10_000;
+/// How often a stream's certificate and the register are looked at.
+const GUARD: Duration = Duration::from_secs(1);
+/// A doubled identity is noted in the register's audit at most this often. Threat: a loop of connections filling it.
+const NOTE_EVERY_US: i64 = 10 * 60 * 1_000_000;
+
+/// What all sessions share.
+pub(crate) struct Hub {
+    pub(crate) register: Arc<Register>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) total: Arc<Semaphore>,
+    pub(crate) stopping: watch::Receiver<bool>,
+    sensors: Mutex<Sensors>,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Sensors {
+    connected: HashSet<Uuid>,
+    bytes: HashMap<Uuid, Arc<Semaphore>>,
+    noted_us: HashMap<Uuid, i64>,
+}
+
+/// An identity in use; free again when dropped.
+struct Claim {
+    hub: Arc<Hub>,
+    sensor: Uuid,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.hub.sensors().connected.remove(&self.sensor);
+        self.hub.metrics.connections.dec();
+        self.hub.left.notify_waiters();
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(
+        register: Arc<Register>,
+        lanes: Vec<Lane>,
+        options: Arc<Options>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            register,
+            lanes,
+            options,
+            metrics,
+            clock,
+            total: Arc::new(Semaphore::new(TOTAL_BYTES)),
+            stopping,
+            sensors: Mutex::default(),
+            left: Notify::new(),
+        }
+    }
+
+    fn sensors(&self) -> MutexGuard<'_, Sensors> {
+        self.sensors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lane(&self, sensor: Uuid) -> &Lane {
+        // UUIDs are random: their low bits spread. `lanes` is never empty.
+        &self.lanes[(sensor.as_u128() % self.lanes.len() as u128) as usize]
+    }
+
+    async fn admit(&self, peer: &Peer) -> Result<(), Refusal> {
+        match self.register.admit(peer, self.clock.now()) {
+            // The snapshot may be older than an enrolment through another aggregator.
+            Err(Refusal::Unknown | Refusal::Superseded) => {
+                let _ = self.register.refresh().await; // an error leaves the snapshot, which says no
+                self.register.admit(peer, self.clock.now())
+            }
+            other => other,
+        }
+    }
+
+    /// Takes the identity. Where it is in use, waits a little: a sensor whose line broke comes back before its old
+    /// connection is noticed to be dead. Then it is an alarm.
+    async fn claim(self: &Arc<Self>, sensor: Uuid) -> Result<Claim, Refusal> {
+        let taken = async {
+            loop {
+                let left = self.left.notified();
+                if self.sensors().connected.insert(sensor) {
+                    self.metrics.connections.inc();
+                    return Claim { hub: Arc::clone(self), sensor };
+                }
+                left.await;
+            }
+        };
+        if let Ok(claim) = tokio::time::timeout(self.options.doubled_wait, taken).await {
+            return Ok(claim);
+        }
+        self.metrics.doubled_identity.inc();
+        tracing::error!(%sensor, "ALARM: a second connection with this sensor's identity was refused; its key may be copied");
+        let now = self.clock.now().micros();
+        let note = {
+            let mut sensors = self.sensors();
+            let last = sensors.noted_us.entry(sensor).or_insert(i64::MIN);
+            let due = now.saturating_sub(*last) >= NOTE_EVERY_US;
+            if due {
+                *last = now;
+            }
+            due
+        };
+        if note {
+            let what = "second simultaneous connection with this identity refused; its key may be copied";
+            if let Err(e) = self.register.control.note(now, &format!("sensor:{sensor}"), what).await {
+                tracing::error!(error = %e, "the alarm could not be noted in the register");
+            }
+        }
+        Err(Refusal::Doubled)
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Status {
+        self.metrics.refused.with_label_values(&[refusal.name()]).inc();
+        Status::permission_denied(refusal.text())
+    }
+
+    fn broke(&self, what: &'static str) -> Status {
+        self.metrics.protocol_errors.with_label_values(&[what]).inc();
+        Status::invalid_argument(what)
+    }
+}
+
+/// The uplink service.
+pub(crate) struct UplinkService(pub(crate) Arc<Hub>);
+
+type Outgoing = mpsc::Sender<Result<ServerFrame, Status>>;
+
+#[tonic::async_trait]
+impl Uplink for UplinkService {
+    type StreamStream = ReceiverStream<Result<ServerFrame, Status>>;
+
+    async fn stream(&self, request: Request<Streaming<ClientFrame>>) -> Result<Response<Self::StreamStream>, Status> {
+        let hub = Arc::clone(&self.0);
+        let peer = request.extensions().get::<Option<Peer>>().cloned().flatten();
+        let peer = peer.ok_or_else(|| hub.refuse(Refusal::NoIdentity))?;
+        hub.admit(&peer).await.map_err(|r| hub.refuse(r))?;
+        let claim = hub.claim(peer.sensor).await.map_err(|r| hub.refuse(r))?;
+        let (outgoing, answers) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let hub = &claim.hub;
+            let mut stopping = hub.stopping.clone();
+            let session = Session { hub: Arc::clone(hub), sensor: peer.sensor, outgoing: outgoing.clone() };
+            let ended = tokio::select! {
+                ended = session.read(request.into_inner()) => ended,
+                refusal = guard(hub, &peer) => Err(hub.refuse(refusal)),
+                () = outgoing.closed() => Ok(()),
+                _ = stopping.wait_for(|s| *s) => Err(Status::unavailable("the aggregator is stopping")),
+            };
+            if let Err(status) = ended {
+                tracing::info!(sensor = %peer.sensor, why = status.message(), "stream ended");
+                // Not waited for long: a peer that reads nothing must not keep its identity.
+                let _ = tokio::time::timeout(GUARD, outgoing.send(Err(status))).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+/// Ends when the peer may no longer send: its certificate ended, or the register changed.
+async fn guard(hub: &Hub, peer: &Peer) -> Refusal {
+    loop {
+        tokio::time::sleep(GUARD).await;
+        if let Err(refusal) = hub.register.admit(peer, hub.clock.now()) {
+            return refusal;
+        }
+    }
+}
+
+struct Session {
+    hub: Arc<Hub>,
+    sensor: Uuid,
+    outgoing: Outgoing,
+}
+
+/// The epoch that a session is in.
+struct Current {
+    key: Key,
+    /// The next number.
+    next: u64,
+    /// Up to here numbers are compared with the store by id.
+    compare_to: u64,
+    durable: watch::Receiver<u64>,
+    answers: AbortOnDrop,
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Session {
+    async fn read(&self, mut incoming: Streaming<ClientFrame>) -> Result<(), Status> {
+        let mut current: Option<Current> = None;
+        while let Some(frame) = incoming.message().await? {
+            match frame.frame {
+                Some(client_frame::Frame::Hello(hello)) => current = Some(self.hello(&hello).await?),
+                Some(client_frame::Frame::Batch(batch)) => {
+                    let current = current.as_mut().ok_or_else(|| self.hub.broke("batch-before-hello"))?;
+                    self.batch(current, batch).await?;
+                }
+                None => return Err(self.hub.broke("empty-frame")),
+            }
+        }
+        // Half-closed: what is on its way is still answered.
+        if let Some(mut current) = current {
+            let last = current.next - 1;
+            let _ = current.durable.wait_for(|d| *d >= last).await; // an error: the lane is stopping
+            drop(current.answers);
+        }
+        Ok(())
+    }
+
+    async fn hello(&self, hello: &Hello) -> Result<Current, Status> {
+        let key = (self.sensor, Epoch { counter: hello.epoch, nonce: hello.nonce });
+        let place = self.hub.lane(self.sensor).hello(key).await.map_err(|e| {
+            tracing::warn!(error = %e, "the store does not answer; a sensor has to wait");
+            Status::unavailable("the aggregator's store does not answer; keep the events")
+        })?;
+        let up_to_seq = place.mark.up_to;
+        let skew = hello.clock_us.saturating_sub(self.hub.clock.now().micros());
+        tracing::info!(sensor = %self.sensor, epoch = hello.epoch, version = %clean(&hello.version),
+            assignment = %clean(&hello.assignment), skew_us = skew, up_to_seq, "hello");
+        let frame = server_frame::Frame::Welcome(Welcome { up_to_seq, window_bytes: WINDOW_BYTES });
+        send(&self.outgoing, frame).await?;
+        let answers = tokio::spawn(answer(key.1, place.durable.clone(), up_to_seq, self.outgoing.clone()));
+        Ok(Current {
+            key,
+            next: up_to_seq.saturating_add(1),
+            compare_to: place.mark.compare_to,
+            durable: place.durable,
+            answers: AbortOnDrop(answers),
+        })
+    }
+
+    async fn batch(&self, current: &mut Current, batch: Batch) -> Result<(), Status> {
+        let hub = &self.hub;
+        if (batch.epoch, batch.nonce) != (current.key.1.counter, current.key.1.nonce) {
+            return Err(hub.broke("batch-of-another-epoch"));
+        }
+        hub.metrics.batches.inc();
+        let received = hub.clock.now();
+        let bytes = batch.encoded_len().max(1);
+        let sent = Timestamp::from_micros(batch.sent_us);
+        let pieces = tile(batch, current.next).map_err(|what| hub.broke(what))?;
+        let Some(last) = pieces.last().map(Piece::last) else { return Ok(()) };
+        let permits = self.permits(bytes).await?;
+        let lane = hub.lane(self.sensor);
+        let first = pieces.first().map_or(0, Piece::first);
+        let mut present: HashSet<u64> = HashSet::new();
+        if first <= current.compare_to {
+            let to = last.min(current.compare_to);
+            let known = lane.present(current.key, first, to).await;
+            present.extend(
+                known.map_err(|_| Status::unavailable("the aggregator's store does not answer; keep the events"))?,
+            );
+        }
+        let events = pieces.iter().filter(|p| matches!(p, Piece::Event(_))).count();
+        let (key, owners) = (current.key, Owners(hub.register.directory()));
+        let items = tokio::task::spawn_blocking(move || {
+            pieces.into_iter().map(|p| item(key, p, sent, received, &owners, &present)).collect::<Vec<_>>()
+        });
+        let items = items.await.map_err(|_| Status::internal("a batch could not be read"))?;
+        hub.metrics.received.inc_by(events as u64);
+        hub.metrics.in_flight.add(i64::try_from(events).unwrap_or(i64::MAX));
+        hub.metrics.in_flight_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        if !lane.submit(Work { key, items, last, permits }).await {
+            return Err(Status::unavailable("the aggregator is stopping"));
+        }
+        current.next = last.saturating_add(1);
+        let durable = *current.durable.borrow();
+        if durable >= last {
+            // It was durable before it came (sent twice over two connections): say so again, nothing else will.
+            send(&self.outgoing, ack(key.1, durable)).await?;
+        }
+        Ok(())
+    }
+
+    /// Room for a batch: of this sensor, then of all.
+    async fn permits(&self, bytes: usize) -> Result<Vec<OwnedSemaphorePermit>, Status> {
+        let own = {
+            let mut sensors = self.hub.sensors();
+            let own = sensors.bytes.entry(self.sensor).or_insert_with(|| Arc::new(Semaphore::new(SENSOR_BYTES)));
+            Arc::clone(own)
+        };
+        let n = u32::try_from(bytes.min(MAX_BATCH_BYTES)).unwrap_or(u32::MAX); // the decoder's limit is the same
+        let stopping = |_| Status::unavailable("the aggregator is stopping");
+        let own = own.acquire_many_owned(n).await.map_err(stopping)?;
+        let all = Arc::clone(&self.hub.total).acquire_many_owned(n).await.map_err(stopping)?;
+        Ok(vec![own, all])
+    }
+}
+
+/// Sends an Ack whenever more is durable.
+async fn answer(epoch: Epoch, mut durable: watch::Receiver<u64>, mut told: u64, outgoing: Outgoing) {
+    loop {
+        let now = *durable.borrow_and_update();
+        if now > told {
+            told = now;
+            if send(&outgoing, ack(epoch, now)).await.is_err() {
+                return;
+            }
+        }
+        if durable.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn ack(epoch: Epoch, up_to_seq: u64) -> server_frame::Frame {
+    server_frame::Frame::Ack(Ack { epoch: epoch.counter, nonce: epoch.nonce, up_to_seq })
+}
+
+async fn send(outgoing: &Outgoing, frame: server_frame::Frame) -> Result<(), Status> {
+    outgoing.send(Ok(ServerFrame { frame: Some(frame) })).await.map_err(|_| Status::cancelled("the sensor has gone"))
+}
+
+/// A sensor's own words in the log: short, and without control characters.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
+/// A piece of a batch in the order of its numbers.
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Event(Box<Envelope>),
+    Gap(Gap),
+}
+
+impl Piece {
+    fn first(&self) -> u64 {
+        match self {
+            Self::Event(e) => e.seq,
+            Self::Gap(g) => g.from_seq,
+        }
+    }
+    fn last(&self) -> u64 {
+        match self {
+            Self::Event(e) => e.seq,
+            Self::Gap(g) => g.to_seq,
+        }
+    }
+}
+
+/// Events and gaps as one unbroken row of numbers that begins at `next` or, where something is sent again, before it.
+fn tile(batch: Batch, next: u64) -> Result<Vec<Piece>, &'static str> {
+    if batch.events.len() > MAX_BATCH_EVENTS {
+        return Err("too-many-events");
+    }
+    if batch.gaps.len() > MAX_GAPS {
+        return Err("too-many-gaps");
+    }
+    let events = batch.events.into_iter().map(|e| Piece::Event(Box::new(e)));
+    let mut pieces: Vec<Piece> = events.chain(batch.gaps.into_iter().map(Piece::Gap)).collect();
+    pieces.sort_by_key(Piece::first);
+    let Some(first) = pieces.first().map(Piece::first) else { return Ok(pieces) };
+    if first == 0 || first > next {
+        return Err("numbers-missing");
+    }
+    let mut expected = first;
+    for piece in &pieces {
+        if piece.first() != expected || piece.last() < piece.first() {
+            return Err("numbers-out-of-order");
+        }
+        expected = piece.last().checked_add(1).ok_or("numbers-out-of-order")?;
+    }
+    Ok(pieces)
+}
+
+fn item(key: Key, piece: Piece, sent: Timestamp, received: Timestamp, owners: &Owners, present: &HashSet<u64>) -> Item {
+    let (seq, last) = (piece.first(), piece.last());
+    let id = event_id(key, seq);
+    match piece {
+        Piece::Event(event) => {
+            let (fate, row) = match telemetry::extract(&id, &event, sent, received, owners) {
+                Ok(row) => (Fate::Stored, row),
+                Err(poison) => {
+                    let row = telemetry::quarantine(&id, &event, received, &poison);
+                    (Fate::Quarantined(poison.reason.as_str()), row)
+                }
+            };
+            Item { seq, last, fate, row, present: present.contains(&seq) }
+        }
+        Piece::Gap(mut gap) => {
+            let reason = gap_reason(&gap.reason);
+            reason.clone_into(&mut gap.reason);
+            Item { seq, last, fate: Fate::Gap(reason), row: telemetry::gap(&id, &gap, received), present: false }
+        }
+    }
+}
+
+/// The reasons of the wire contract; anything else is `other`, so that a sensor cannot make labels.
+fn gap_reason(word: &str) -> &'static str {
+    ["crash", "quota", "disk", "size", "corrupt"].into_iter().find(|r| *r == word).unwrap_or("other")
+}

@@ -1,0 +1,185 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The aggregator's side of TLS: TLS 1.3 only, ring only; who the peer is, read from its certificate.
+//!
+//! Must never take a sensor's word for its identity. Limits: [`HANDSHAKE`], [`MAX_CONNECTIONS`], [`MAX_HANDSHAKES`].
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use lagewarte_base::{id::Uuid, time::Timestamp};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring::default_provider},
+    server::WebPkiClientVerifier,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tonic::transport::server::Connected;
+use x509_parser::extensions::GeneralName;
+
+use crate::{ca::serial_hex, metrics::Metrics};
+
+/// Longest TLS handshake. Threat: connections that are opened and left half-done.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Most connections of a listener: twice the municipalities of Bavaria. Threat: a flood of connections.
+pub const MAX_CONNECTIONS: usize = 4_200;
+/// Most handshakes at once. Threat: asymmetric cryptography as an amplifier of a flood.
+pub const MAX_HANDSHAKES: usize = 128;
+
+/// Who is at the other end, by its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The sensor, from the URI SAN `urn:uuid:…`.
+    pub sensor: Uuid,
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// End of the certificate: the connection ends then.
+    pub not_after: Timestamp,
+}
+
+impl Peer {
+    /// Reads it from a verified certificate; None where it names no sensor, or more than one.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let (_, cert) = x509_parser::parse_x509_certificate(der).ok()?;
+        let san = cert.subject_alternative_name().ok()??;
+        let mut uris = san.value.general_names.iter().filter_map(|n| match n {
+            GeneralName::URI(u) => Some(*u),
+            _ => None,
+        });
+        let (uri, more) = (uris.next()?, uris.next());
+        let sensor = uri.strip_prefix("urn:uuid:").filter(|_| more.is_none())?.parse().ok()?;
+        let not_after = Timestamp::from_parts(cert.validity().not_after.timestamp(), 0);
+        Some(Self { sensor, serial: serial_hex(der)?, not_after })
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(default_provider())
+}
+
+type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// For the uplink: a client certificate of our CA is required.
+pub(crate) fn mutual((chain, key): Chain, root: CertificateDer<'static>) -> Result<ServerConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|e| rustls::Error::General(e.to_string()))?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    Ok(finish(config))
+}
+
+/// For the enrolment: the caller has no certificate yet.
+pub(crate) fn server_only((chain, key): Chain) -> Result<ServerConfig, rustls::Error> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(finish(config))
+}
+
+fn finish(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    // No resumption: each connection shows its certificate anew, so that an expired or revoked one is seen.
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config
+}
+
+/// An accepted connection; counted until it is dropped.
+pub(crate) struct Accepted {
+    stream: TlsStream<TcpStream>,
+    peer: Option<Peer>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = Option<Peer>;
+    fn connect_info(&self) -> Option<Peer> {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Accepts until the receiver is dropped.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    config: ServerConfig,
+    name: &'static str,
+    metrics: Arc<Metrics>,
+    accepted: mpsc::Sender<io::Result<Accepted>>,
+) {
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    loop {
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let incoming = tokio::select! {
+            incoming = listener.accept() => incoming,
+            () = accepted.closed() => return,
+        };
+        let (tcp, from) = match incoming {
+            Ok(pair) => pair,
+            Err(e) => {
+                // Out of file descriptors, or reset before it was ours: neither ends the service.
+                tracing::warn!(listener = name, error = %e, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = tcp.set_nodelay(true); // only latency is at stake
+        let (acceptor, accepted, metrics) = (acceptor.clone(), accepted.clone(), Arc::clone(&metrics));
+        tokio::spawn(async move {
+            let done = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
+            drop(handshake);
+            match done {
+                Ok(Ok(stream)) => {
+                    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let peer = certificate.and_then(|c| Peer::of(c));
+                    let _ = accepted.send(Ok(Accepted { stream, peer, _permit: permit })).await; // the server is stopping
+                }
+                Ok(Err(e)) => refused(name, from, &e.to_string(), &metrics),
+                Err(_) => refused(name, from, "no TLS handshake in time", &metrics),
+            }
+        });
+    }
+}
+
+fn refused(listener: &'static str, from: SocketAddr, why: &str, metrics: &Metrics) {
+    metrics.handshakes_refused.with_label_values(&[listener]).inc();
+    tracing::info!(listener, %from, why, "TLS refused");
+}
