@@ -7,6 +7,12 @@
 
 pub mod cli;
 pub mod config;
+pub mod health;
+pub mod metrics;
 pub mod pipeline;
 pub mod release;
+pub mod shipper;
+pub mod station;
+pub mod tail;
+pub mod telemetry;
 pub mod wiring;

@@ -9,9 +9,15 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use rules::refused_rules;
+
 pub mod config;
+mod enrol;
 pub mod keys;
 mod replay;
+mod rules;
+mod run;
+mod tail;
 
 /// Sensor of Lagewarte: parses packets, matches Suricata rules, and streams what the release profile lets through.
 #[derive(Parser, Debug)]
@@ -137,6 +143,9 @@ pub struct Run {
     /// When the first packet of a played capture is due, in microseconds since the epoch (default: now)
     #[arg(long, value_name = "EPOCH_US", requires = "captures", conflicts_with = "interface")]
     pub start_at: Option<i64>,
+    /// End with the captures, when everything is acknowledged; without it the line is then quiet
+    #[arg(long, requires = "captures", conflicts_with = "interface")]
+    pub once: bool,
     /// Rules and pipeline
     #[command(flatten)]
     pub engine: Engine,
@@ -192,9 +201,6 @@ enum Rules {
 pub struct Enrol {
     /// The token, as the CERT sent it (`-`: read it from stdin)
     pub token: String,
-    /// Replace an identity that is already there
-    #[arg(long)]
-    pub replace: bool,
     /// Configuration
     #[command(flatten)]
     pub common: Common,
@@ -213,12 +219,19 @@ pub struct Resolve {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    log();
     let done = match cli.command {
         Command::Replay(r) => r.run(),
+        Command::Run(r) => r.run(),
+        Command::Tail(t) => t.run(),
+        Command::Rules(Rules::Check { rules, json, init_errors_fatal, common }) => {
+            rules::check(&rules, json, init_errors_fatal, &common)
+        }
         Command::Config(c) => c.run(),
+        Command::Enrol(e) => e.run(),
+        Command::Resolve(r) => r.run(),
         Command::Sign(s) => s.run(),
         Command::Keys(k) => k.run(),
-        other => Err(anyhow::anyhow!("not in this build yet: {other:?}")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -227,6 +240,12 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Log lines go to stderr; `LAGEWARTE_LOG` sets the level (error, warn, info, debug).
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LAGEWARTE_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
 }
 
 #[cfg(test)]

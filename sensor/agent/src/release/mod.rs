@@ -16,7 +16,7 @@
 //! Must never let an event pass whose key cannot be had. Limits: an event is at most [`MAX_EVE_BYTES`]; texts
 //! [`rewrite::MAX_TEXT`].
 
-use std::{collections::HashMap, net::IpAddr, path::Path, rc::Rc};
+use std::{collections::HashMap, net::IpAddr, path::Path, sync::Arc};
 
 use lagewarte_base::{
     id::ConstituentId,
@@ -109,7 +109,7 @@ pub struct Release {
     assignment: String,
     owners: Owners,
     ring: Keyring,
-    keys: HashMap<Owner, Rc<Pseudonyms>>,
+    keys: HashMap<Owner, Arc<Pseudonyms>>,
     seed: u16,
 }
 
@@ -246,16 +246,16 @@ impl Release {
 }
 
 fn key(
-    keys: &mut HashMap<Owner, Rc<Pseudonyms>>,
+    keys: &mut HashMap<Owner, Arc<Pseudonyms>>,
     ring: &Keyring,
     owners: &Owners,
     owner: Owner,
-) -> Result<Rc<Pseudonyms>, KeyError> {
+) -> Result<Arc<Pseudonyms>, KeyError> {
     if let Some(key) = keys.get(&owner) {
-        return Ok(Rc::clone(key));
+        return Ok(Arc::clone(key));
     }
-    let key = Rc::new(ring.key(owners.name(owner))?);
-    keys.insert(owner, Rc::clone(&key));
+    let key = Arc::new(ring.key(owners.name(owner))?);
+    keys.insert(owner, Arc::clone(&key));
     Ok(key)
 }
 

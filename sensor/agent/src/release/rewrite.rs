@@ -4,7 +4,7 @@
 //!
 //! Must never copy a member that it did not look up, and never let an inner address stand in any text.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use lagewarte_base::profile::{Form, Profile};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ pub const MAX_TEXT: usize = 8 << 10;
 pub const MAX_NAME: usize = 64;
 
 /// Gives the key of an owner.
-pub type Keys<'k> = dyn FnMut(Owner) -> Result<std::rc::Rc<Pseudonyms>, KeyError> + 'k;
+pub type Keys<'k> = dyn FnMut(Owner) -> Result<Arc<Pseudonyms>, KeyError> + 'k;
 
 /// One event on its way out.
 pub struct Rewrite<'a> {
@@ -169,7 +169,7 @@ impl Rewrite<'_> {
         }
     }
 
-    fn key(&mut self, owner: Owner) -> Option<std::rc::Rc<Pseudonyms>> {
+    fn key(&mut self, owner: Owner) -> Option<Arc<Pseudonyms>> {
         match (self.keys)(owner) {
             Ok(key) => Some(key),
             Err(e) => {

@@ -1,0 +1,163 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! `run`: packets from an interface, or from captures played as if live, through the pipeline and the door to the spool.
+//!
+//! Must never hand an event to anything but the [`Shipper`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{bail, ensure};
+use lagewarte_base::{clock::Clock, time::Timestamp};
+use lagewarte_capture::{Live, Source};
+use lagewarte_event::{Class, eve::{JsonWriter, Record}};
+
+use super::{Run, refused_rules};
+use crate::{
+    config::{self, Settings, Strictness},
+    pipeline::{self, LiveOptions, Paced, Sink, Totals},
+    shipper::Shipper,
+    station::{self, Prepared, Station},
+    telemetry::{Capture, Telemetry},
+    wiring,
+};
+
+/// Seconds between two looks at the pipeline's counts.
+const COUNT_S: u32 = 1;
+
+impl Run {
+    /// Runs it until a signal, or with `--once` to the end of the captures.
+    ///
+    /// # Errors
+    /// What is missing or wrong at the start, or a line that went away.
+    pub fn run(self) -> anyhow::Result<()> {
+        let common = &self.engine.common;
+        let loaded = config::load(common.config.as_deref(), &common.sets, Strictness::Refuse)?;
+        loaded.warnings_text().iter().for_each(|w| eprintln!("{w}"));
+        let settings = &loaded.settings;
+        let interface = self.interface.clone().or_else(|| settings.interface.clone());
+        let interface = interface.filter(|_| self.captures.is_empty());
+        if interface.is_none() && self.captures.is_empty() {
+            bail!("nothing to listen on: name an interface with -i or under af-packet.interface, or captures with -r");
+        }
+        let pace = self.pace.unwrap_or(1.0);
+        ensure!(pace.is_finite() && pace > 0.0, "--pace {pace}: a number above 0 is wanted; 1 is as recorded");
+
+        let prepared = Prepared::open(settings)?;
+        let mut options = wiring::options(settings, &self.engine, interface.as_deref());
+        options.pcap_cnt = false;
+        let rules = wiring::rules(settings, &self.engine, &options)?;
+        refused_rules(&rules.refused, self.engine.init_errors_fatal)?;
+        if rules.loaded == 0 {
+            tracing::warn!("no rule is in force: name rule files under rule-files, or with -S");
+        }
+        let in_force =
+            station::Rules { sha256: rules.sha256.to_vec(), loaded: rules.loaded, refused: rules.refused.len() };
+        options.engine = Some(rules.engine);
+        // Opened before the station starts, so that a missing interface is an error and not a blind sensor.
+        let clock: Arc<dyn Clock> = Arc::new(lagewarte_base::clock::SystemClock);
+        let mut source = self.source(settings, interface.as_deref(), pace, &clock)?;
+        options.live = Some(LiveOptions { clock, interval_s: COUNT_S });
+
+        let station = prepared.start(&in_force)?;
+        let mut out = Out { shipper: station.shared_shipper(), telemetry: Arc::clone(station.telemetry()), settings: settings.clone() };
+        let done = pipeline::run(&mut *source, &options, &mut out, station.stop().flag());
+        if let Ok(totals) = &done {
+            out.count(totals);
+            idle(&station, !self.captures.is_empty(), self.once);
+        }
+        station.close();
+        done.map(|_| ())
+    }
+
+    fn source(
+        &self,
+        settings: &Settings,
+        interface: Option<&str>,
+        pace: f64,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Box<dyn Source + Send>> {
+        if let Some(interface) = interface {
+            let bpf = if self.engine.bpf.is_empty() { settings.bpf.clone() } else { Some(self.engine.bpf.join(" ")) };
+            let options = lagewarte_capture::Options { filter: bpf, ..Default::default() };
+            return Ok(Box::new(Live::open(interface, &options)?));
+        }
+        let files = self.captures.iter().map(|path| wiring::capture(path, settings, &self.engine));
+        let files = files.collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Box::new(Paced::new(files, Arc::clone(clock), pace, self.start_at.map(Timestamp::from_micros))?))
+    }
+}
+
+/// A played capture that has ended is a line gone quiet: the sensor goes on saying that it lives.
+fn idle(station: &Station, played: bool, once: bool) {
+    while played && !once && !station.stop().wait(Duration::from_secs(1)) {}
+    // What was made goes out before the process ends; an aggregator that is away is waited for.
+    while once && !station.stop().asked() {
+        let held = station.spool().commit().is_err() || station.spool().status().records > 0;
+        if !held {
+            return;
+        }
+        station.stop().wait(Duration::from_millis(20));
+    }
+}
+
+/// The pipeline's sink.
+struct Out {
+    shipper: Arc<Mutex<Shipper>>,
+    telemetry: Arc<Telemetry>,
+    settings: Settings,
+}
+
+impl Out {
+    fn shipper(&self) -> MutexGuard<'_, Shipper> {
+        self.shipper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, t: &Totals) {
+        let mut w = JsonWriter::with_capacity(2048);
+        w.open();
+        pipeline::write_stats(&mut w, t, 0); // uptime is written by the health event
+        w.close();
+        let stats = serde_json::from_str(&w.finish()).ok();
+        let mut dropped = BTreeMap::new();
+        for (stage, reason, n) in [
+            ("capture", "kernel", t.capture.dropped),
+            ("dispatch", "queue-full", t.shed),
+            ("decode", "link-type", t.unsupported),
+            ("decode", "invalid", t.decoder.named().find(|(n, _)| *n == "invalid").map_or(0, |(_, n)| n)),
+            ("flow", "evicted", t.flow.evicted),
+            ("flow", "memcap", t.flow_dropped),
+            ("detect", "candidates", t.detect.dropped),
+            ("detect", "packet-alert-max", t.ordered.overflow),
+            ("detect", "gave-up", t.detect.gave_up),
+            ("detect", "thresholds-forgotten", t.ordered.forgotten),
+        ] {
+            if n > 0 {
+                dropped.insert((stage, reason), n);
+            }
+        }
+        self.telemetry.set_capture(Capture {
+            packets: t.capture.received.max(t.read),
+            drops: t.capture.dropped,
+            stats,
+            dropped,
+        });
+    }
+}
+
+impl Sink for Out {
+    fn record(&mut self, record: Record) -> anyhow::Result<()> {
+        if record.class != Class::Alert || self.settings.eve.alert {
+            self.shipper().ship(record.class, &record.json, record.observed);
+        }
+        Ok(())
+    }
+
+    fn totals(&mut self, totals: &Totals, _now: Timestamp) -> anyhow::Result<()> {
+        self.count(totals);
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Prometheus metrics of the sensor, `lagewarte_sensor_*`, on a listener of their own.
+//!
+//! Must never answer anything but `GET /metrics`, hold more than [`MAX_CONNECTIONS`] connections, or name an address.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use prometheus::{Encoder as _, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use crate::station::Snapshot;
+
+/// Most connections at once. Threat: a scanner holding sockets of the gateway.
+pub const MAX_CONNECTIONS: usize = 8;
+/// Longest request read, bytes. Threat: an endless header.
+pub const MAX_REQUEST: usize = 8 << 10;
+/// Longest time for one request. Threat: a client that says nothing.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Writes a snapshot in Prometheus' text form.
+///
+/// # Errors
+/// Where a metric's name or label is wrong: a mistake of ours.
+pub fn text(s: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
+    let registry = Registry::new();
+    let counter = |name: &str, help: &str, labels: &[&str], values: &[(Vec<&str>, u64)]| {
+        let vec = IntCounterVec::new(Opts::new(format!("lagewarte_sensor_{name}"), help), labels)?;
+        for (label, value) in values {
+            vec.get_metric_with_label_values(label)?.inc_by(*value);
+        }
+        registry.register(Box::new(vec))
+    };
+    let gauge = |name: &str, help: &str, labels: &[&str], values: &[(Vec<&str>, i64)]| {
+        let vec = IntGaugeVec::new(Opts::new(format!("lagewarte_sensor_{name}"), help), labels)?;
+        for (label, value) in values {
+            vec.get_metric_with_label_values(label)?.set(*value);
+        }
+        registry.register(Box::new(vec))
+    };
+    let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let one = |n: u64| vec![(vec![], n)];
+    let capture = s.telemetry.capture();
+    counter("packets_total", "Packets that reached the sensor", &[], &one(capture.packets))?;
+    counter("kernel_drops_total", "Packets that the kernel dropped before the sensor saw them", &[], &one(capture.drops))?;
+    let decoded = decoder_counters(capture.stats.as_ref());
+    let decoded: Vec<_> = decoded.iter().map(|(n, v)| (vec![n.as_str()], *v)).collect();
+    counter("decoded_total", "Packets by what was decoded, and reasons why not", &["what"], &decoded)?;
+    let class = |all: Vec<(&'static str, u64)>| all.into_iter().map(|(n, v)| (vec![n], v)).collect::<Vec<_>>();
+    counter("events_produced_total", "Events that came to the release door", &["class"], &class(s.telemetry.produced_by_class()))?;
+    counter("events_released_total", "Events in the spool", &["class"], &class(s.telemetry.released_by_class()))?;
+    let dropped = s.telemetry.dropped_by_reason();
+    let dropped: Vec<_> = dropped.iter().map(|((stage, reason), n)| (vec![*stage, *reason], *n)).collect();
+    counter("dropped_total", "What was lost or withheld, and why", &["stage", "reason"], &dropped)?;
+    counter("release_log_errors_total", "Lines that the release log could not take", &[], &one(s.telemetry.release_log_errors()))?;
+
+    let states = ["normal", "warning", "full", "recovering"];
+    let states: Vec<_> = states.iter().map(|n| (vec![*n], i64::from(*n == s.spool.state.name()))).collect();
+    gauge("spool_state", "1 at the state of the spool", &["state"], &states)?;
+    gauge("spool_records", "Records not yet acknowledged", &[], &[(vec![], int(s.spool.records))])?;
+    gauge("spool_bytes", "Bytes of the spool on disk", &[], &[(vec![], int(s.spool.bytes))])?;
+    counter("spool_disk_errors_total", "Commits and deletions that failed", &[], &one(s.spool.disk_errors))?;
+    gauge("uplink_connected", "1 while the aggregator answers", &[], &[(vec![], i64::from(s.uplink.connected))])?;
+    gauge("uplink_lag_us", "Age of the oldest event not yet acknowledged, microseconds", &[], &[(vec![], s.uplink.lag_us)])?;
+    counter("uplink_errors_total", "Connections that failed or broke", &[], &one(s.uplink.errors))?;
+    counter("uplink_sent_events_total", "Events sent; again sent ones count again", &[], &one(s.uplink.sent_events))?;
+    gauge(
+        "certificate_not_after_seconds",
+        "When this sensor's certificate ends, seconds since the epoch",
+        &[],
+        &[(vec![], s.uplink.certificate_not_after.secs())],
+    )?;
+    gauge("rules_loaded", "Rules in force", &[], &[(vec![], int(s.about.rules_loaded as u64))])?;
+    gauge("rules_refused", "Rules refused", &[], &[(vec![], int(s.about.rules_refused as u64))])?;
+    gauge("start_time_seconds", "When the process started", &[], &[(vec![], s.about.started.secs())])?;
+
+    let mut out = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut out)?;
+    Ok(out)
+}
+
+/// `decoder.*` of the pipeline's stats, names joined with dots.
+fn decoder_counters(stats: Option<&serde_json::Value>) -> Vec<(String, u64)> {
+    fn collect(prefix: &str, value: &serde_json::Value, out: &mut Vec<(String, u64)>) {
+        match value {
+            serde_json::Value::Object(members) => {
+                for (name, value) in members {
+                    let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                    collect(&path, value, out);
+                }
+            }
+            value => out.extend(value.as_u64().filter(|n| *n > 0).map(|n| (prefix.to_owned(), n))),
+        }
+    }
+    let mut out = Vec::new();
+    if let Some(decoder) = stats.and_then(|s| s.get("decoder")) {
+        collect("", decoder, &mut out);
+    }
+    out
+}
+
+/// Takes the listener, so that a busy port is an error at the start.
+///
+/// # Errors
+/// A sentence with what to do.
+pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen).await.map_err(|e| {
+        anyhow!("cannot listen on {listen} for metrics: {e}. Another program (or another sensor) may hold the port: choose another one under lagewarte.metrics.listen, or leave the key out")
+    })
+}
+
+/// Answers scrapes for ever.
+pub async fn serve(listener: TcpListener, snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await; // out of descriptors: not in a tight loop
+            continue;
+        };
+        let snapshot = Arc::clone(&snapshot);
+        tokio::spawn(async move {
+            if let Ok(Err(e)) = tokio::time::timeout(TIMEOUT, answer(stream, &*snapshot)).await {
+                tracing::debug!(error = %e, "metrics request");
+            }
+            drop(slot);
+        });
+    }
+}
+
+async fn answer(mut stream: TcpStream, snapshot: &(dyn Fn() -> Snapshot + Send + Sync)) -> anyhow::Result<()> {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|w| w == b"\r\n\r\n") && request.len() < MAX_REQUEST {
+        if stream.read_buf(&mut request).await? == 0 {
+            break;
+        }
+    }
+    let (status, body) = if request.starts_with(b"GET /metrics ") || request.starts_with(b"GET /metrics?") {
+        ("200 OK", text(&snapshot()).context("writing the metrics")?)
+    } else {
+        ("404 Not Found", b"GET /metrics\n".to_vec())
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
+    stream.shutdown().await?;
+    Ok(())
+}

@@ -1,0 +1,342 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! `tail`: ships what an existing Suricata writes, through the same door and the same spool as our own events.
+//!
+//! # What is promised
+//! - A line is shipped when it is whole. The place in the file is kept (`tail-<hash>.json` in the state directory, fsync and
+//!   rename) only after the spool has made its record durable, so that a crash loses nothing.
+//! - After a crash the lines between the kept place and the crash are read again. Those whose records the spool still
+//!   holds are recognised by their released content and not shipped a second time. A line is shipped twice only where
+//!   its record was already acknowledged and deleted before the place was kept (the spool deletes whole segments only,
+//!   and never the one that is being written), or where profile, assignment or keys were changed in between.
+//! - Rotation by rename: the old file is read to its end, then the new one, and, after a pause, whatever was rotated
+//!   meanwhile. Truncation (`copytruncate`): reading begins anew; lines written between the last read and the copy are
+//!   lost to us, as that way of rotating loses them. Compressed files are not read.
+//! - Where the spool has no room, reading waits; the file holds the events.
+//!
+//! Must never move on past a line that is neither in the spool nor counted.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use lagewarte_base::{
+    fs::{Fs as _, RealFs},
+    id::Epoch,
+};
+use lagewarte_event::{Class, Envelope, Message as _};
+use lagewarte_spool::{Cursor, GapReason, Spool};
+use lagewarte_uplink::priority;
+use ring::digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{release::Released, shipper::Shipped, station::Station};
+
+pub mod lines;
+
+use lines::{Line, Lines, Place};
+
+/// The place is kept after so many lines at the latest: bounds what is read again after a crash.
+pub const LINES_A_STEP: usize = 1000;
+/// Most records looked at after a crash. More than a step can leave; the rest would be shipped again.
+pub const MAX_RECOVERED: usize = 4 * LINES_A_STEP;
+/// Pause where there is nothing to read, or no room in the spool.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a renamed file is still read after its successor has content: a writer with several threads may be late.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Released content of records that the spool took after the place was last kept, in their order.
+pub type Recovered = VecDeque<Vec<u8>>;
+
+/// What is kept on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    file: PathBuf,
+    place: Place,
+    /// The spool's last number when the place was kept.
+    epoch: Epoch,
+    seq: u64,
+}
+
+/// The place of one file, kept in the state directory.
+pub struct Position {
+    path: PathBuf,
+    file: PathBuf,
+    kept: Option<Kept>,
+}
+
+impl Position {
+    /// Reads the kept place of `file`.
+    ///
+    /// # Errors
+    /// Where there is one that cannot be read.
+    pub fn load(state_dir: &Path, file: &Path) -> anyhow::Result<Self> {
+        let hash = digest::digest(&digest::SHA256, file.as_os_str().as_encoded_bytes());
+        let path = state_dir.join(format!("tail-{}.json", hex::encode(&hash.as_ref()[..8])));
+        let kept = match RealFs.read(&path, 0, 64 << 10) {
+            Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
+                format!("{} is damaged: remove it to begin anew (events may then be sent twice)", path.display())
+            })?),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e).with_context(|| path.display().to_string()),
+        };
+        Ok(Self { path, file: file.to_owned(), kept })
+    }
+
+    fn keep(&mut self, place: Place, epoch: Epoch, seq: u64) -> io::Result<()> {
+        let kept = Kept { file: self.file.clone(), place, epoch, seq };
+        let text = serde_json::to_string_pretty(&kept).unwrap_or_default(); // plain fields cannot fail
+        RealFs.replace(&self.path, text.as_bytes(), false)?;
+        self.kept = Some(kept);
+        Ok(())
+    }
+
+    /// What the spool took after the place was kept: the released content of lines that will be read again. Called before
+    /// the uplink starts, so that nothing of it is acknowledged meanwhile.
+    ///
+    /// # Errors
+    /// Where the spool cannot be read.
+    pub fn recovered(&self, spool: &Spool) -> io::Result<Recovered> {
+        let mut found = Recovered::new();
+        let Some(kept) = &self.kept else { return Ok(found) };
+        // Later epochs too: a `run` on the same state directory, or a tail that crashed before its first step.
+        for epoch in spool.epochs().into_iter().filter(|e| e.counter >= kept.epoch.counter && *e != spool.epoch()) {
+            let mut cursor = Cursor::new(epoch, if epoch == kept.epoch { kept.seq } else { 0 });
+            loop {
+                let chunk = spool.read(&mut cursor, 1 << 20, LINES_A_STEP)?;
+                if chunk.is_empty() || found.len() >= MAX_RECOVERED {
+                    break;
+                }
+                let envelopes = chunk.records.iter().filter_map(|r| Envelope::decode(r.data.as_slice()).ok());
+                found.extend(envelopes.map(|e| e.eve));
+            }
+        }
+        found.truncate(MAX_RECOVERED);
+        Ok(found)
+    }
+}
+
+/// A running tail.
+pub struct Tail<'s> {
+    station: &'s Station,
+    position: Position,
+    recovered: Recovered,
+    files: VecDeque<(PathBuf, u64)>,
+}
+
+impl<'s> Tail<'s> {
+    /// Goes on where the kept place says, or begins at the start or the end of the file.
+    ///
+    /// # Errors
+    /// Where the file's directory cannot be read.
+    pub fn new(
+        station: &'s Station,
+        position: Position,
+        recovered: Recovered,
+        from_end: bool,
+    ) -> anyhow::Result<Self> {
+        let file = position.file.clone();
+        let files = match &position.kept {
+            Some(kept) => {
+                let (files, found) = lines::resume(&file, &kept.place)
+                    .with_context(|| format!("cannot look for {} and its rotated files", file.display()))?;
+                if !found {
+                    station.telemetry().dropped("tail", "rotated-away");
+                    tracing::warn!(file = %file.display(), "the file that was read last is gone; what stood in it unread is lost");
+                }
+                files
+            }
+            None => {
+                let size = std::fs::metadata(&file).map_or(0, |m| m.len());
+                vec![(file.clone(), if from_end { last_line_end(&file, size)? } else { 0 })]
+            }
+        };
+        Ok(Self { station, position, recovered, files: files.into() })
+    }
+
+    /// Reads until the station is asked to stop, or, with `once`, until the end of what stands there. Then everything
+    /// shipped is durable and its place kept.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or the place cannot be kept.
+    pub fn run(&mut self, once: bool) -> anyhow::Result<()> {
+        let name = self.position.file.clone();
+        while !self.station.stop().asked() {
+            let Some((path, offset)) = self.files.pop_front() else {
+                match Lines::open(&name, 0) {
+                    Ok(_) => self.files.push_back((name.clone(), 0)),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound && !once => _ = self.station.stop().wait(PAUSE),
+                    Err(e) => return Err(cannot_read(&name, &e)),
+                }
+                continue;
+            };
+            let mut lines = match Lines::open(&path, offset) {
+                Ok(lines) => lines,
+                // Between rename and creation there is no file of this name.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !once => {
+                    self.station.stop().wait(PAUSE);
+                    continue;
+                }
+                Err(e) => return Err(cannot_read(&path, &e)),
+            };
+            if self.file(&mut lines, offset, &name, once)? && once && self.files.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one file to where its successor begins; true at the end of what stands there (with `once`).
+    fn file(&mut self, lines: &mut Lines, offset: u64, name: &Path, once: bool) -> anyhow::Result<bool> {
+        let broken = |e: io::Error| cannot_read(&lines.path, &e);
+        let mut place = lines.place(offset).map_err(broken)?;
+        if self.position.kept.is_none() {
+            self.keep(place.clone())?; // so that a crash before the first step is recognised too
+        }
+        let mut grace = GRACE;
+        let telemetry = std::sync::Arc::clone(self.station.telemetry());
+        loop {
+            let mut end = place.offset;
+            for _ in 0..LINES_A_STEP {
+                match lines.next().map_err(|e| cannot_read(&lines.path, &e))? {
+                    Line::Whole(line, after) => {
+                        if !self.line(&line) {
+                            break; // asked to stop while the spool was full: this line is not shipped
+                        }
+                        end = after;
+                    }
+                    Line::TooLong(after) => {
+                        telemetry.dropped("tail", "line-too-long");
+                        end = after;
+                    }
+                    Line::Idle => break,
+                }
+            }
+            if end > place.offset {
+                place = lines.place(end).map_err(|e| cannot_read(&lines.path, &e))?;
+                self.keep(place.clone())?;
+                grace = GRACE;
+                continue;
+            }
+            if self.station.stop().asked() {
+                return Ok(false);
+            }
+            if lines.truncated(&place).map_err(|e| cannot_read(&lines.path, &e))? {
+                telemetry.dropped("tail", "truncated");
+                tracing::info!(file = %lines.path.display(), "the file was truncated; reading it from its start");
+                let path = lines.path.clone();
+                self.files.push_front((path, 0));
+                return Ok(false);
+            }
+            let more = !self.files.is_empty();
+            if more || lines.rotated(name) {
+                // Files that were rotated while nobody read are complete; the present one may still be written.
+                if more || grace.is_zero() {
+                    if lines.partial() {
+                        telemetry.dropped("tail", "partial-line");
+                    }
+                    if !more {
+                        // Where reading had to wait, it may have been rotated more than once.
+                        let (files, _) = lines::resume(name, &place).map_err(|e| cannot_read(name, &e))?;
+                        self.files.extend(files.into_iter().skip(1));
+                    }
+                    return Ok(true);
+                }
+                grace = grace.saturating_sub(PAUSE);
+            } else if once {
+                return Ok(true);
+            }
+            self.station.stop().wait(PAUSE);
+        }
+    }
+
+    /// Ships one line; false where the station was asked to stop before there was room.
+    fn line(&mut self, line: &[u8]) -> bool {
+        let station = self.station;
+        let Ok(text) = std::str::from_utf8(line) else {
+            station.telemetry().dropped("tail", "not-utf8");
+            return true;
+        };
+        if text.trim().is_empty() {
+            return true;
+        }
+        let observed = station.clock().now();
+        let released = {
+            let mut shipper = station.shipper();
+            station.telemetry().produced(class_of(text));
+            shipper.admit(text)
+        };
+        let Some(released) = released else { return true };
+        if self.held_already(&released) {
+            station.telemetry().dropped("tail", "already-spooled");
+            return true;
+        }
+        loop {
+            while !station.spool().has_room(priority(released.class)) {
+                if station.stop().wait(PAUSE) {
+                    return false;
+                }
+            }
+            match station.shipper().spool(&released, observed) {
+                Shipped::Refused(GapReason::Size) | Shipped::Spooled(_) | Shipped::Kept => return true,
+                Shipped::Refused(_) => {
+                    if station.stop().wait(PAUSE) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the spool took this line's record before a crash.
+    fn held_already(&mut self, released: &Released) -> bool {
+        match self.recovered.iter().position(|eve| eve == released.eve.as_bytes()) {
+            Some(at) => _ = self.recovered.drain(..=at),
+            None => return false,
+        }
+        true
+    }
+
+    fn keep(&mut self, place: Place) -> anyhow::Result<()> {
+        let spool = self.station.spool();
+        // A disk that refuses is waited for: the records are in memory and the place is not moved on.
+        while let Err(e) = spool.commit() {
+            tracing::warn!(error = %e, "the spool cannot be made durable; waiting");
+            if self.station.stop().wait(Duration::from_secs(1)) {
+                return Ok(());
+            }
+        }
+        let seq = spool.status().committed_seq;
+        self.position.keep(place, spool.epoch(), seq).map_err(|e| {
+            anyhow!("cannot keep the place in {}: {}: {e}. Make room or rights in the state directory; nothing is lost, at the next start reading goes on at the last kept place", self.position.file.display(), self.position.path.display())
+        })
+    }
+}
+
+fn cannot_read(path: &Path, e: &io::Error) -> anyhow::Error {
+    anyhow!("cannot read {}: {e}. Name the eve.json that Suricata writes, and let this user read it", path.display())
+}
+
+/// The class for the count of what came, before the door has looked.
+fn class_of(text: &str) -> Class {
+    #[derive(Deserialize)]
+    struct Type {
+        event_type: String,
+    }
+    serde_json::from_str::<Type>(text).map_or(Class::Unspecified, |t| Class::of(&t.event_type))
+}
+
+/// Where the last whole line ends: with `--from end` the half line that stands there is not begun in its middle.
+fn last_line_end(path: &Path, size: u64) -> anyhow::Result<u64> {
+    let from = size.saturating_sub(lines::MAX_LINE as u64);
+    let tail = match RealFs.read(path, from, lines::MAX_LINE) {
+        Ok(tail) => tail,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) => return Err(cannot_read(path, &e)),
+    };
+    Ok(tail.iter().rposition(|b| *b == b'\n').map_or(from, |at| from + at as u64 + 1))
+}
