@@ -27,7 +27,13 @@ pub struct About {
 }
 
 /// The health event at `now`.
-pub fn event(now: Timestamp, about: &About, telemetry: &Telemetry, spool: &SpoolStatus, uplink: &UplinkStatus) -> String {
+pub fn event(
+    now: Timestamp,
+    about: &About,
+    telemetry: &Telemetry,
+    spool: &SpoolStatus,
+    uplink: &UplinkStatus,
+) -> String {
     let capture = telemetry.capture();
     let mut stats = match capture.stats {
         Some(Value::Object(stats)) => stats,
@@ -35,7 +41,8 @@ pub fn event(now: Timestamp, about: &About, telemetry: &Telemetry, spool: &Spool
     };
     stats.insert("uptime".into(), (now.since(about.started).max(0) / 1_000_000).into());
     stats.insert("capture".into(), json!({"kernel_packets": capture.packets, "kernel_drops": capture.drops}));
-    let counted = |all: Vec<(&'static str, u64)>| all.into_iter().map(|(n, v)| (n.to_owned(), v.into())).collect::<Map<_, _>>();
+    let counted =
+        |all: Vec<(&'static str, u64)>| all.into_iter().map(|(n, v)| (n.to_owned(), v.into())).collect::<Map<_, _>>();
     let dropped: Map<String, Value> =
         telemetry.dropped_by_reason().into_iter().map(|((s, r), n)| (format!("{s}.{r}"), n.into())).collect();
     stats.insert(

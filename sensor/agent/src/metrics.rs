@@ -47,17 +47,32 @@ pub fn text(s: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
     let one = |n: u64| vec![(vec![], n)];
     let capture = s.telemetry.capture();
     counter("packets_total", "Packets that reached the sensor", &[], &one(capture.packets))?;
-    counter("kernel_drops_total", "Packets that the kernel dropped before the sensor saw them", &[], &one(capture.drops))?;
+    counter(
+        "kernel_drops_total",
+        "Packets that the kernel dropped before the sensor saw them",
+        &[],
+        &one(capture.drops),
+    )?;
     let decoded = decoder_counters(capture.stats.as_ref());
     let decoded: Vec<_> = decoded.iter().map(|(n, v)| (vec![n.as_str()], *v)).collect();
     counter("decoded_total", "Packets by what was decoded, and reasons why not", &["what"], &decoded)?;
     let class = |all: Vec<(&'static str, u64)>| all.into_iter().map(|(n, v)| (vec![n], v)).collect::<Vec<_>>();
-    counter("events_produced_total", "Events that came to the release door", &["class"], &class(s.telemetry.produced_by_class()))?;
+    counter(
+        "events_produced_total",
+        "Events that came to the release door",
+        &["class"],
+        &class(s.telemetry.produced_by_class()),
+    )?;
     counter("events_released_total", "Events in the spool", &["class"], &class(s.telemetry.released_by_class()))?;
     let dropped = s.telemetry.dropped_by_reason();
     let dropped: Vec<_> = dropped.iter().map(|((stage, reason), n)| (vec![*stage, *reason], *n)).collect();
     counter("dropped_total", "What was lost or withheld, and why", &["stage", "reason"], &dropped)?;
-    counter("release_log_errors_total", "Lines that the release log could not take", &[], &one(s.telemetry.release_log_errors()))?;
+    counter(
+        "release_log_errors_total",
+        "Lines that the release log could not take",
+        &[],
+        &one(s.telemetry.release_log_errors()),
+    )?;
 
     let states = ["normal", "warning", "full", "recovering"];
     let states: Vec<_> = states.iter().map(|n| (vec![*n], i64::from(*n == s.spool.state.name()))).collect();
@@ -66,7 +81,12 @@ pub fn text(s: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
     gauge("spool_bytes", "Bytes of the spool on disk", &[], &[(vec![], int(s.spool.bytes))])?;
     counter("spool_disk_errors_total", "Commits and deletions that failed", &[], &one(s.spool.disk_errors))?;
     gauge("uplink_connected", "1 while the aggregator answers", &[], &[(vec![], i64::from(s.uplink.connected))])?;
-    gauge("uplink_lag_us", "Age of the oldest event not yet acknowledged, microseconds", &[], &[(vec![], s.uplink.lag_us)])?;
+    gauge(
+        "uplink_lag_us",
+        "Age of the oldest event not yet acknowledged, microseconds",
+        &[],
+        &[(vec![], s.uplink.lag_us)],
+    )?;
     counter("uplink_errors_total", "Connections that failed or broke", &[], &one(s.uplink.errors))?;
     counter("uplink_sent_events_total", "Events sent; again sent ones count again", &[], &one(s.uplink.sent_events))?;
     gauge(

@@ -157,7 +157,8 @@ impl Prepared {
             .context("cannot start threads for the uplink")?;
         let listener = settings.own.metrics.map(|listen| runtime.block_on(metrics::bind(listen))).transpose()?;
         let log = settings.own.release_log.as_deref().map(open_log).transpose()?;
-        let interval_s = settings.own.interval.map_or(identity.enrolment().interval_s.clamp(1, 3600), |i| i.as_secs() as u32);
+        let interval_s =
+            settings.own.interval.map_or(identity.enrolment().interval_s.clamp(1, 3600), |i| i.as_secs() as u32);
         let about = About {
             started: clock.now(),
             interval_s,
@@ -209,7 +210,10 @@ impl Prepared {
 
 fn open_log(path: &Path) -> anyhow::Result<ReleaseLog> {
     ReleaseLog::open(path).with_context(|| {
-        format!("cannot write the release log {}: make its directory writable, or change lagewarte.release-log", path.display())
+        format!(
+            "cannot write the release log {}: make its directory writable, or change lagewarte.release-log",
+            path.display()
+        )
     })
 }
 

@@ -14,12 +14,15 @@ use arc_swap::ArcSwap;
 use lagewarte_capture::{CaptureFile, Filter, Next, Source};
 use lagewarte_decode::{Checksum, Decoder, RawFrame};
 use lagewarte_detect::{Engine, Output};
-use lagewarte_flow::{Config as Flow, Pickup, Timeouts};
+use lagewarte_flow::{Config as Flow, FullPolicy, Pickup, Timeouts};
 use lagewarte_rules::{Classification, Options as RuleOptions, Refusal, Variables};
 
 use crate::{
     cli::{self, Checksums, Runmode},
-    config::{Settings, settings::StateTimeouts},
+    config::{
+        Settings,
+        settings::{MAX_RULE_FILES, StateTimeouts},
+    },
     pipeline::{Anomalies, Options},
 };
 
@@ -52,7 +55,8 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
             udp: timeouts(settings.timeouts.udp, defaults.udp),
             icmp: timeouts(settings.timeouts.icmp, defaults.icmp),
             vlan_tracking: settings.vlan_tracking,
-            pickup: Pickup { midstream: settings.midstream, async_oneside: false },
+            full: FullPolicy::parse(&settings.flow_policy).unwrap_or_default(),
+            pickup: Pickup { midstream: settings.midstream, async_oneside: settings.async_oneside },
             community_id: eve.community_id,
             records: eve.flow,
             ethernet: eve.ethernet,
@@ -89,13 +93,16 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
         files.clone_from(&settings.rule_files);
         files.extend(engine.more_rules.iter().cloned());
     }
+    let (files, nothing) = written_out(files);
     let set = lagewarte_rules::load(&files, &rule_options(settings)?);
-    let (loaded, refused, sha256) = (set.rules.len(), set.refused.clone(), set.sha256);
+    let refused = nothing.into_iter().chain(set.refused.iter().cloned()).collect();
+    let (loaded, sha256) = (set.rules.len(), set.sha256);
     let eve = &settings.eve;
     let output = Output {
         payload: eve.payload,
         payload_printable: eve.payload_printable,
         packet: eve.packet,
+        verdict: eve.verdict,
         metadata: eve.metadata,
         ethernet: eve.ethernet,
         community_id: eve.community_id,
@@ -122,14 +129,77 @@ pub fn rule_options(settings: &Settings) -> anyhow::Result<RuleOptions> {
         variables.set_port(name, value);
     }
     let mut classification = Classification::default();
-    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
-    if let Some(path) = settings.classification_file.as_deref().filter(|p| p.exists()) {
-        classification.read_classes(&read(path)?);
-    }
-    if let Some(path) = settings.reference_config_file.as_deref().filter(|p| p.exists()) {
-        classification.read_references(&read(path)?);
+    for (path, classes) in [(&settings.classification_file, true), (&settings.reference_config_file, false)] {
+        let Some(path) = path else { continue };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = %path.display(), "not there; the built-in names are used");
+                continue;
+            }
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let odd = if classes { classification.read_classes(&text) } else { classification.read_references(&text) };
+        for (line, what) in odd.iter().take(20) {
+            tracing::warn!(file = %path.display(), line, "{what}");
+        }
     }
     Ok(RuleOptions { variables, classification })
+}
+
+/// Writes `*` and `?` in the last part of paths out, sorted. What fits no file is refused, like a file that is not there.
+fn written_out(files: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<Refusal>) {
+    let (mut out, mut refused) = (Vec::new(), Vec::new());
+    for file in files {
+        let pattern = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !pattern.contains(['*', '?']) {
+            out.push(file);
+            continue;
+        }
+        let dir = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name());
+        let mut found: Vec<PathBuf> =
+            names.filter(|n| fits(pattern.as_bytes(), n.as_encoded_bytes())).map(|n| dir.join(n)).collect();
+        found.sort();
+        found.truncate(MAX_RULE_FILES);
+        if found.is_empty() {
+            let reason = "no file has such a name; check default-rule-path and the pattern".to_owned();
+            refused.push(Refusal {
+                file: file.display().to_string(),
+                line: 0,
+                sid: None,
+                keyword: String::new(),
+                reason,
+            });
+        }
+        out.append(&mut found);
+    }
+    (out, refused)
+}
+
+/// Whether a name fits a pattern of `*` (any bytes) and `?` (one byte).
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(b) if *b == b'?' || *b == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                p = at + 1;
+                n = from + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|b| *b == b'*')
 }
 
 /// A capture file behind the filter of command line or configuration.
@@ -170,4 +240,37 @@ pub fn checksums(path: &Path, settings: &Settings, engine: &cli::Engine) -> anyh
         }
     }
     Ok(bad == 0 || bad * 10 < good + bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_names() {
+        for (pattern, name, want) in [
+            ("*.rules", "a.rules", true),
+            ("*.rules", "a.rule", false),
+            ("*", "", true),
+            ("a?c*", "abcd", true),
+            ("a?c*", "ac", false),
+            ("*a*b", "xaxxab", true),
+            ("**", "x", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), want, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn rule_files_are_written_out_in_order_and_what_is_not_there_is_told() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["b.rules", "a.rules", "c.txt"] {
+            std::fs::write(dir.path().join(name), "").expect("a file");
+        }
+        let (files, refused) = written_out(vec![dir.path().join("*.rules"), dir.path().join("no*"), "plain".into()]);
+        assert_eq!(files, [dir.path().join("a.rules"), dir.path().join("b.rules"), "plain".into()]);
+        assert_eq!(refused.len(), 1);
+        assert!(refused[0].file.ends_with("no*"));
+    }
 }

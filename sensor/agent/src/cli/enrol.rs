@@ -32,7 +32,10 @@ impl Enrol {
         let token: EnrolmentToken = text.parse()?;
         let state = &loaded.settings.own.state_dir;
         std::fs::create_dir_all(state).with_context(|| {
-            format!("cannot make the state directory {}: run as the sensor's user, or change lagewarte.state-dir", state.display())
+            format!(
+                "cannot make the state directory {}: run as the sensor's user, or change lagewarte.state-dir",
+                state.display()
+            )
         })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let enrolment = runtime.block_on(lagewarte_uplink::enrol(&token, &state.join("identity")))?;
@@ -40,7 +43,10 @@ impl Enrol {
         println!("Its aggregator is {}.", enrolment.uplink_url);
         let assignment = state.join("assignment.yaml");
         if !assignment.exists() {
-            println!("Next: ask the CERT for this sensor's assignment.yaml and assignment.yaml.sig and copy both to {}.", state.display());
+            println!(
+                "Next: ask the CERT for this sensor's assignment.yaml and assignment.yaml.sig and copy both to {}.",
+                state.display()
+            );
         }
         Ok(())
     }

@@ -245,7 +245,12 @@ pub fn main() -> ExitCode {
 /// Log lines go to stderr; `LAGEWARTE_LOG` sets the level (error, warn, info, debug).
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LAGEWARTE_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .init();
 }
 
 #[cfg(test)]

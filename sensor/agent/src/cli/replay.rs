@@ -7,13 +7,14 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
+    path::PathBuf,
     sync::atomic::AtomicBool,
 };
 
-use anyhow::Context;
-use lagewarte_event::eve::Record;
+use anyhow::{Context as _, anyhow};
+use lagewarte_event::{Class, eve::Record};
 
-use super::Replay;
+use super::{Replay, refused_rules};
 use crate::{
     config::{self, Strictness},
     pipeline::{self, Sink},
@@ -21,12 +22,28 @@ use crate::{
 };
 
 /// Writes events as lines.
-struct Lines(BufWriter<File>);
+struct Lines {
+    file: BufWriter<File>,
+    path: PathBuf,
+    alerts: bool,
+}
+
+impl Lines {
+    fn failed(&self, e: &std::io::Error) -> anyhow::Error {
+        anyhow!(
+            "cannot write {}: {e}. Make room, or name another directory with -l; what was written until here is whole but for its last line",
+            self.path.display()
+        )
+    }
+}
 
 impl Sink for Lines {
     fn record(&mut self, record: Record) -> anyhow::Result<()> {
-        self.0.write_all(record.json.as_bytes())?;
-        Ok(self.0.write_all(b"\n")?)
+        if record.class == Class::Alert && !self.alerts {
+            return Ok(());
+        }
+        let written = self.file.write_all(record.json.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|e| self.failed(&e))
     }
 }
 
@@ -34,34 +51,36 @@ impl Replay {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let common = &self.engine.common;
         let loaded = config::load(common.config.as_deref(), &common.sets, Strictness::Warn)?;
-        for warning in loaded.warnings_text() {
-            eprintln!("lagewarte-sensor: {warning}");
-        }
+        loaded.warnings_text().iter().for_each(|w| eprintln!("{w}"));
         let settings = &loaded.settings;
         let mut options = wiring::options(settings, &self.engine, None);
         let mut source = wiring::capture(&self.capture, settings, &self.engine)?;
         options.decoder.checksums = wiring::checksums(&self.capture, settings, &self.engine)?;
         let rules = wiring::rules(settings, &self.engine, &options)?;
-        for r in &rules.refused {
-            eprintln!("lagewarte-sensor: {}:{}: refused: {}: {}", r.file, r.line, r.keyword, r.reason);
-        }
-        if self.engine.init_errors_fatal && !rules.refused.is_empty() {
-            anyhow::bail!("{} rules refused and --init-errors-fatal given; nothing was replayed", rules.refused.len());
-        }
+        refused_rules(&rules.refused, self.engine.init_errors_fatal)?;
         options.engine = Some(rules.engine);
-        std::fs::create_dir_all(&self.out).with_context(|| format!("making {}", self.out.display()))?;
+        std::fs::create_dir_all(&self.out).with_context(|| {
+            format!("cannot make the directory {}: name one that can be written with -l", self.out.display())
+        })?;
         let path = self.out.join(&settings.eve.filename);
-        let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
-        let mut sink = Lines(BufWriter::with_capacity(1 << 18, file));
+        let file = File::create(&path).with_context(|| {
+            format!("cannot write {}: name a directory that can be written with -l", path.display())
+        })?;
+        let file = BufWriter::with_capacity(1 << 18, file);
+        if !settings.eve.enabled {
+            eprintln!("outputs.eve-log.enabled is off: {} stays empty", path.display());
+            return Ok(());
+        }
+        let mut sink = Lines { file, path, alerts: settings.eve.alert };
         let totals = pipeline::run(&mut source, &options, &mut sink, &AtomicBool::new(false))
             .with_context(|| format!("replaying {}", self.capture.display()))?;
-        if settings.eve.stats {
+        if settings.eve.stats && settings.stats {
             sink.record(pipeline::stats_record(&totals, None))?;
         }
-        sink.0.flush().with_context(|| format!("writing {}", path.display()))?;
+        sink.file.flush().map_err(|e| sink.failed(&e))?;
         if let Some(d) = &totals.capture.damage {
             eprintln!(
-                "lagewarte-sensor: {}: damaged at byte {} ({}); the {} packets before it were processed",
+                "{}: damaged at byte {} ({}): the {} packets before it were processed, what follows cannot be read. Record it again, or cut it with editcap",
                 self.capture.display(),
                 d.offset,
                 d.reason,

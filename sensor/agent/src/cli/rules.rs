@@ -53,7 +53,12 @@ pub(super) fn check(files: &[PathBuf], json: bool, fatal: bool, common: &Common)
     } else {
         report.refused.iter().for_each(|r| println!("{}", line(r)));
         report.warnings.iter().for_each(|r| println!("{}", line(r).replacen("rule refused", "warning", 1)));
-        println!("{} would run, {} would not. Hash of the set: {}", rules(report.loaded), report.refused.len(), report.sha256);
+        println!(
+            "{} would run, {} would not. Hash of the set: {}",
+            rules(report.loaded),
+            report.refused.len(),
+            report.sha256
+        );
     }
     if fatal && !report.refused.is_empty() {
         bail!("{} refused", rules(report.refused.len()));

@@ -13,7 +13,10 @@ use std::{
 use anyhow::{bail, ensure};
 use lagewarte_base::{clock::Clock, time::Timestamp};
 use lagewarte_capture::{Live, Source};
-use lagewarte_event::{Class, eve::{JsonWriter, Record}};
+use lagewarte_event::{
+    Class,
+    eve::{JsonWriter, Record},
+};
 
 use super::{Run, refused_rules};
 use crate::{
@@ -63,7 +66,11 @@ impl Run {
         options.live = Some(LiveOptions { clock, interval_s: COUNT_S });
 
         let station = prepared.start(&in_force)?;
-        let mut out = Out { shipper: station.shared_shipper(), telemetry: Arc::clone(station.telemetry()), settings: settings.clone() };
+        let mut out = Out {
+            shipper: station.shared_shipper(),
+            telemetry: Arc::clone(station.telemetry()),
+            settings: settings.clone(),
+        };
         let done = pipeline::run(&mut *source, &options, &mut out, station.stop().flag());
         if let Ok(totals) = &done {
             out.count(totals);

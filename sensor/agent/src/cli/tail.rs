@@ -22,7 +22,11 @@ impl Tail {
         let loaded = config::load(self.common.config.as_deref(), &self.common.sets, Strictness::Refuse)?;
         loaded.warnings_text().iter().for_each(|w| eprintln!("{w}"));
         let settings = &loaded.settings;
-        let dir = self.file.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| ".".into(), std::path::Path::to_owned);
+        let dir = self
+            .file
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .map_or_else(|| ".".into(), std::path::Path::to_owned);
         let dir = dir.canonicalize().with_context(|| {
             format!("there is no directory {}: name the eve.json that Suricata writes", dir.display())
         })?;

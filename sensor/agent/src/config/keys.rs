@@ -27,6 +27,8 @@ pub enum Kind {
     NumberOrAuto,
     /// `address:port`.
     Listen,
+    /// One of these words, separated by spaces.
+    OneOf(&'static str),
     /// A value, or a section of members: `- alert` and `- alert: {...}`.
     Section,
 }
@@ -246,8 +248,15 @@ pub const KEYS: &[Key] = &[
         "16mb",
         "Most bytes of the flow table over all workers. When it is full the oldest flow goes first, and is counted.",
     ),
+    on(
+        "flow.memcap-policy",
+        Kind::OneOf("auto ignore pass-packet drop-packet"),
+        "auto",
+        "ignore",
+        "What happens to a packet that needs a flow when the table is full: `auto` ends the flow that was idle longest; `ignore` and `pass-packet` let it go on without a flow; `drop-packet` does not look at it.",
+    ),
     off(
-        "flow.{hash-size,prealloc,emergency-recovery,managers,recyclers,memcap-policy,rate-tracking}",
+        "flow.{hash-size,prealloc,emergency-recovery,managers,recyclers,rate-tracking}",
         BuiltDifferently,
         "The table grows as needed, up to the cap.",
     ),
@@ -270,13 +279,20 @@ pub const KEYS: &[Key] = &[
         "yes",
         "Whether a TCP flow whose handshake was not seen may become established.",
     ),
+    on(
+        "stream.async-oneside",
+        Flag,
+        "no",
+        "yes",
+        "Whether a TCP flow of which only one side is seen may become established.",
+    ),
     off(
         "stream.{inline,bypass,drop-invalid,midstream-policy,memcap-policy}",
         ListensOnly,
         "Inline modes and policies.",
     ),
     off(
-        "stream.{memcap,checksum-validation,prealloc-sessions,async-oneside,max-synack-queued,max-syn-queued,max-sessions,liberal-timestamps}",
+        "stream.{memcap,checksum-validation,prealloc-sessions,max-synack-queued,max-syn-queued,max-sessions,liberal-timestamps}",
         NotYet,
         "TCP reassembly comes with a later release; rules match packet by packet.",
     ),
@@ -317,7 +333,6 @@ pub const KEYS: &[Key] = &[
         "7",
         "Its seed, 0 to 65535; the same on all sensors that shall be compared.",
     ),
-    on("outputs.eve-log.pcap-file", Flag, "no", "yes", "Whether events name the capture file (`pcap_filename`)."),
     on(
         "outputs.eve-log.ethernet",
         Flag,
@@ -329,18 +344,16 @@ pub const KEYS: &[Key] = &[
     on("outputs.eve-log.types.{alert,flow,anomaly,stats}", Section, "yes", "", "One event type; its settings beneath."),
     on("outputs.eve-log.types.{alert,flow,anomaly,stats}.enabled", Flag, "yes", "no", "Whether it is written."),
     on(
-        "outputs.eve-log.types.alert.{payload,payload-printable,packet,payload-length}",
+        "outputs.eve-log.types.alert.{payload,payload-printable,packet,verdict}",
         Flag,
         "no",
         "yes",
-        "Whether alerts carry the payload (base64), its printable form, the packet, the payload's length. Without a wider release profile none of it leaves.",
+        "Whether alerts carry the packet's payload (base64), its printable form, the packet, the verdict. Without a wider release profile neither payload nor packet leaves.",
     ),
-    on(
-        "outputs.eve-log.types.alert.payload-buffer-size",
-        Size,
-        "4kb",
-        "1kb",
-        "Most bytes of payload in an alert, at most 64kb.",
+    off(
+        "outputs.eve-log.types.alert.{payload-buffer-size,payload-length}",
+        BuiltDifferently,
+        "The payload is that of one packet.",
     ),
     on(
         "outputs.eve-log.types.alert.metadata",
@@ -365,7 +378,7 @@ pub const KEYS: &[Key] = &[
     ),
     off("outputs.eve-log.types.alert.metadata.**", NotYet, "The parts of the metadata cannot be chosen one by one."),
     off(
-        "outputs.eve-log.types.alert.{tagged-packets,verdict,xff,http-body,http-body-printable,websocket-payload,websocket-payload-printable,http,tls,ssh,smtp,dnp3}",
+        "outputs.eve-log.types.alert.{tagged-packets,xff,http-body,http-body-printable,websocket-payload,websocket-payload-printable,http,tls,ssh,smtp,dnp3}",
         NotYet,
         "Needs application protocols, tags or verdicts.",
     ),
@@ -389,7 +402,7 @@ pub const KEYS: &[Key] = &[
         "Records of application protocols come with a later release.",
     ),
     off(
-        "outputs.eve-log.{filetype,append,prefix,level,facility,identity,metadata,ipv6-compress,pcap-file-format,sensor-name,threaded,buffer-size,rotate-interval,filemode,suricata-version}",
+        "outputs.eve-log.{filetype,append,pcap-file,prefix,level,facility,identity,metadata,ipv6-compress,pcap-file-format,sensor-name,threaded,buffer-size,rotate-interval,filemode,suricata-version}",
         BuiltDifferently,
         "Events go to a regular file (`replay`) or to the spool (`run`).",
     ),
@@ -516,7 +529,7 @@ mod tests {
             ("vars.address-groups.HOME_NET", "vars.address-groups.*"),
             (
                 "outputs.eve-log.types.alert.payload",
-                "outputs.eve-log.types.alert.{payload,payload-printable,packet,payload-length}",
+                "outputs.eve-log.types.alert.{payload,payload-printable,packet,verdict}",
             ),
             ("app-layer.protocols.http.libhtp.default-config.personality", "app-layer.protocols.*.**"),
         ] {

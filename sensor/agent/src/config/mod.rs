@@ -256,9 +256,12 @@ fn misread(kind: Kind, node: &Node) -> Option<String> {
         Kind::Listen => {
             (text.is_empty() || text.parse::<std::net::SocketAddr>().is_ok(), "address:port such as 127.0.0.1:9475")
         }
+        Kind::OneOf(words) => (words.split(' ').any(|w| w == text), words),
         Kind::Text | Kind::List | Kind::Section => (true, ""),
     };
     let shown: String = text.chars().take(60).collect();
+    let wanted =
+        if matches!(kind, Kind::OneOf(_)) { format!("one of: {}", wanted.replace(' ', ", ")) } else { wanted.into() };
     (!fine).then(|| format!("{wanted} is wanted, not {shown:?}"))
 }
 

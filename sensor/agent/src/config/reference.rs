@@ -53,7 +53,7 @@ fn table(out: &mut String, wanted: impl Fn(&Key) -> bool) {
     }
 }
 
-const fn kind_text(kind: Kind) -> &'static str {
+fn kind_text(kind: Kind) -> String {
     match kind {
         Kind::Flag => "yes, no",
         Kind::Number => "number",
@@ -65,5 +65,7 @@ const fn kind_text(kind: Kind) -> &'static str {
         Kind::NumberOrAuto => "number, auto",
         Kind::Listen => "address:port",
         Kind::Section => "section",
+        Kind::OneOf(words) => return words.replace(' ', ", "),
     }
+    .to_owned()
 }

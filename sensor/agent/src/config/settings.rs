@@ -16,8 +16,6 @@ use super::{Fault, node::Node};
 
 /// Most worker threads: more than any gateway has cores.
 pub const MAX_WORKERS: usize = 256;
-/// Most bytes of payload in one alert. Threat: events that outgrow what a line carries.
-pub const MAX_PAYLOAD: u64 = 64 << 10;
 /// Most rule files after `*` is written out.
 pub const MAX_RULE_FILES: usize = 1000;
 
@@ -48,8 +46,12 @@ pub struct Settings {
     pub flow_memcap: u64,
     /// `flow-timeouts`.
     pub timeouts: Timeouts,
+    /// `flow.memcap-policy`, one of the table's words.
+    pub flow_policy: String,
     /// `stream.midstream`.
     pub midstream: bool,
+    /// `stream.async-oneside`.
+    pub async_oneside: bool,
     /// What is written.
     pub eve: Eve,
     /// `stats.enabled`.
@@ -102,8 +104,6 @@ pub struct Eve {
     pub filename: String,
     /// Seed of community_id, None where it is off.
     pub community_id: Option<u16>,
-    /// `pcap-file`.
-    pub pcap_file: bool,
     /// `ethernet`.
     pub ethernet: bool,
     /// Alerts.
@@ -112,12 +112,10 @@ pub struct Eve {
     pub payload: bool,
     /// `alert.payload-printable`.
     pub payload_printable: bool,
-    /// `alert.payload-length`.
-    pub payload_length: bool,
+    /// `alert.verdict`.
+    pub verdict: bool,
     /// `alert.packet`.
     pub packet: bool,
-    /// `alert.payload-buffer-size`, bytes.
-    pub payload_buffer_size: usize,
     /// `alert.metadata`.
     pub metadata: bool,
     /// Flow records.
@@ -170,7 +168,9 @@ impl Settings {
                 udp: r.timeouts("udp"),
                 icmp: r.timeouts("icmp"),
             },
+            flow_policy: r.text("flow.memcap-policy").unwrap_or_else(|| "auto".into()),
             midstream: r.flag("stream.midstream").unwrap_or(false),
+            async_oneside: r.flag("stream.async-oneside").unwrap_or(false),
             eve: Eve::read(&r),
             stats: r.flag("stats.enabled").unwrap_or(true),
             workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),
@@ -207,8 +207,6 @@ impl Settings {
         within("flow.memcap", r.size("flow.memcap"), 1 << 20, 1 << 40);
         within("packet-alert-max", number("packet-alert-max"), 1, 1024);
         within("outputs.eve-log.community-id-seed", number("outputs.eve-log.community-id-seed"), 0, 65535);
-        let buffer = "outputs.eve-log.types.alert.payload-buffer-size";
-        within(buffer, r.size(buffer), 1, MAX_PAYLOAD);
         for key in r.list("lagewarte.trusted-keys") {
             if let Err(e) = PublicKey::parse(&key) {
                 fault("lagewarte.trusted-keys", format!("{:?}: {e}", key.chars().take(60).collect::<String>()));
@@ -253,17 +251,12 @@ impl Eve {
             enabled: r.flag(&key("enabled")).unwrap_or(true),
             filename: r.text(&key("filename")).unwrap_or_else(|| "eve.json".into()),
             community_id: r.flag(&key("community-id")).unwrap_or(false).then_some(seed),
-            pcap_file: r.flag(&key("pcap-file")).unwrap_or(false),
             ethernet: r.flag(&key("ethernet")).unwrap_or(false),
             alert: on("alert"),
             payload: alert("payload"),
             payload_printable: alert("payload-printable"),
-            payload_length: alert("payload-length"),
+            verdict: alert("verdict"),
             packet: alert("packet"),
-            payload_buffer_size: r
-                .size(&key("types.alert.payload-buffer-size"))
-                .filter(|s| *s <= MAX_PAYLOAD)
-                .map_or(4096, |s| s as usize),
             metadata: r.flag(&key("types.alert.metadata")).unwrap_or(true),
             flow: on("flow"),
             anomaly: [anomaly("decode"), anomaly("stream"), anomaly("applayer")],

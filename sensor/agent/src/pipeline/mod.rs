@@ -141,7 +141,12 @@ pub struct Totals {
 /// # Errors
 ///
 /// Where the source fails (what was read until then has gone to the sink), its link type is unknown, or the sink fails.
-pub fn run(source: &mut (dyn Source + Send), options: &Options, sink: &mut dyn Sink, stop: &AtomicBool) -> anyhow::Result<Totals> {
+pub fn run(
+    source: &mut (dyn Source + Send),
+    options: &Options,
+    sink: &mut dyn Sink,
+    stop: &AtomicBool,
+) -> anyhow::Result<Totals> {
     let workers = options.workers.max(1);
     let mut merge = Merge::new(workers);
     let mut dispatcher = Dispatcher::new(source, options, workers, stop);
@@ -190,7 +195,9 @@ pub fn run(source: &mut (dyn Source + Send), options: &Options, sink: &mut dyn S
             stop.store(true, Ordering::Relaxed);
         }
         drop(outputs); // workers that still send find nobody and end
-        let Ok((counted, capture)) = dispatching.join() else { anyhow::bail!("the thread that reads packets panicked") };
+        let Ok((counted, capture)) = dispatching.join() else {
+            anyhow::bail!("the thread that reads packets panicked")
+        };
         merged?;
         if let Some(e) = counted.failed {
             return Err(e.into());
@@ -213,7 +220,13 @@ fn work(mut worker: Worker, input: &Receiver<Batch>, output: &SyncSender<Output>
 }
 
 /// Hands a batch to a worker's queue. Gives back an empty one, or the batch itself where it was not taken.
-fn queue(inputs: &[SyncSender<Batch>], to: usize, batch: Batch, live: bool, recycled: &Receiver<Batch>) -> Result<Batch, Batch> {
+fn queue(
+    inputs: &[SyncSender<Batch>],
+    to: usize,
+    batch: Batch,
+    live: bool,
+    recycled: &Receiver<Batch>,
+) -> Result<Batch, Batch> {
     let Some(input) = inputs.get(to) else { return Err(batch) };
     // The last batch and one that carries a report must arrive; others may be shed on a live line.
     let refused = if live && !batch.end && !batch.count {
@@ -364,4 +377,3 @@ impl<'s> Dispatcher<'s> {
 fn tick_after(live: &LiveOptions, now: Timestamp) -> Timestamp {
     Timestamp::from_micros(now.micros().saturating_add(i64::from(live.interval_s.max(1)) * 1_000_000))
 }
-

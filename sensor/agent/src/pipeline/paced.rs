@@ -55,7 +55,12 @@ impl Paced {
     /// # Errors
     ///
     /// Where a file's first packet cannot be read through its filter.
-    pub fn new(files: Vec<CaptureFile>, clock: Arc<dyn Clock>, speed: f64, start_at: Option<Timestamp>) -> Result<Self, Error> {
+    pub fn new(
+        files: Vec<CaptureFile>,
+        clock: Arc<dyn Clock>,
+        speed: f64,
+        start_at: Option<Timestamp>,
+    ) -> Result<Self, Error> {
         let began = clock.now();
         let mut playing = Vec::with_capacity(files.len());
         for file in files {

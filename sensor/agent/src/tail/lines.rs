@@ -82,7 +82,8 @@ impl Lines {
     /// The system's.
     pub fn next(&mut self) -> io::Result<Line> {
         loop {
-            if let Some(end) = self.buffer[self.searched..].iter().position(|b| *b == b'\n').map(|n| n + self.searched) {
+            if let Some(end) = self.buffer[self.searched..].iter().position(|b| *b == b'\n').map(|n| n + self.searched)
+            {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 self.offset += line.len() as u64;
                 self.searched = 0;
@@ -285,7 +286,10 @@ mod tests {
         fs::write(&path, "four\n").unwrap();
         let lines = Lines::open(&old, 4).unwrap();
         assert!(lines.rotated(&path));
-        assert_eq!(resume(&path, &place).unwrap(), (vec![(old.clone(), 4), (newer.clone(), 0), (path.clone(), 0)], true));
+        assert_eq!(
+            resume(&path, &place).unwrap(),
+            (vec![(old.clone(), 4), (newer.clone(), 0), (path.clone(), 0)], true)
+        );
         fs::remove_file(&old).unwrap();
         assert_eq!(resume(&path, &place).unwrap(), (vec![(path.clone(), 0)], false), "the file of the place is gone");
     }

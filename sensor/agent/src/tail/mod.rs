@@ -133,12 +133,7 @@ impl<'s> Tail<'s> {
     ///
     /// # Errors
     /// Where the file's directory cannot be read.
-    pub fn new(
-        station: &'s Station,
-        position: Position,
-        recovered: Recovered,
-        from_end: bool,
-    ) -> anyhow::Result<Self> {
+    pub fn new(station: &'s Station, position: Position, recovered: Recovered, from_end: bool) -> anyhow::Result<Self> {
         let file = position.file.clone();
         let files = match &position.kept {
             Some(kept) => {
