@@ -341,6 +341,32 @@ mod tests {
     }
 
     #[test]
+    fn the_published_page_says_the_same_numbers() {
+        let page = include_str!("../../../docs/lagebild.md").replace('\n', " ");
+        let config = crate::PictureConfig::default().campaign;
+        let h = |us: i64| us / 3_600_000_000;
+        for text in [
+            format!("mehr als {} % der Pakete", crate::coverage::LOSS_PPM / 10_000),
+            format!("mehr als {} s Rückstand", crate::coverage::LAG_US / 1_000_000),
+            format!("{} Meldungen in Folge", crate::coverage::MISSED),
+            format!("bei mindestens {} Einrichtungen innerhalb von {} Minuten", config.k, config.window.as_secs() / 60),
+            format!("endet {} Stunden nach dem letzten Alarm", config.close_after.as_secs() / 3600),
+            format!("bei Eingang älter als {} Minuten", lagewarte_store::telemetry::LATE_US / 60_000_000),
+            format!("mindestens {YELLOW_ALERTS} Alarm der Schwere 1 oder 2 in den letzten {} Stunden", h(ACTIVE_US)),
+            format!("in den letzten {} Stunden ein Alarm, nach dem", h(TAKEN_US)),
+            format!("R2 | 3 orange | mindestens {} Gemeinden", KREIS.0),
+            format!("R3 | 4 rot | mindestens {} Gemeinden sind rot", KREIS.1),
+            format!("L2 | 3 orange | mindestens {} Gemeinden", LAND.0),
+            format!("L3 | 4 rot | mindestens {} Gemeinden sind rot", LAND.1),
+        ] {
+            assert!(page.contains(&text), "docs/lagebild.md lacks: {text}");
+        }
+        for kind in TAKEN_OVER {
+            assert!(page.contains(&format!("`{kind}`")), "docs/lagebild.md lacks {kind}");
+        }
+    }
+
+    #[test]
     fn activity_forgets() {
         let mut a = activity(&[group("", 1, NOW, 1)]);
         assert!(a.expire(NOW + ACTIVE_US));

@@ -6,6 +6,8 @@
 //! restart the index is read again from the store, so that nothing depends on this process's memory. Must never move on
 //! past what it has not taken in: a failed read or write is repeated by the next tick.
 
+#![expect(clippy::disallowed_methods, reason = "measures its own duration; nothing here is on the packet path")]
+
 use std::{
     collections::{BTreeMap, HashMap},
     time::Instant,
@@ -114,6 +116,11 @@ impl Picture {
     /// Over both stores. Reads nothing before the first tick.
     pub fn new(telemetry: Telemetry, control: Control, config: PictureConfig, metrics: Metrics) -> Self {
         Self { telemetry, control, config, metrics, directory: Directory::default(), state: None }
+    }
+
+    /// Goes on with another connection to the same store.
+    pub fn replace_telemetry(&mut self, telemetry: Telemetry) {
+        self.telemetry = telemetry;
     }
 
     /// Brings the picture up to `now`.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The telemetry store on the real engine: schema, exactly once, scopes, times.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::{alert, anyone, ask, health, id, now, sensor, store};

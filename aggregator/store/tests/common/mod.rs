@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A real engine with the real schema for one test, and events as sensors send them.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use lagewarte_base::{
     id::{ConstituentId, Epoch, EventId},
     time::Timestamp,
