@@ -44,16 +44,26 @@ fn keys(found: &[Found]) -> Vec<(&str, &str, usize, bool)> {
 #[test]
 fn k_constituents_within_the_window_are_a_campaign_and_fewer_or_later_are_none() {
     for (groups, want) in [
-        (vec![("a", 100, 7, "", false), ("b", 130, 7, "", false), ("c", 160, 7, "", false)], vec![("signature", "7", 3, false)]),
+        (
+            vec![("a", 100, 7, "", false), ("b", 130, 7, "", false), ("c", 160, 7, "", false)],
+            vec![("signature", "7", 3, false)],
+        ),
         (vec![("a", 100, 7, "", false), ("b", 130, 7, "", false), ("c", 161, 7, "", false)], vec![]),
         (vec![("a", 100, 7, "", false), ("a", 110, 7, "", false), ("b", 120, 7, "", false)], vec![]),
         (vec![("a", 100, 1, "", false), ("b", 101, 2, "", false), ("c", 102, 3, "", false)], vec![]),
         (
-            vec![("a", 100, 1, "203.0.113.7", false), ("b", 101, 2, "203.0.113.7", false), ("c", 102, 3, "203.0.113.7", false)],
+            vec![
+                ("a", 100, 1, "203.0.113.7", false),
+                ("b", 101, 2, "203.0.113.7", false),
+                ("c", 102, 3, "203.0.113.7", false),
+            ],
             vec![("address", "203.0.113.7", 3, false)],
         ),
         // A private address at many places is no attacker.
-        (vec![("a", 100, 1, "10.0.0.1", false), ("b", 101, 2, "10.0.0.1", false), ("c", 102, 3, "10.0.0.1", false)], vec![]),
+        (
+            vec![("a", 100, 1, "10.0.0.1", false), ("b", 101, 2, "10.0.0.1", false), ("c", 102, 3, "10.0.0.1", false)],
+            vec![],
+        ),
     ] {
         assert_eq!(keys(&fed(&groups, 170).changed()), want, "{groups:?}");
     }
@@ -92,7 +102,10 @@ fn late_events_complete_and_never_trigger() {
 #[test]
 fn what_is_older_than_the_close_is_left_out_and_forgotten() {
     let day = 24 * 60;
-    assert_eq!(fed(&[("a", 100, 7, "", true), ("b", 100, 7, "", true), ("c", 100, 7, "", true)], 101 + day).changed(), []);
+    assert_eq!(
+        fed(&[("a", 100, 7, "", true), ("b", 100, 7, "", true), ("c", 100, 7, "", true)], 101 + day).changed(),
+        []
+    );
     let mut index = fed(&[("a", 100, 7, "", false), ("b", 100, 7, "", false), ("c", 100, 7, "", false)], 110);
     index.changed();
     index.expire((100 + day) * M);

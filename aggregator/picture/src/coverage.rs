@@ -48,7 +48,11 @@ impl Coverage {
         }
         let mut reasons = Vec::new();
         if self.loss_ppm > LOSS_PPM {
-            reasons.push(format!("Verliert {},{} % der Pakete.", self.loss_ppm / 10_000, self.loss_ppm % 10_000 / 1_000));
+            reasons.push(format!(
+                "Verliert {},{} % der Pakete.",
+                self.loss_ppm / 10_000,
+                self.loss_ppm % 10_000 / 1_000
+            ));
         }
         if self.lag_us > LAG_US {
             reasons.push(format!("Hängt {} zurück.", span(self.lag_us)));
@@ -95,7 +99,12 @@ mod tests {
     const S: i64 = 1_000_000;
 
     fn sensor(last_s: i64) -> Coverage {
-        Coverage { interval_s: 30, last_seen: Some(Timestamp::from_micros(last_s * S)), spool_state: "normal".into(), ..Coverage::default() }
+        Coverage {
+            interval_s: 30,
+            last_seen: Some(Timestamp::from_micros(last_s * S)),
+            spool_state: "normal".into(),
+            ..Coverage::default()
+        }
     }
 
     #[test]

@@ -97,12 +97,17 @@ pub fn of_constituent(activity: Option<&Activity>, campaigns: &[InCampaign], now
         level = level.max(to);
         reasons.push((to, why));
     };
-    if let Some((at, rule)) = activity.and_then(|a| a.taken_over.as_ref()).filter(|t| t.0 >= now_us.saturating_sub(TAKEN_US)) {
+    if let Some((at, rule)) =
+        activity.and_then(|a| a.taken_over.as_ref()).filter(|t| t.0 >= now_us.saturating_sub(TAKEN_US))
+    {
         raise(Level::Red, format!("Ein Rechner ist wahrscheinlich übernommen: „{rule}“, {} (G3).", ago(now_us - at)));
     }
     for (title, severity, last) in campaigns.iter().filter(|c| c.2 >= now_us.saturating_sub(ACTIVE_US)) {
         match severity {
-            1 => raise(Level::Orange, format!("Teil einer schweren Kampagne: {title}, zuletzt {} (G2).", ago(now_us - last))),
+            1 => raise(
+                Level::Orange,
+                format!("Teil einer schweren Kampagne: {title}, zuletzt {} (G2).", ago(now_us - last)),
+            ),
             _ => raise(Level::Yellow, format!("Teil einer Kampagne: {title}, zuletzt {} (G1).", ago(now_us - last))),
         }
     }
@@ -329,7 +334,10 @@ mod tests {
         let areas = of_areas(&all);
         let (level, visible, total, why) = level_of(&areas, "09162000");
         assert_eq!((level, visible, total), (Level::Yellow, 2, 2));
-        assert!(why.contains("klinik: weil klinik") && why.contains("2 von 2") && !why.contains("nicht als ruhig"), "{why}");
+        assert!(
+            why.contains("klinik: weil klinik") && why.contains("2 von 2") && !why.contains("nicht als ruhig"),
+            "{why}"
+        );
         for key in ["09163001", "09163002", "09163"] {
             let (level, visible, _, why) = level_of(&areas, key);
             assert_eq!((level, visible), (Level::Grey, 0));

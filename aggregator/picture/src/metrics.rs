@@ -41,7 +41,8 @@ impl Metrics {
                 .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
         )?;
         registry.register(Box::new(seconds.clone()))?;
-        let sensors = IntGaugeVec::new(Opts::new("lagewarte_picture_sensors", "Sensors by what they let us see."), &["state"])?;
+        let sensors =
+            IntGaugeVec::new(Opts::new("lagewarte_picture_sensors", "Sensors by what they let us see."), &["state"])?;
         registry.register(Box::new(sensors.clone()))?;
         for s in Sight::ALL {
             sensors.with_label_values(&[label(*s)]).set(0);
@@ -55,8 +56,14 @@ impl Metrics {
             last: gauge("last_tick_timestamp_seconds", "When the picture was last complete.")?,
             campaigns: counter("campaigns_total", "Campaigns opened.")?,
             followed: gauge("followed_keys", "Signatures and addresses followed in the search for campaigns.")?,
-            refused: counter("refused_groups_total", "Groups of alerts left out of the search: too many different keys.")?,
-            truncated: counter("truncated_reads_total", "Reads that returned as much as one may; the rest is missing.")?,
+            refused: counter(
+                "refused_groups_total",
+                "Groups of alerts left out of the search: too many different keys.",
+            )?,
+            truncated: counter(
+                "truncated_reads_total",
+                "Reads that returned as much as one may; the rest is missing.",
+            )?,
             sensors,
             land,
         })

@@ -285,7 +285,11 @@ impl Picture {
         for mut found in changed.by_ref() {
             let key = (found.kind, found.key.clone());
             let members = found.members.len();
-            let recent = state.written.campaigns.get(&key).is_some_and(|(n, at)| *n == members && now.micros() - at < REWRITE_US);
+            let recent = state
+                .written
+                .campaigns
+                .get(&key)
+                .is_some_and(|(n, at)| *n == members && now.micros() - at < REWRITE_US);
             if recent {
                 waiting.push(found);
                 continue;
@@ -368,19 +372,25 @@ impl Picture {
             .constituents
             .values()
             .map(|c| {
-                let sights = self.directory.sensors_of(&c.id).map(|s| {
-                    state.written.coverage.get(&s.id).map_or(Sight::Blind, |(row, _)| row.state)
-                });
+                let sights = self
+                    .directory
+                    .sensors_of(&c.id)
+                    .map(|s| state.written.coverage.get(&s.id).map_or(Sight::Blind, |(row, _)| row.state));
                 let campaigns = memberships.get(&c.id).map_or(&[][..], Vec::as_slice);
                 let (level, reasons) = of_constituent(state.activity.get(&c.id), campaigns, now.micros());
-                Standing { constituent: c.id.clone(), name: c.name.clone(), ags: c.ags, sight: combined(sights), level, reasons }
+                Standing {
+                    constituent: c.id.clone(),
+                    name: c.name.clone(),
+                    ags: c.ags,
+                    sight: combined(sights),
+                    level,
+                    reasons,
+                }
             })
             .collect();
         let areas = of_areas(&standings);
-        let new: Vec<AreaLevel> = areas
-            .into_iter()
-            .filter(|a| state.written.levels.get(&(a.area, a.key.clone())) != Some(a))
-            .collect();
+        let new: Vec<AreaLevel> =
+            areas.into_iter().filter(|a| state.written.levels.get(&(a.area, a.key.clone())) != Some(a)).collect();
         let changes = if new.is_empty() { Vec::new() } else { self.control.put_levels(&new, now.micros()).await? };
         if let Some(land) = new.iter().find(|a| a.area == Area::Land) {
             self.metrics.land.set(land.level.number());

@@ -53,7 +53,16 @@ impl World {
         let db = Db::Sqlite(tempfile::tempdir().unwrap());
         let control = db.control().await;
         let now = Timestamp::from(std::time::SystemTime::now()).micros();
-        let world = Self { telemetry, control, registry: prometheus::Registry::new(), now, segments: 0, _engine: engine, _dir: dir, _db: db };
+        let world = Self {
+            telemetry,
+            control,
+            registry: prometheus::Registry::new(),
+            now,
+            segments: 0,
+            _engine: engine,
+            _dir: dir,
+            _db: db,
+        };
         world.register(world._dir.path()).await;
         world
     }
@@ -93,7 +102,11 @@ impl World {
         self.segments += 1;
         let mut rows = Rows::new(&format!("t/{}", self.segments), 0);
         for (i, (n, env)) in events.iter().enumerate() {
-            let id = EventId { sensor: sensor(*n), epoch: Epoch { counter: 1, nonce: 1 }, seq: u64::from(self.segments) * 100 + i as u64 };
+            let id = EventId {
+                sensor: sensor(*n),
+                epoch: Epoch { counter: 1, nonce: 1 },
+                seq: u64::from(self.segments) * 100 + i as u64,
+            };
             let place = |_: Uuid, _: &ConstituentId| Some(Place { ags: Some("09161000".parse().unwrap()) });
             rows.push(&extract(&id, env, at(received), at(received), &place).unwrap());
         }
@@ -141,7 +154,11 @@ async fn an_attack_at_three_towns_is_one_campaign_with_its_evidence_and_survives
     let mut w = World::new().await;
     let now = w.now;
     let mut picture = w.picture();
-    w.store(&[(0, alert("a", now - 5 * MIN, 7, "ssh_bruteforce")), (1, alert("b", now - 4 * MIN, 7, "ssh_bruteforce"))], now).await;
+    w.store(
+        &[(0, alert("a", now - 5 * MIN, 7, "ssh_bruteforce")), (1, alert("b", now - 4 * MIN, 7, "ssh_bruteforce"))],
+        now,
+    )
+    .await;
     let ticked = picture.tick(at(now + S)).await.unwrap();
     assert_eq!((ticked.segments, ticked.opened.len()), (1, 0), "two are no campaign");
     w.store(&[(2, alert("c", now - MIN, 7, "ssh_bruteforce"))], now).await;
@@ -162,8 +179,14 @@ async fn an_attack_at_three_towns_is_one_campaign_with_its_evidence_and_survives
     assert_eq!((c.key.as_str(), c.members.len(), c.evidence.alerts, c.late), ("7", 4, 4, false));
     assert_eq!((c.first_us, c.last_us), (now - 5 * MIN, now - MIN));
     let a = c.members.iter().find(|m| m.constituent.as_str() == "a").unwrap();
-    assert_eq!((&a.evidence.hosts[..], a.evidence.key.as_str(), &a.evidence.external[..]), (&["10.9.9.9".to_owned()][..], "key-a", &["203.0.113.7".to_owned()][..]));
-    assert_eq!((c.evidence.signatures[0].kind.as_str(), c.evidence.signatures[0].advice.as_str()), ("ssh_bruteforce", "passwords"));
+    assert_eq!(
+        (&a.evidence.hosts[..], a.evidence.key.as_str(), &a.evidence.external[..]),
+        (&["10.9.9.9".to_owned()][..], "key-a", &["203.0.113.7".to_owned()][..])
+    );
+    assert_eq!(
+        (c.evidence.signatures[0].kind.as_str(), c.evidence.signatures[0].advice.as_str()),
+        ("ssh_bruteforce", "passwords")
+    );
     assert!(c.evidence.rule.starts_with("Regel K1") && a.pictured_us >= now && a.evidence.events.len() == 1);
     // The day after, it is closed.
     let closed = after.tick(at(now + 25 * 60 * MIN)).await.unwrap().closed;
@@ -175,7 +198,15 @@ async fn a_campaign_that_only_late_events_complete_says_so() {
     let mut w = World::new().await;
     let now = w.now;
     let mut picture = w.picture();
-    w.store(&[(0, alert("a", now - 50 * MIN, 7, "x")), (1, alert("b", now - 40 * MIN, 7, "x")), (2, alert("c", now - MIN, 7, "x"))], now).await;
+    w.store(
+        &[
+            (0, alert("a", now - 50 * MIN, 7, "x")),
+            (1, alert("b", now - 40 * MIN, 7, "x")),
+            (2, alert("c", now - MIN, 7, "x")),
+        ],
+        now,
+    )
+    .await;
     picture.tick(at(now + S)).await.unwrap();
     let campaigns = w.control.campaigns(&Scope::Land, true, 10).await.unwrap();
     assert!(campaigns.iter().all(|c| c.late) && !campaigns.is_empty(), "{campaigns:?}");
@@ -220,7 +251,8 @@ async fn levels_follow_the_published_rule_and_say_what_is_visible() {
     let mut w = World::new().await;
     let now = w.now;
     let mut picture = w.picture();
-    let reports: Vec<_> = ["a", "b", "c", "d"].iter().enumerate().map(|(i, t)| (u8::try_from(i).unwrap(), report(t, now, 0))).collect();
+    let reports: Vec<_> =
+        ["a", "b", "c", "d"].iter().enumerate().map(|(i, t)| (u8::try_from(i).unwrap(), report(t, now, 0))).collect();
     w.store(&reports, now).await;
     picture.tick(at(now + S)).await.unwrap();
     let level = async |w: &World, key: &str| {
@@ -235,7 +267,9 @@ async fn levels_follow_the_published_rule_and_say_what_is_visible() {
     // A taken-over host at a; alone it is no campaign, and a is red at once.
     w.store(&[(0, alert("a", now, 9, "cobalt_strike"))], now).await;
     let ticked = picture.tick(at(now + 2 * S)).await.unwrap();
-    assert!(ticked.changes.iter().any(|c| c.key == "09161000" && c.level == Level::Red && c.previous == Some(Level::Grey)));
+    assert!(
+        ticked.changes.iter().any(|c| c.key == "09161000" && c.level == Level::Red && c.previous == Some(Level::Grey))
+    );
     assert_eq!(level(&w, "09161000").await.0, Level::Red);
     assert_eq!(level(&w, "09161").await.0, Level::Orange);
     assert_eq!(level(&w, "09162").await.0, Level::Grey);

@@ -43,9 +43,16 @@ async fn the_schema_is_the_table_of_columns_and_the_second_run_applies_nothing()
     for t in Table::ALL {
         let fresh = create_table(t).replacen(t.name(), "fresh", 1);
         ask(&c, &fresh).await.unwrap();
-        let text = |name: &str| format!("SELECT replaceOne(create_table_query, '.{name} ', '.x ') FROM system.tables WHERE database = 'lagewarte' AND name = '{name}'");
+        let text = |name: &str| {
+            format!(
+                "SELECT replaceOne(create_table_query, '.{name} ', '.x ') FROM system.tables WHERE database = 'lagewarte' AND name = '{name}'"
+            )
+        };
         let (migrated, wanted) = (ask(&c, &text(t.name())).await.unwrap(), ask(&c, &text("fresh")).await.unwrap());
-        let without_uuid = |q: &str| q.split_once("ENGINE").map_or(String::new(), |(a, b)| format!("{}ENGINE{b}", a.split_once('(').map_or("", |p| p.1)));
+        let without_uuid = |q: &str| {
+            q.split_once("ENGINE")
+                .map_or(String::new(), |(a, b)| format!("{}ENGINE{b}", a.split_once('(').map_or("", |p| p.1)))
+        };
         assert_eq!(without_uuid(&migrated), without_uuid(&wanted), "{t:?}: a column changed without a migration");
         assert!(wanted.contains("fsync_after_insert = 1"), "{wanted}");
         ask(&c, "DROP TABLE fresh SYNC").await.unwrap();
@@ -74,7 +81,10 @@ async fn every_past_version_comes_forward_with_its_rows_and_a_waiting_segment_st
         let (t, c, n) = (&s.telemetry, s.engine.connection(), now());
         assert_eq!(t.migrate_to(version).await.unwrap(), version as usize);
         // A segment as that version's program journalled it: only the columns that its table had.
-        let old = ask(&c, "SELECT name FROM system.columns WHERE database = 'lagewarte' AND table = 'gap' ORDER BY position").await.unwrap();
+        let old =
+            ask(&c, "SELECT name FROM system.columns WHERE database = 'lagewarte' AND table = 'gap' ORDER BY position")
+                .await
+                .unwrap();
         ask(&c, &format!("INSERT INTO alert (sensor, seq, constituent, event_us, received_us, signature_id, segment) VALUES ('{}', 1, 'stadt-a', now64(6), now64(6), 7, 'l/0')", sensor(1))).await.unwrap();
         assert!(old.contains("to_seq"));
         let mut waiting = Rows::new("l/1", 0);
@@ -83,7 +93,11 @@ async fn every_past_version_comes_forward_with_its_rows_and_a_waiting_segment_st
         assert_eq!(t.migrate().await.unwrap(), (SCHEMA_VERSION - version) as usize);
         t.insert_segment(&Rows::from_bytes(&journal).unwrap()).await.unwrap();
         t.insert_segment(&rows("l/2", &[(1, 9, alert("stadt-a", n, 7, "203.0.113.7"))], n)).await.unwrap();
-        assert_eq!(ask(&c, "SELECT seq, pseudonym_key FROM alert ORDER BY seq").await.unwrap(), "1\t\n9\tk1", "from version {version}");
+        assert_eq!(
+            ask(&c, "SELECT seq, pseudonym_key FROM alert ORDER BY seq").await.unwrap(),
+            "1\t\n9\tk1",
+            "from version {version}"
+        );
         assert_eq!(ask(&c, "SELECT count() FROM gap").await.unwrap(), "1");
         assert_eq!(ask(&c, "SELECT sum(alerts) FROM alert_1h").await.unwrap(), "2");
     }
@@ -104,7 +118,10 @@ async fn alerts_are_grouped_by_segment_with_their_evidence() {
     let first = t.alert_groups_of(&Scope::System, &segments[..1]).await.unwrap();
     assert_eq!(first.len(), 2);
     let g = &first[0];
-    assert_eq!((g.signature_id, g.signature.as_str(), g.severity, g.kind.as_str()), (9, "LAGEWARTE test 9", 1, "bruteforce"));
+    assert_eq!(
+        (g.signature_id, g.signature.as_str(), g.severity, g.kind.as_str()),
+        (9, "LAGEWARTE test 9", 1, "bruteforce")
+    );
     assert_eq!((g.external_ip.as_str(), g.host.as_str(), g.key.as_str()), ("203.0.113.7", "10.1.2.3", "k1"));
     assert_eq!((g.constituent.as_str(), g.late, g.first_us, g.last_us, g.alerts), ("stadt-a", false, n + 1, n + 2, 2));
     let mut events = g.events.clone();
@@ -120,7 +137,17 @@ async fn a_segment_counts_once_in_raw_and_rollup_however_often_it_is_sent() {
     let s = store(module_path!()).await;
     let (t, c, n) = (&s.telemetry, s.engine.connection(), now());
     let events: Vec<_> = (1..=50u64)
-        .map(|i| (1, i, if i % 10 == 0 { health("stadt-a", n, i, 0) } else { alert("stadt-a", n - MINUTE, 9_000_001, "203.0.113.7") }))
+        .map(|i| {
+            (
+                1,
+                i,
+                if i % 10 == 0 {
+                    health("stadt-a", n, i, 0)
+                } else {
+                    alert("stadt-a", n - MINUTE, 9_000_001, "203.0.113.7")
+                },
+            )
+        })
         .collect();
     let first = rows("lane-3/1", &events, n);
     // Another segment with other rows in between, as after a crash with several lanes.
@@ -158,7 +185,8 @@ async fn a_raw_table_ahead_of_its_rollup_is_repaired_by_the_same_segment() {
 async fn an_acknowledged_insert_is_synced_to_disk() {
     let s = store(module_path!()).await;
     let (c, n) = (s.engine.connection(), now());
-    let synced = "SELECT sumIf(value, event = 'FileSync') > 0, sumIf(value, event = 'DirectorySync') > 0 FROM system.events";
+    let synced =
+        "SELECT sumIf(value, event = 'FileSync') > 0, sumIf(value, event = 'DirectorySync') > 0 FROM system.events";
     let count = "SELECT sumIf(value, event = 'FileSync'), sumIf(value, event = 'DirectorySync') FROM system.events";
     let before = ask(&c, count).await.unwrap();
     s.telemetry.insert_segment(&rows("l/1", &[(1, 1, alert("a", n, 1, "203.0.113.7"))], n)).await.unwrap();
@@ -194,7 +222,10 @@ async fn values_arrive_in_their_columns() {
             "1000\t2000\t3000\t5000",
         ),
         ("SELECT late, external_ip, inner FROM alert WHERE seq = 2", "true\t2001:db8::1\tnone"),
-        ("SELECT seq, reason, detail, position(eve, 'not an address') > 0 FROM quarantine", "3\twrong-type\tsrc_ip is no IPv6\t1"),
+        (
+            "SELECT seq, reason, detail, position(eve, 'not an address') > 0 FROM quarantine",
+            "3\twrong-type\tsrc_ip is no IPv6\t1",
+        ),
         ("SELECT from_seq, to_seq, reason FROM gap", "4\t6\tcrash"),
     ] {
         assert_eq!(ask(&c, sql).await.unwrap(), want, "{sql}");
@@ -249,7 +280,11 @@ async fn a_constituent_sees_its_own_rows_and_nothing_else() {
 async fn lists_filter_by_signature_and_by_either_address() {
     let s = store(module_path!()).await;
     let (t, n) = (&s.telemetry, now());
-    let events = [(1, 1, alert("a", n - 3, 1, "203.0.113.7")), (1, 2, alert("a", n - 2, 2, "203.0.113.8")), (1, 3, alert("b", n - 1, 1, "2001:db8::8"))];
+    let events = [
+        (1, 1, alert("a", n - 3, 1, "203.0.113.7")),
+        (1, 2, alert("a", n - 2, 2, "203.0.113.8")),
+        (1, 3, alert("b", n - 1, 1, "2001:db8::8")),
+    ];
     t.insert_segment(&rows("l/1", &events, n)).await.unwrap();
     for (signature_id, ip, want) in [
         (None, None, vec![3, 2, 1]),
@@ -271,7 +306,11 @@ async fn lists_filter_by_signature_and_by_either_address() {
 async fn what_is_stored_of_an_epoch_is_known_by_id() {
     let s = store(module_path!()).await;
     let (t, n) = (&s.telemetry, now());
-    let mut set = rows("l/1", &[(1, 1, alert("a", n, 1, "203.0.113.7")), (1, 3, health("a", n, 1, 0)), (2, 9, health("a", n, 1, 0))], n);
+    let mut set = rows(
+        "l/1",
+        &[(1, 1, alert("a", n, 1, "203.0.113.7")), (1, 3, health("a", n, 1, 0)), (2, 9, health("a", n, 1, 0))],
+        n,
+    );
     let bad = alert("a", n, 1, "?");
     let poison = extract(&id(1, 4), &bad, at(n), at(n), &anyone).unwrap_err();
     set.push(&quarantine(&id(1, 4), &bad, at(n), &poison));
@@ -315,10 +354,17 @@ async fn health_is_the_last_report_with_the_loss_since_the_one_before() {
     let s = store(module_path!()).await;
     let (t, n) = (&s.telemetry, now());
     t.insert_segment(&rows("l/1", &[(1, 1, health("a", n - 2 * MINUTE, 1_000, 10))], n - 2 * MINUTE)).await.unwrap();
-    t.insert_segment(&rows("l/2", &[(1, 2, health("a", n - MINUTE, 3_000, 110)), (2, 1, health("a", n, 500, 5))], n - MINUTE)).await.unwrap();
+    t.insert_segment(&rows(
+        "l/2",
+        &[(1, 2, health("a", n - MINUTE, 3_000, 110)), (2, 1, health("a", n, 500, 5))],
+        n - MINUTE,
+    ))
+    .await
+    .unwrap();
     // Sensor 2 started again: its counters begin at zero.
     t.insert_segment(&rows("l/3", &[(2, 2, health("a", n, 40, 1))], n)).await.unwrap();
     let h = t.sensor_health(&Scope::System, at(n - 60 * MINUTE)).await.unwrap();
-    let got: Vec<_> = h.iter().map(|h| (h.sensor, h.packets, h.drops, h.received_us - n, h.interval_s, h.lag_us)).collect();
+    let got: Vec<_> =
+        h.iter().map(|h| (h.sensor, h.packets, h.drops, h.received_us - n, h.interval_s, h.lag_us)).collect();
     assert_eq!(got, [(sensor(1), 2_000, 100, -MINUTE, 30, 1_500), (sensor(2), 40, 1, 0, 30, 1_500)]);
 }

@@ -72,7 +72,13 @@ fn lock(dir: &Path) -> Result<File, i32> {
 fn serve(library: &Path, dir: &Path, port_file: &Path) -> Result<(), (i32, String)> {
     let text = |p: &Path| {
         p.to_str().filter(|s| !s.contains(['\'', '\\', '\0'])).map(str::to_owned).ok_or_else(|| {
-            (EXIT_USAGE, format!("{} has a quote, a backslash or other than UTF-8 in its name; choose another data-dir", p.display()))
+            (
+                EXIT_USAGE,
+                format!(
+                    "{} has a quote, a backslash or other than UTF-8 in its name; choose another data-dir",
+                    p.display()
+                ),
+            )
         })
     };
     let (dir, port) = (text(dir)?, text(port_file)?);

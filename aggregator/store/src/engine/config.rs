@@ -107,7 +107,9 @@ fn users(p: &Passwords) -> String {
         &p.ingest,
         "ingest",
         &[
-            format!("GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, TRUNCATE, OPTIMIZE, INSERT, SELECT, SHOW ON {DATABASE}.*"),
+            format!(
+                "GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, TRUNCATE, OPTIMIZE, INSERT, SELECT, SHOW ON {DATABASE}.*"
+            ),
             "GRANT TABLE ENGINE ON MergeTree".into(),
             "GRANT TABLE ENGINE ON SummingMergeTree".into(),
             "GRANT SELECT ON system.parts".into(),

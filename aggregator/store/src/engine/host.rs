@@ -42,7 +42,9 @@ pub fn library(configured: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) 
     };
     match std::fs::metadata(&path) {
         Ok(m) if !m.is_file() => Err(EngineError::Missing(path)),
-        Ok(m) if m.len() != LIBRARY_SIZE => Err(EngineError::Foreign { path, why: format!("{} bytes, not {LIBRARY_SIZE}", m.len()) }),
+        Ok(m) if m.len() != LIBRARY_SIZE => {
+            Err(EngineError::Foreign { path, why: format!("{} bytes, not {LIBRARY_SIZE}", m.len()) })
+        }
         Ok(_) => Ok(path),
         Err(_) => Err(EngineError::Missing(path)),
     }
@@ -159,10 +161,7 @@ mod tests {
         let both = [("LAGEWARTE_ENGINE", "/nonexistent/a"), ("HOME", "/nonexistent")];
         assert_eq!(place(Some(Path::new("/nonexistent/b")), &both), "/nonexistent/a");
         assert_eq!(place(Some(Path::new("/nonexistent/b")), &both[1..]), "/nonexistent/b");
-        assert_eq!(
-            place(None, &both[1..]),
-            format!("/nonexistent/.cache/lagewarte/engine/{VERSION}/libchdb.so")
-        );
+        assert_eq!(place(None, &both[1..]), format!("/nonexistent/.cache/lagewarte/engine/{VERSION}/libchdb.so"));
     }
 
     #[test]

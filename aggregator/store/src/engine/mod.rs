@@ -55,10 +55,14 @@ const STDERR_TAIL: usize = 2000;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// No library.
-    #[error("the embedded ClickHouse is not at {0}: run `cargo xtask engine` to fetch it, or set CLICKHOUSE_URL to a ClickHouse server")]
+    #[error(
+        "the embedded ClickHouse is not at {0}: run `cargo xtask engine` to fetch it, or set CLICKHOUSE_URL to a ClickHouse server"
+    )]
     Missing(PathBuf),
     /// Not the pinned library.
-    #[error("{path} is not the embedded ClickHouse {VERSION} ({why}): remove it and run `cargo xtask engine`, or set CLICKHOUSE_URL to a ClickHouse server")]
+    #[error(
+        "{path} is not the embedded ClickHouse {VERSION} ({why}): remove it and run `cargo xtask engine`, or set CLICKHOUSE_URL to a ClickHouse server"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -66,10 +70,14 @@ pub enum EngineError {
         why: String,
     },
     /// The CPU is too old.
-    #[error("this CPU has no {0}, which the embedded ClickHouse needs (x86-64-v3, Intel since 2013, AMD since 2015): set CLICKHOUSE_URL to a ClickHouse server on another machine")]
+    #[error(
+        "this CPU has no {0}, which the embedded ClickHouse needs (x86-64-v3, Intel since 2013, AMD since 2015): set CLICKHOUSE_URL to a ClickHouse server on another machine"
+    )]
     Cpu(&'static str),
     /// Not Linux on x86-64 with glibc.
-    #[error("the embedded ClickHouse runs on Linux, x86-64, with glibc only: set CLICKHOUSE_URL to a ClickHouse server")]
+    #[error(
+        "the embedded ClickHouse runs on Linux, x86-64, with glibc only: set CLICKHOUSE_URL to a ClickHouse server"
+    )]
     Platform,
     /// Another engine has the folder.
     #[error("another aggregator (engine process {holder}) uses {dir}: stop it, or give this one its own data-dir")]
@@ -149,7 +157,9 @@ impl Passwords {
     fn random() -> Result<Self, std::io::Error> {
         let one = || {
             let mut bytes = [0; 24];
-            SystemRandom::new().fill(&mut bytes).map_err(|_| std::io::Error::other("no random bytes from the system"))?;
+            SystemRandom::new()
+                .fill(&mut bytes)
+                .map_err(|_| std::io::Error::other("no random bytes from the system"))?;
             Ok::<_, std::io::Error>(URL_SAFE_NO_PAD.encode(bytes))
         };
         Ok(Self { ingest: one()?, grafana: one()? })

@@ -20,7 +20,8 @@ pub fn options(dir: &Path, module: &str) -> Result<Options, EngineError> {
     let mut options = Options::new(dir, None)?;
     // The crate's own name is no part of a test's name.
     let path = module.split_once("::").map(|(_, rest)| format!("{rest}::")).unwrap_or_default();
-    options.arguments = vec!["--exact".into(), format!("{path}lagewarte_engine_child").into(), "--nocapture".into(), "--".into()];
+    options.arguments =
+        vec!["--exact".into(), format!("{path}lagewarte_engine_child").into(), "--nocapture".into(), "--".into()];
     options.environment = vec![
         (VARIABLE.into(), "1".into()),
         // The engine needs a deep stack; the harness runs a test in a thread with a small one.

@@ -171,7 +171,10 @@ impl Type {
 
 /// Where a column's value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is a field of the envelope, of the register or of the segment, under its own name")]
+#[expect(
+    missing_docs,
+    reason = "each is a field of the envelope, of the register or of the segment, under its own name"
+)]
 pub enum Source {
     Sensor,
     Epoch,
@@ -246,10 +249,22 @@ pub const COLUMNS: &[Column] = &[
     col("epoch", U64, S::Epoch, BY_SENSOR, "Life of the sensor's spool; with nonce, sensor and seq the event's id."),
     col("nonce", U64, S::Nonce, BY_SENSOR, "Random bits of that life."),
     col("seq", U64, S::Seq, NAMED, "Position in the epoch, from 1."),
-    col("constituent", Name, S::Constituent, NAMED, "Owner of the event, as the sensor's signed assignment has it; in quarantine as claimed."),
+    col(
+        "constituent",
+        Name,
+        S::Constituent,
+        NAMED,
+        "Owner of the event, as the sensor's signed assignment has it; in quarantine as claimed.",
+    ),
     col("ags", Name, S::Ags, EVENTS, "The owner's AGS at the time of receipt; empty where it has none."),
     col("kreis", Name, S::Kreis, EVENTS, "First five digits of the AGS."),
-    col("class", Name, S::Class, NAMED, "What release profiles and quotas decide by: alert, health, flow, anomaly, protocol, file."),
+    col(
+        "class",
+        Name,
+        S::Class,
+        NAMED,
+        "What release profiles and quotas decide by: alert, health, flow, anomaly, protocol, file.",
+    ),
     col("event_type", Name, S::EventType, NAMED, "EVE event_type."),
     col("event_us", Time, S::EventTime, NAMED, "Event time: the packet's timestamp."),
     col("observed_us", Time, S::Observed, EVENTS, "Sensor's clock when the packet was read."),
@@ -267,15 +282,33 @@ pub const COLUMNS: &[Column] = &[
     col("inner", Name, S::Inner, TRAFFIC, "Which side is the constituent's: src, dest, both or none."),
     col("external_ip", Ip, S::External, TRAFFIC, "The address that is not the constituent's; :: where there is none."),
     col("flow_id", U64, S::Json(&["flow_id"]), TRAFFIC, "Joins the events of one flow at one sensor."),
-    col("community_id", Text, S::Json(&["community_id"]), TRAFFIC, "Community ID v1 over the addresses as they stand here."),
+    col(
+        "community_id",
+        Text,
+        S::Json(&["community_id"]),
+        TRAFFIC,
+        "Community ID v1 over the addresses as they stand here.",
+    ),
     col("app_proto", Name, S::Json(&["app_proto"]), TRAFFIC, "Application protocol as EVE names it."),
-    col("pseudonym_key", Name, S::Json(&["lagewarte", "key"]), TRAFFIC, "Id of the key behind the pseudonyms; empty where addresses are clear."),
+    col(
+        "pseudonym_key",
+        Name,
+        S::Json(&["lagewarte", "key"]),
+        TRAFFIC,
+        "Id of the key behind the pseudonyms; empty where addresses are clear.",
+    ),
     col("signature_id", U32, S::Required(&["alert", "signature_id"]), ALERT, "sid of the rule."),
     col("gid", U32, S::Json(&["alert", "gid"]), ALERT, "Generator id of the rule."),
     col("rev", U32, S::Json(&["alert", "rev"]), ALERT, "Revision of the rule."),
     col("signature", Name, S::Required(&["alert", "signature"]), ALERT, "Message of the rule."),
     col("category", Name, S::Json(&["alert", "category"]), ALERT, "Class of the rule, in words."),
-    col("severity", U8, S::Json(&["alert", "severity"]), ALERT, "Priority of the rule: 1 is the highest; 0 where it has none."),
+    col(
+        "severity",
+        U8,
+        S::Json(&["alert", "severity"]),
+        ALERT,
+        "Priority of the rule: 1 is the highest; 0 where it has none.",
+    ),
     col("action", Name, S::Json(&["alert", "action"]), ALERT, "allowed or blocked."),
     col("direction", Name, S::Json(&["direction"]), ALERT, "to_server or to_client: the packet that fired."),
     col("metadata", NameLists, S::Json(&["alert", "metadata"]), ALERT, "Metadata of the rule."),
@@ -294,17 +327,59 @@ pub const COLUMNS: &[Column] = &[
     col("version", Name, S::Json(&["stats", "lagewarte", "version"]), HEALTH, "Software version of the sensor."),
     col("interval_s", U32, S::Json(&["stats", "lagewarte", "interval_s"]), HEALTH, "Seconds between two reports."),
     col("uptime_s", U64, S::Json(&["stats", "uptime"]), HEALTH, "Seconds since the sensor's start."),
-    col("kernel_packets", U64, S::Json(&["stats", "capture", "kernel_packets"]), HEALTH, "Packets that the kernel handed over since the start."),
-    col("kernel_drops", U64, S::Json(&["stats", "capture", "kernel_drops"]), HEALTH, "Packets that the kernel dropped since the start."),
+    col(
+        "kernel_packets",
+        U64,
+        S::Json(&["stats", "capture", "kernel_packets"]),
+        HEALTH,
+        "Packets that the kernel handed over since the start.",
+    ),
+    col(
+        "kernel_drops",
+        U64,
+        S::Json(&["stats", "capture", "kernel_drops"]),
+        HEALTH,
+        "Packets that the kernel dropped since the start.",
+    ),
     col("decoder_pkts", U64, S::Json(&["stats", "decoder", "pkts"]), HEALTH, "Packets decoded since the start."),
     col("decoder_bytes", U64, S::Json(&["stats", "decoder", "bytes"]), HEALTH, "Bytes decoded since the start."),
     col("rules_loaded", U64, S::Json(&["stats", "lagewarte", "rules_loaded"]), HEALTH, "Rules in force."),
-    col("rules_refused", U64, S::Json(&["stats", "lagewarte", "rules_refused"]), HEALTH, "Rules refused at the last load."),
-    col("spool_state", Name, S::Json(&["stats", "lagewarte", "spool", "state"]), HEALTH, "normal, warning, full or recovering."),
-    col("spool_records", U64, S::Json(&["stats", "lagewarte", "spool", "records"]), HEALTH, "Records waiting in the spool."),
+    col(
+        "rules_refused",
+        U64,
+        S::Json(&["stats", "lagewarte", "rules_refused"]),
+        HEALTH,
+        "Rules refused at the last load.",
+    ),
+    col(
+        "spool_state",
+        Name,
+        S::Json(&["stats", "lagewarte", "spool", "state"]),
+        HEALTH,
+        "normal, warning, full or recovering.",
+    ),
+    col(
+        "spool_records",
+        U64,
+        S::Json(&["stats", "lagewarte", "spool", "records"]),
+        HEALTH,
+        "Records waiting in the spool.",
+    ),
     col("spool_bytes", U64, S::Json(&["stats", "lagewarte", "spool", "bytes"]), HEALTH, "Bytes waiting in the spool."),
-    col("lag_us", I64, S::Json(&["stats", "lagewarte", "lag_us"]), HEALTH, "How far the sensor is behind its line, microseconds."),
-    col("reason", Name, S::Reason, &[T::Quarantine, T::Gap], "Why it was not taken, or will not come; a bounded set of words."),
+    col(
+        "lag_us",
+        I64,
+        S::Json(&["stats", "lagewarte", "lag_us"]),
+        HEALTH,
+        "How far the sensor is behind its line, microseconds.",
+    ),
+    col(
+        "reason",
+        Name,
+        S::Reason,
+        &[T::Quarantine, T::Gap],
+        "Why it was not taken, or will not come; a bounded set of words.",
+    ),
     col("detail", Text, S::Detail, &[T::Quarantine], "What exactly was wrong."),
     col("from_seq", U64, S::Seq, &[T::Gap], "First missing sequence number."),
     col("to_seq", U64, S::ToSeq, &[T::Gap], "Last missing sequence number."),
@@ -312,9 +387,21 @@ pub const COLUMNS: &[Column] = &[
     col("rows", U64, S::Rows, &[T::Segment], "Rows of the segment over all tables."),
     col("first_received_us", Time, S::FirstReceived, &[T::Segment], "Earliest receipt in the segment."),
     col("last_received_us", Time, S::LastReceived, &[T::Segment], "Latest receipt in the segment."),
-    col("durable_us", Time, S::Durable, &[T::Segment], "Aggregator's clock when the store had answered for every table."),
+    col(
+        "durable_us",
+        Time,
+        S::Durable,
+        &[T::Segment],
+        "Aggregator's clock when the store had answered for every table.",
+    ),
     col("eve", Text, S::Raw, NAMED, "The event as it came: one EVE JSON object."),
-    col("segment", Text, S::Segment, &[T::Alert, T::Flow, T::Record, T::Health, T::Quarantine, T::Gap, T::Segment], "Insert that brought the row."),
+    col(
+        "segment",
+        Text,
+        S::Segment,
+        &[T::Alert, T::Flow, T::Record, T::Health, T::Quarantine, T::Gap, T::Segment],
+        "Insert that brought the row.",
+    ),
 ];
 
 /// Inserts that a table remembers to recognise a repeated one. A lane replays only its last segments; this covers
@@ -389,7 +476,10 @@ mod tests {
             std::fs::write(&path, documentation()).unwrap();
         }
         let there = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(there == documentation(), "docs/columns.md is old: UPDATE_DOCS=1 cargo test -p lagewarte-store --lib documentation");
+        assert!(
+            there == documentation(),
+            "docs/columns.md is old: UPDATE_DOCS=1 cargo test -p lagewarte-store --lib documentation"
+        );
     }
 
     #[test]

@@ -307,7 +307,10 @@ fn put(out: &mut Vec<u8>, column: &Column, value: &Value<'_>) -> Result<(), Pois
     if let (Type::Name, Value::Text(t)) = (column.ty, value)
         && t.len() > MAX_NAME
     {
-        return Err(Poison::new(Reason::WrongType, format!("{} has {} bytes; {MAX_NAME} are the most", column.name, t.len())));
+        return Err(Poison::new(
+            Reason::WrongType,
+            format!("{} has {} bytes; {MAX_NAME} are the most", column.name, t.len()),
+        ));
     }
     if encode(out, column, value) {
         Ok(())
@@ -327,7 +330,9 @@ fn from_json<'a>(column: &Column, there: Option<&'a Json>, path: &[&str]) -> Res
     };
     match (column.ty, there) {
         (Type::Text | Type::Name, Json::String(s)) => Ok(Value::Text(s.as_bytes())),
-        (Type::U8 | Type::U16 | Type::U32 | Type::U64, Json::Number(n)) => n.as_u64().map_or_else(wrong, |n| Ok(Value::Unsigned(n))),
+        (Type::U8 | Type::U16 | Type::U32 | Type::U64, Json::Number(n)) => {
+            n.as_u64().map_or_else(wrong, |n| Ok(Value::Unsigned(n)))
+        }
         (Type::I64, Json::Number(n)) => n.as_i64().map_or_else(wrong, |n| Ok(Value::Signed(n))),
         (Type::Bool, Json::Bool(b)) => Ok(Value::Bool(*b)),
         (Type::Ip, Json::String(s)) => ip(s).map_or_else(wrong, |ip| Ok(Value::Ip(mapped(ip)))),

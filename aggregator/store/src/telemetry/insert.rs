@@ -105,7 +105,9 @@ pub enum TelemetryError {
         source: clickhouse::error::Error,
     },
     /// The schema is of a newer program.
-    #[error("the telemetry store has schema {found}, this program knows {known}: update this program, or restore the store's backup")]
+    #[error(
+        "the telemetry store has schema {found}, this program knows {known}: update this program, or restore the store's backup"
+    )]
     Newer {
         /// Version in the store.
         found: u32,
@@ -187,7 +189,13 @@ impl Telemetry {
         Ok(durable)
     }
 
-    async fn insert_part(&self, segment: &str, table: Table, columns: &str, bytes: &[u8]) -> Result<(), TelemetryError> {
+    async fn insert_part(
+        &self,
+        segment: &str,
+        table: Table,
+        columns: &str,
+        bytes: &[u8],
+    ) -> Result<(), TelemetryError> {
         let name = table.name();
         let fail = |e| TelemetryError::Store { what: format!("insert of segment {segment} into {name}"), source: e };
         let mut insert = self
@@ -249,7 +257,9 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused_without_repeating_it() {
-        for bad in ["", "127.0.0.1:8123", "tcp://a", "http://", "http://u:s3cret@", "http://u:%zz@h", "http://u:s3cret@h/a;b"] {
+        for bad in
+            ["", "127.0.0.1:8123", "tcp://a", "http://", "http://u:s3cret@", "http://u:%zz@h", "http://u:s3cret@h/a;b"]
+        {
             let e = Connection::parse(bad).unwrap_err().to_string();
             assert!(e.contains("wanted: http") && !e.contains("s3cret"), "{bad}: {e}");
         }

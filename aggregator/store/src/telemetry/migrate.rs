@@ -106,14 +106,16 @@ impl Telemetry {
 
 /// The statements of a migration: separated by a line that ends with a semicolon; lines of comment are dropped.
 fn statements(sql: &str) -> impl Iterator<Item = &str> {
-    sql.split(";\n").map(str::trim).map(|s| {
-        let mut rest = s;
-        while let Some(line) = rest.strip_prefix("--") {
-            rest = line.split_once('\n').map_or("", |(_, next)| next.trim_start());
-        }
-        rest
-    })
-    .filter(|s| !s.is_empty())
+    sql.split(";\n")
+        .map(str::trim)
+        .map(|s| {
+            let mut rest = s;
+            while let Some(line) = rest.strip_prefix("--") {
+                rest = line.split_once('\n').map_or("", |(_, next)| next.trim_start());
+            }
+            rest
+        })
+        .filter(|s| !s.is_empty())
 }
 
 #[cfg(test)]

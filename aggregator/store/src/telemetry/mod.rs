@@ -17,8 +17,8 @@ pub use extract::{
     extract, gap, is_public, quarantine,
 };
 pub use insert::{Connection, DATABASE, Telemetry, TelemetryError};
+pub use migrate::SCHEMA_VERSION;
 pub use query::{
     AlertFilter, AlertGroup, AlertRow, Hop, HourCount, MAX_ROWS, MAX_SECONDS, SegmentInfo, SensorHealth, SignatureCount,
 };
-pub use migrate::SCHEMA_VERSION;
 pub use rows::{MAX_SEGMENT_BYTES, MAX_SEGMENT_ID, Row, Rows, RowsError};

@@ -234,7 +234,12 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer.
-    pub async fn alerts_by_hour(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<HourCount>, TelemetryError> {
+    pub async fn alerts_by_hour(
+        &self,
+        scope: &Scope,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<HourCount>, TelemetryError> {
         const SQL: &str = "SELECT constituent::String AS constituent, toInt64(toUnixTimestamp(hour)) * 1000000 AS hour_us, \
              sum(alerts) AS alerts FROM alert_1h \
              WHERE $SCOPE AND hour >= toStartOfHour(fromUnixTimestamp64Micro({from:Int64}, 'UTC')) \
@@ -247,7 +252,13 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer.
-    pub async fn top_signatures(&self, scope: &Scope, from: Timestamp, to: Timestamp, n: u32) -> Result<Vec<SignatureCount>, TelemetryError> {
+    pub async fn top_signatures(
+        &self,
+        scope: &Scope,
+        from: Timestamp,
+        to: Timestamp,
+        n: u32,
+    ) -> Result<Vec<SignatureCount>, TelemetryError> {
         const SQL: &str = "SELECT signature_id, any(signature)::String AS signature, count() AS alerts, \
              uniqExact(constituent) AS constituents, toUnixTimestamp64Micro(max(event_us)) AS last_us FROM alert \
              WHERE $SCOPE AND event_us >= fromUnixTimestamp64Micro({from:Int64}) AND event_us < fromUnixTimestamp64Micro({to:Int64}) \
@@ -295,12 +306,18 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent, who has no business with segments.
-    pub async fn alert_groups(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<AlertGroup>, TelemetryError> {
+    pub async fn alert_groups(
+        &self,
+        scope: &Scope,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<AlertGroup>, TelemetryError> {
         const WHERE: &str = "segment IN (SELECT segment FROM segment WHERE durable_us >= fromUnixTimestamp64Micro({from:Int64}) \
              AND durable_us <= fromUnixTimestamp64Micro({to:Int64})) \
              AND received_us >= fromUnixTimestamp64Micro({from:Int64}) - INTERVAL 7 DAY \
              AND received_us <= fromUnixTimestamp64Micro({to:Int64})";
-        let q = self.operation(scope, &groups(WHERE), "segments")?.param("from", from.micros()).param("to", to.micros());
+        let q =
+            self.operation(scope, &groups(WHERE), "segments")?.param("from", from.micros()).param("to", to.micros());
         self.all("alerts by segment", q).await
     }
 
@@ -308,7 +325,11 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
-    pub async fn alert_groups_of(&self, scope: &Scope, segments: &[SegmentInfo]) -> Result<Vec<AlertGroup>, TelemetryError> {
+    pub async fn alert_groups_of(
+        &self,
+        scope: &Scope,
+        segments: &[SegmentInfo],
+    ) -> Result<Vec<AlertGroup>, TelemetryError> {
         const WHERE: &str = "received_us >= fromUnixTimestamp64Micro({from:Int64}) \
              AND received_us <= fromUnixTimestamp64Micro({to:Int64}) AND segment IN {segments:Array(String)}";
         let (Some(from), Some(to)) =
@@ -329,7 +350,14 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer.
-    pub async fn alerts(&self, scope: &Scope, from: Timestamp, to: Timestamp, filter: &AlertFilter, n: u32) -> Result<Vec<AlertRow>, TelemetryError> {
+    pub async fn alerts(
+        &self,
+        scope: &Scope,
+        from: Timestamp,
+        to: Timestamp,
+        filter: &AlertFilter,
+        n: u32,
+    ) -> Result<Vec<AlertRow>, TelemetryError> {
         const SQL: &str = "SELECT sensor, epoch, nonce, seq, constituent::String AS constituent, \
              toUnixTimestamp64Micro(alert.event_us) AS event_us, toUnixTimestamp64Micro(alert.received_us) AS received_us, signature_id, \
              signature::String AS signature, category::String AS category, severity, \
@@ -353,7 +381,13 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
-    pub async fn event_ids(&self, scope: &Scope, table: Table, from: Timestamp, to: Timestamp) -> Result<Vec<EventId>, TelemetryError> {
+    pub async fn event_ids(
+        &self,
+        scope: &Scope,
+        table: Table,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<EventId>, TelemetryError> {
         if !WITH_IDS.contains(&table) {
             return Ok(Vec::new());
         }
@@ -376,9 +410,15 @@ impl Telemetry {
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
     pub async fn high_water(&self, scope: &Scope, sensor: Uuid) -> Result<Vec<(Epoch, u64)>, TelemetryError> {
-        let each = |t: &Table| format!("SELECT epoch, nonce, max(seq) AS seq FROM {} WHERE sensor = {{sensor:UUID}} GROUP BY epoch, nonce", t.name());
+        let each = |t: &Table| {
+            format!(
+                "SELECT epoch, nonce, max(seq) AS seq FROM {} WHERE sensor = {{sensor:UUID}} GROUP BY epoch, nonce",
+                t.name()
+            )
+        };
         let union = WITH_IDS.iter().map(each).collect::<Vec<_>>().join(" UNION ALL ");
-        let gaps = "SELECT epoch, nonce, max(to_seq) AS seq FROM gap WHERE sensor = {sensor:UUID} GROUP BY epoch, nonce";
+        let gaps =
+            "SELECT epoch, nonce, max(to_seq) AS seq FROM gap WHERE sensor = {sensor:UUID} GROUP BY epoch, nonce";
         let sql = format!(
             "SELECT epoch, nonce, max(seq) AS seq FROM ({union} UNION ALL {gaps}) GROUP BY epoch, nonce ORDER BY epoch, nonce LIMIT {{limit:UInt32}}"
         );
@@ -391,7 +431,14 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
-    pub async fn existing(&self, scope: &Scope, sensor: Uuid, epoch: Epoch, from: u64, to: u64) -> Result<Vec<u64>, TelemetryError> {
+    pub async fn existing(
+        &self,
+        scope: &Scope,
+        sensor: Uuid,
+        epoch: Epoch,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<u64>, TelemetryError> {
         let each = |t: &Table| {
             format!(
                 "SELECT seq FROM {} WHERE sensor = {{sensor:UUID}} AND epoch = {{epoch:UInt64}} AND nonce = {{nonce:UInt64}} \
@@ -430,15 +477,25 @@ impl Telemetry {
         let q = self.operation(scope, SQL, "latency")?.param("from", from.micros()).param("to", to.micros());
         let rows: Vec<Latency> = self.all("latency", q).await?;
         let Some(l) = rows.into_iter().next().filter(|l| l.events > 0) else { return Ok(Vec::new()) };
-        let pairs = l.hops.iter().map(|h| (h.first().copied().unwrap_or(f64::NAN), h.get(1).copied().unwrap_or(f64::NAN)));
-        Ok(HOPS.into_iter().zip(pairs).map(|(hop, (p50_us, p99_us))| Hop { hop, events: l.events, p50_us, p99_us }).collect())
+        let pairs =
+            l.hops.iter().map(|h| (h.first().copied().unwrap_or(f64::NAN), h.get(1).copied().unwrap_or(f64::NAN)));
+        Ok(HOPS
+            .into_iter()
+            .zip(pairs)
+            .map(|(hop, (p50_us, p99_us))| Hop { hop, events: l.events, p50_us, p99_us })
+            .collect())
     }
 
     /// Events in quarantine that were received in `[from, to)`, by reason.
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
-    pub async fn quarantined(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<(String, u64)>, TelemetryError> {
+    pub async fn quarantined(
+        &self,
+        scope: &Scope,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(String, u64)>, TelemetryError> {
         const SQL: &str = "SELECT reason::String AS reason, count() AS events FROM quarantine \
              WHERE received_us >= fromUnixTimestamp64Micro({from:Int64}) AND received_us < fromUnixTimestamp64Micro({to:Int64}) \
              GROUP BY reason ORDER BY reason LIMIT {limit:UInt32}";
@@ -451,7 +508,11 @@ impl Telemetry {
     /// # Errors
     /// The store's answer.
     pub async fn version(&self) -> Result<String, TelemetryError> {
-        self.client().query("SELECT version()").fetch_one().await.map_err(TelemetryError::store("asking for its version"))
+        self.client()
+            .query("SELECT version()")
+            .fetch_one()
+            .await
+            .map_err(TelemetryError::store("asking for its version"))
     }
 
     /// A question over events: its text must name the scope.

@@ -17,28 +17,28 @@ use lagewarte_store::{
 use uuid::Uuid;
 
 /// Engine and store; the folder goes with it.
-pub struct Store {
-    pub telemetry: Telemetry,
-    pub engine: Engine,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Store {
+    pub(crate) telemetry: Telemetry,
+    pub(crate) engine: Engine,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// Starts an engine and brings the schema up.
-pub async fn store(module: &str) -> Store {
+pub(crate) async fn store(module: &str) -> Store {
     let store = engine_only(module);
     store.telemetry.migrate().await.unwrap();
     store
 }
 
 /// Starts an engine without any schema.
-pub fn engine_only(module: &str) -> Store {
+pub(crate) fn engine_only(module: &str) -> Store {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&testing::options(&dir.path().join("engine"), module).unwrap()).unwrap();
     Store { telemetry: Telemetry::new(&engine.connection()), engine, dir }
 }
 
 /// One row as the grafana or ingest user sees it, tab-separated.
-pub async fn ask(connection: &lagewarte_store::telemetry::Connection, sql: &str) -> Result<String, String> {
+pub(crate) async fn ask(connection: &lagewarte_store::telemetry::Connection, sql: &str) -> Result<String, String> {
     let client = clickhouse::Client::default()
         .with_url(&connection.url)
         .with_user(&connection.user)
@@ -51,22 +51,22 @@ pub async fn ask(connection: &lagewarte_store::telemetry::Connection, sql: &str)
 }
 
 /// The n-th sensor.
-pub fn sensor(n: u128) -> Uuid {
+pub(crate) fn sensor(n: u128) -> Uuid {
     Uuid::from_u128(0x5e50_0000 + n)
 }
 
 /// An event's id.
-pub fn id(sensor_number: u128, seq: u64) -> EventId {
+pub(crate) fn id(sensor_number: u128, seq: u64) -> EventId {
     EventId { sensor: sensor(sensor_number), epoch: Epoch { counter: 1, nonce: 0xabcd }, seq }
 }
 
 /// Every sensor may speak for everyone, and everyone lies in Kreis 09162.
-pub fn anyone(_: Uuid, _: &ConstituentId) -> Option<Place> {
+pub(crate) fn anyone(_: Uuid, _: &ConstituentId) -> Option<Place> {
     Some(Place { ags: Some("09162000".parse().unwrap()) })
 }
 
 /// An alert at `us` on a host of `constituent`, from `external`.
-pub fn alert(constituent: &str, us: i64, sid: u32, external: &str) -> Envelope {
+pub(crate) fn alert(constituent: &str, us: i64, sid: u32, external: &str) -> Envelope {
     let eve = format!(
         r#"{{"timestamp":"{}","flow_id":77,"event_type":"alert","src_ip":"{external}","src_port":4444,"dest_ip":"10.1.2.3","dest_port":22,"proto":"TCP","community_id":"1:x","app_proto":"ssh","direction":"to_server","alert":{{"action":"allowed","gid":1,"signature_id":{sid},"rev":2,"signature":"LAGEWARTE test {sid}","category":"Attempted Administrator Privilege Gain","severity":1,"metadata":{{"lagewarte_kind":["bruteforce"]}}}},"lagewarte":{{"inner":"dest","key":"k1"}}}}"#,
         Timestamp::from_micros(us).eve()
@@ -75,7 +75,7 @@ pub fn alert(constituent: &str, us: i64, sid: u32, external: &str) -> Envelope {
 }
 
 /// A report of a sensor's health.
-pub fn health(constituent: &str, us: i64, packets: u64, drops: u64) -> Envelope {
+pub(crate) fn health(constituent: &str, us: i64, packets: u64, drops: u64) -> Envelope {
     let eve = format!(
         r#"{{"event_type":"stats","stats":{{"uptime":10,"capture":{{"kernel_packets":{packets},"kernel_drops":{drops}}},"decoder":{{"pkts":{packets},"bytes":1}},"lagewarte":{{"version":"0.1.0","interval_s":30,"ruleset":"00","rules_loaded":12,"rules_refused":0,"spool":{{"state":"normal","records":0,"bytes":0,"oldest_us":0}},"lag_us":1500}}}}}}"#
     );
@@ -83,7 +83,7 @@ pub fn health(constituent: &str, us: i64, packets: u64, drops: u64) -> Envelope 
 }
 
 /// Any event.
-pub fn envelope(constituent: &str, us: i64, event_type: &str, eve: String) -> Envelope {
+pub(crate) fn envelope(constituent: &str, us: i64, event_type: &str, eve: String) -> Envelope {
     Envelope {
         seq: 0,
         class: Class::of(event_type) as i32,
@@ -99,6 +99,6 @@ pub fn envelope(constituent: &str, us: i64, event_type: &str, eve: String) -> En
 }
 
 /// 2026-06-01T10:00:00Z would age out of no table of a young store; tests use the present instead.
-pub fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     Timestamp::from(std::time::SystemTime::now()).micros()
 }
