@@ -98,11 +98,20 @@ pub const HONOURED: &[Keyword] = &[
     a("window", &["tcp.window"], Reads::Header, packet::window, "TCP window, unscaled"),
     k("icmp_id", Reads::Header, packet::icmp_id, "identifier of an ICMP query"),
     k("icmp_seq", Reads::Header, packet::icmp_seq, "sequence number of an ICMP query"),
+    a(
+        "decode-event",
+        &["decode_event"],
+        Reads::Header,
+        packet::decode_event,
+        "the decoder found this wrong with the packet",
+    ),
     k("flow", Reads::Flow, state::flow, "direction and state of the flow"),
     k("flowbits", Reads::Flow, state::flowbits, "named marks on the flow"),
     k("threshold", Reads::Matches, state::threshold, "thins out alerts"),
     k("detection_filter", Reads::Matches, state::detection_filter, "alerts only after so many matches in a window"),
 ];
+
+pub use crate::keywords::packet::DECODE_EVENTS;
 
 /// The honoured keyword of that name (any case).
 pub fn find(name: &str) -> Option<&'static Keyword> {
@@ -136,7 +145,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("filestore*", "files are not extracted by this version"),
     ("tag", "packets after an alert are not recorded by this version"),
     ("app-layer-*", APP),
-    ("decode-event", "decoder events cannot be asked for by rules in this version"),
     ("engine-event", "engine events cannot be asked for by rules in this version"),
     ("ipopts", "IPv4 options are not inspected by this version"),
     ("ipv4.hdr", "header buffers are not inspected by this version"),

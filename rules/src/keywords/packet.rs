@@ -152,6 +152,86 @@ pub(crate) fn fragbits(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
     push(d, PacketTest::Fragbits(mode, bits))
 }
 
+/// The decoder events that can be asked for: those that the sensor's decoder raises. The engine's tests hold the two lists
+/// together.
+pub const DECODE_EVENTS: &[&str] = &[
+    "ethernet.pkt_too_small",
+    "ethernet.unknown_ethertype",
+    "sll.pkt_too_small",
+    "sll2.pkt_too_small",
+    "ltnull.pkt_too_small",
+    "ltnull.unsupported_type",
+    "ipraw.invalid_ip_version",
+    "vlan.header_too_small",
+    "vlan.unknown_type",
+    "vlan.too_many_layers",
+    "ipv4.pkt_too_small",
+    "ipv4.hlen_too_small",
+    "ipv4.iplen_smaller_than_hlen",
+    "ipv4.trunc_pkt",
+    "ipv4.wrong_ip_version",
+    "ipv4.opt_invalid_len",
+    "ipv4.opt_malformed",
+    "ipv4.opt_duplicate",
+    "ipv4.opt_unknown",
+    "ipv4.icmpv6",
+    "ipv6.pkt_too_small",
+    "ipv6.trunc_pkt",
+    "ipv6.wrong_ip_version",
+    "ipv6.trunc_exthdr",
+    "ipv6.exthdr_dupl_fh",
+    "ipv6.exthdr_useless_fh",
+    "ipv6.exthdr_dupl_rh",
+    "ipv6.exthdr_dupl_hh",
+    "ipv6.exthdr_dupl_dh",
+    "ipv6.exthdr_dupl_ah",
+    "ipv6.exthdr_invalid_optlen",
+    "ipv6.exthdr_ah_res_not_null",
+    "ipv6.hopopts_unknown_opt",
+    "ipv6.hopopts_only_padding",
+    "ipv6.dstopts_unknown_opt",
+    "ipv6.dstopts_only_padding",
+    "ipv6.rh_type_0",
+    "ipv6.zero_len_padn",
+    "ipv6.fh_non_zero_reserved_field",
+    "ipv6.data_after_none_header",
+    "ipv6.unknown_next_header",
+    "ipv6.icmpv4",
+    "ipv6.frag_invalid_length",
+    "icmpv4.pkt_too_small",
+    "icmpv4.unknown_type",
+    "icmpv4.unknown_code",
+    "icmpv4.ipv4_trunc_pkt",
+    "icmpv4.ipv4_unknown_ver",
+    "icmpv6.pkt_too_small",
+    "icmpv6.unknown_type",
+    "icmpv6.unknown_code",
+    "icmpv6.unassigned_type",
+    "icmpv6.experimentation_type",
+    "icmpv6.ipv6_unknown_version",
+    "icmpv6.ipv6_trunc_pkt",
+    "icmpv6.mld_message_with_invalid_hl",
+    "tcp.pkt_too_small",
+    "tcp.hlen_too_small",
+    "tcp.invalid_optlen",
+    "tcp.opt_invalid_len",
+    "tcp.opt_duplicate",
+    "udp.pkt_too_small",
+    "udp.hlen_too_small",
+    "udp.len_invalid",
+    "sctp.pkt_too_small",
+    "esp.pkt_too_small",
+];
+
+pub(crate) fn decode_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let name = v.strip_prefix("decoder.").unwrap_or(v);
+    if !DECODE_EVENTS.contains(&name) {
+        return Err(format!("{name:?} is not an event that this version's decoder raises"));
+    }
+    push(d, PacketTest::DecodeEvent(name.to_owned()))
+}
+
 // One of `+ * !` before or after the letters.
 fn mode(v: &str) -> Result<(BitMode, &str), String> {
     let of = |c| match c {

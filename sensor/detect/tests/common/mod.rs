@@ -1,0 +1,177 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Frames, and the way of a packet from the decoder to the alert, for the tests of detection.
+
+use std::sync::Arc;
+
+use etherparse::PacketBuilder;
+use lagewarte_base::time::Timestamp;
+use lagewarte_decode::{Decoder, RawFrame};
+use lagewarte_detect::{Candidate, Engine, Ordered, Output, Scratch};
+use lagewarte_flow::{Config, FlowTable, Outcome};
+use lagewarte_rules::{Options, RuleSet};
+use serde_json::Value;
+
+/// A frame and when it was seen, in milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) ms: i64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// An end of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End(pub(crate) [u8; 4], pub(crate) u16);
+
+pub(crate) const CLIENT: End = End([10, 0, 0, 1], 40_000);
+pub(crate) const SERVER: End = End([192, 0, 2, 1], 80);
+
+/// A frame out of a builder's packet.
+pub(crate) fn frame(build: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    let mut bytes = Vec::new();
+    build(&mut bytes);
+    Frame { ms: 0, bytes }
+}
+
+pub(crate) fn ip(from: End, to: End, ttl: u8) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+    PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]).ipv4(from.0, to.0, ttl)
+}
+
+pub(crate) fn udp(from: End, to: End, payload: &[u8]) -> Frame {
+    frame(|out| ip(from, to, 64).udp(from.1, to.1).write(out, payload).unwrap())
+}
+
+/// A TCP segment; flags as letters.
+pub(crate) fn tcp(from: End, to: End, flags: &str, seq: u32, ack: u32, payload: &[u8]) -> Frame {
+    let mut b = ip(from, to, 64).tcp(from.1, to.1, seq, 8192);
+    for f in flags.chars() {
+        b = match f {
+            'F' => b.fin(),
+            'S' => b.syn(),
+            'R' => b.rst(),
+            'P' => b.psh(),
+            'A' => b.ack(ack),
+            'U' => b.urg(0),
+            'E' => b.ece(),
+            'C' => b.cwr(),
+            other => panic!("no flag {other}"),
+        };
+    }
+    frame(|out| b.write(out, payload).unwrap())
+}
+
+pub(crate) fn icmp(from: End, to: End, kind: u8, code: u8, rest: [u8; 4], payload: &[u8]) -> Frame {
+    frame(|out| ip(from, to, 64).icmpv4_raw(kind, code, rest).write(out, payload).unwrap())
+}
+
+/// A handshake and then segments from the client (true) or the server.
+pub(crate) fn session(client: End, server: End, segments: &[(bool, &[u8])]) -> Vec<Frame> {
+    let (mut a, mut b) = (1000u32, 9000u32);
+    let mut out = vec![
+        tcp(client, server, "S", a, 0, b""),
+        tcp(server, client, "SA", b, a + 1, b""),
+        tcp(client, server, "A", a + 1, b + 1, b""),
+    ];
+    a += 1;
+    b += 1;
+    for (from_client, data) in segments {
+        let len = u32::try_from(data.len()).unwrap();
+        if *from_client {
+            out.push(tcp(client, server, "PA", a, b, data));
+            a += len;
+        } else {
+            out.push(tcp(server, client, "PA", b, a, data));
+            b += len;
+        }
+    }
+    out
+}
+
+/// The same frame with some bytes of its IPv4 header changed and its checksum made anew.
+pub(crate) fn patched(mut f: Frame, at: usize, bytes: &[u8]) -> Frame {
+    const IP: usize = 14;
+    f.bytes[IP + at..IP + at + bytes.len()].copy_from_slice(bytes);
+    f.bytes[IP + 10..IP + 12].fill(0);
+    let mut sum: u32 = f.bytes[IP..IP + 20].chunks(2).map(|c| u32::from(u16::from_be_bytes([c[0], c[1]]))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    f.bytes[IP + 10..IP + 12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    f
+}
+
+/// The same frame with a time.
+pub(crate) fn at(ms: i64, f: Frame) -> Frame {
+    Frame { ms, ..f }
+}
+
+/// Rules as text; panics where one is refused.
+pub(crate) fn rules(text: &str) -> RuleSet {
+    let set = lagewarte_rules::parse(&[("test.rules", text.as_bytes())], &Options::default());
+    assert!(set.refused.is_empty(), "{:?}", set.refused);
+    set
+}
+
+/// Everything behind the decoder, for one worker.
+pub(crate) struct Rig {
+    pub(crate) engine: Engine,
+    pub(crate) table: FlowTable,
+    pub(crate) scratch: Scratch,
+    pub(crate) ordered: Ordered,
+    index: u64,
+}
+
+impl Rig {
+    pub(crate) fn new(set: RuleSet, output: Output) -> Self {
+        Self {
+            engine: Engine::new(set, output).unwrap(),
+            table: FlowTable::new(Arc::new(Config::default()), 1),
+            scratch: Scratch::default(),
+            ordered: Ordered::default(),
+            index: 0,
+        }
+    }
+
+    /// The matches of one frame, before the ordered stage.
+    pub(crate) fn matches(&mut self, f: &Frame) -> Vec<Candidate> {
+        self.index += 1;
+        let p = Decoder { checksums: false }.decode(RawFrame {
+            index: self.index,
+            time: Timestamp::from_micros(1_700_000_000_000_000 + f.ms * 1000),
+            linktype: 1,
+            wire_len: u32::try_from(f.bytes.len()).unwrap(),
+            data: &f.bytes,
+        });
+        let mut records = Vec::new();
+        let mut outcome = self.table.packet(&p, &mut records);
+        let flow = match &mut outcome {
+            Outcome::Flow(f) => Some(f),
+            _ => None,
+        };
+        let mut out = Vec::new();
+        self.engine.inspect(&p, flow, &mut self.scratch, &mut out);
+        out
+    }
+
+    /// The alerts of a run.
+    pub(crate) fn run(&mut self, frames: &[Frame]) -> Vec<Value> {
+        let mut alerts = Vec::new();
+        for f in frames {
+            for c in self.matches(f) {
+                alerts.extend(self.ordered.admit(&c).map(|r| serde_json::from_str(&r.json).expect("an alert is JSON")));
+            }
+        }
+        alerts
+    }
+}
+
+/// The alerts that rules give on frames.
+pub(crate) fn alerts(text: &str, frames: &[Frame]) -> Vec<Value> {
+    Rig::new(rules(text), Output::default()).run(frames)
+}
+
+/// (sid, packet) of alerts, in order.
+pub(crate) fn sids(alerts: &[Value]) -> Vec<(u64, u64)> {
+    let of = |a: &Value| (a["alert"]["signature_id"].as_u64(), a["pcap_cnt"].as_u64());
+    alerts.iter().map(|a| of(a)).map(|(s, n)| (s.unwrap(), n.unwrap())).collect()
+}

@@ -1,0 +1,361 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Every honoured keyword is honoured: for each there are cases that its absence breaks, and cases that its never holding
+//! breaks. The loop runs over the registry, so that a keyword cannot be added without its cases.
+
+mod common;
+
+use common::{CLIENT, End, Frame, Rig, SERVER, at, frame, icmp, ip, patched, rules, session, sids, tcp, udp};
+use lagewarte_detect::Output;
+use lagewarte_rules::{
+    Rule,
+    ast::{Action, FlowState, Number, PacketTest, PayloadTest},
+    registry::{DECODE_EVENTS, HONOURED},
+};
+use serde_json::Value;
+
+/// Rules, frames, and what must come out: (sid, packet), and fields of the first alert.
+struct Case {
+    keyword: &'static str,
+    rules: &'static str,
+    frames: Vec<Frame>,
+    alerts: &'static [(u64, u64)],
+    fields: &'static [(&'static str, &'static str)],
+}
+
+fn case(keyword: &'static str, rules: &'static str, frames: Vec<Frame>, alerts: &'static [(u64, u64)]) -> Case {
+    Case { keyword, rules, frames, alerts, fields: &[] }
+}
+
+// UDP packets from the client with these payloads, one flow each.
+fn texts(payloads: &[&str]) -> Vec<Frame> {
+    let port = |i: usize| End(CLIENT.0, 40_000 + u16::try_from(i).unwrap());
+    payloads.iter().enumerate().map(|(i, p)| udp(port(i), SERVER, p.as_bytes())).collect()
+}
+
+// TCP packets with these flags, one flow each.
+fn flagged(flags: &[&str]) -> Vec<Frame> {
+    let port = |i: usize| End(CLIENT.0, 40_000 + u16::try_from(i).unwrap());
+    flags.iter().enumerate().map(|(i, f)| tcp(port(i), SERVER, f, 100, 200, b"")).collect()
+}
+
+fn udp_rule(options: &str) -> String {
+    format!("alert udp any any -> any any ({options} sid:1;)")
+}
+
+fn cases() -> Vec<Case> {
+    let one = |keyword, options: &str, frames, alerts| {
+        let text: &'static str = Box::leak(udp_rule(options).into_boxed_str());
+        case(keyword, text, frames, alerts)
+    };
+    let named =
+        |keyword, options: &'static str, fields| Case { fields, ..one(keyword, options, texts(&["x"]), &[(1, 1)]) };
+    let echo = |kind, code, id: u16, seq: u16| {
+        let [[a, b], [c, d]] = [id.to_be_bytes(), seq.to_be_bytes()];
+        icmp(CLIENT, SERVER, kind, code, [a, b, c, d], b"ping")
+    };
+    let stamped = |ms: &[i64]| ms.iter().map(|t| at(*t, udp(CLIENT, SERVER, b"x"))).collect::<Vec<_>>();
+    let bytes = |changes: &[(usize, &[u8])]| {
+        changes.iter().map(|(at, b)| patched(udp(CLIENT, SERVER, b"x"), *at, b)).collect::<Vec<_>>()
+    };
+    let with_ttl = |ttl| frame(|out| ip(CLIENT, SERVER, ttl).udp(1, 2).write(out, b"x").unwrap());
+    vec![
+        named("msg", r#"msg:"a\;b\"c";"#, &[("alert.signature", "a;b\"c")]),
+        named("sid", "", &[("alert.signature_id", "1")]),
+        named("rev", "rev:7;", &[("alert.rev", "7")]),
+        named("gid", "gid:5;", &[("alert.gid", "5")]),
+        named(
+            "classtype",
+            "classtype:web-application-attack;",
+            &[("alert.category", "Web Application Attack"), ("alert.severity", "1")],
+        ),
+        named("priority", "classtype:web-application-attack; priority:4;", &[("alert.severity", "4")]),
+        named("metadata", "metadata:k a, k b, other c d;", &[("alert.metadata", r#"{"k":["a","b"],"other":["c d"]}"#)]),
+        named("target", "target:dest_ip;", &[("alert.target.ip", "192.0.2.1"), ("alert.source.ip", "10.0.0.1")]),
+        named("reference", "reference:cve,2021-44228;", &[]),
+        case(
+            "noalert",
+            r#"alert udp any any -> any any (content:"x"; flowbits:set,a; noalert; sid:1;)
+               alert udp any any -> any any (flowbits:isset,a; sid:2;)"#,
+            texts(&["x"]),
+            &[(2, 1)],
+        ),
+        case(
+            "alert",
+            r#"pass udp any any -> any any (content:"x"; alert; sid:1;)
+               alert udp any any -> any any (dsize:>0; sid:2;)"#,
+            texts(&["x", "y"]),
+            &[(1, 1), (2, 2)],
+        ),
+        one("content", r#"content:"ab|00|c";"#, texts(&["xab\0cx", "abc", "AB\0C"]), &[(1, 1)]),
+        one("content", r#"content:!"abc";"#, texts(&["xabcx", "abx"]), &[(1, 2)]),
+        one("nocase", r#"content:"aBc"; nocase;"#, texts(&["xAbCx", "abx"]), &[(1, 1)]),
+        one("offset", r#"content:"abc"; offset:3;"#, texts(&["abcabc", "abcab"]), &[(1, 1)]),
+        one("depth", r#"content:"abc"; depth:4;"#, texts(&["xabc", "xxabc"]), &[(1, 1)]),
+        one("distance", r#"content:"a"; content:"b"; distance:2;"#, texts(&["axxb", "axb", "bxa"]), &[(1, 1)]),
+        one("within", r#"content:"a"; content:"b"; within:2;"#, texts(&["axb", "axxb"]), &[(1, 1)]),
+        one("startswith", r#"content:"abc"; startswith;"#, texts(&["abcx", "xabc"]), &[(1, 1)]),
+        one("endswith", r#"content:"abc"; endswith;"#, texts(&["xabc", "abcx"]), &[(1, 1)]),
+        one("rawbytes", r#"content:"abc"; rawbytes;"#, texts(&["xabc", "x"]), &[(1, 1)]),
+        one(
+            "fast_pattern",
+            r#"content:"abc"; content:"longer one"; fast_pattern:1,3;"#,
+            texts(&["abc longer one", "abc"]),
+            &[(1, 1)],
+        ),
+        one("isdataat", "isdataat:2;", texts(&["abc", "ab"]), &[(1, 1)]),
+        one("isdataat", r#"content:"a"; isdataat:!1,relative;"#, texts(&["ab", "xa"]), &[(1, 2)]),
+        one("dsize", "dsize:2<>5;", texts(&["ab", "abc", "abcd", "abcde"]), &[(1, 2), (1, 3)]),
+        one("dsize", "dsize:0;", texts(&["", "a"]), &[(1, 1)]),
+        case(
+            "flags",
+            "alert tcp any any -> any any (flags:SF,CE; sid:1;)
+             alert tcp any any -> any any (tcp.flags:+A; sid:2;)
+             alert tcp any any -> any any (flags:*RU; sid:3;)
+             alert tcp any any -> any any (flags:!SF; sid:4;)
+             alert tcp any any -> any any (flags:0; sid:5;)",
+            flagged(&["SFC", "S", "SA", "R", "SFP", ""]),
+            &[(1, 1), (4, 2), (2, 3), (4, 3), (3, 4), (4, 4), (4, 6), (5, 6)],
+        ),
+        case(
+            "itype",
+            "alert icmp any any -> any any (itype:>8; sid:1;)",
+            vec![echo(8, 0, 1, 1), echo(13, 0, 1, 1)],
+            &[(1, 2)],
+        ),
+        case(
+            "icode",
+            "alert icmp any any -> any any (icode:1; sid:1;)",
+            vec![echo(11, 1, 0, 0), echo(11, 0, 0, 0)],
+            &[(1, 1)],
+        ),
+        one("ttl", "ttl:<5;", vec![with_ttl(4), with_ttl(5)], &[(1, 1)]),
+        one("id", "id:258;", bytes(&[(4, &[1, 2]), (4, &[2, 1])]), &[(1, 1)]),
+        one("tos", "tos:x1C;", bytes(&[(1, &[0x1c]), (1, &[8])]), &[(1, 1)]),
+        one("tos", "tos:!8;", bytes(&[(1, &[0x1c]), (1, &[8])]), &[(1, 1)]),
+        case(
+            "ip_proto",
+            "alert ip any any -> any any (ip_proto:!tcp; sid:1;)",
+            vec![udp(CLIENT, SERVER, b"x"), tcp(CLIENT, SERVER, "S", 1, 0, b"")],
+            &[(1, 1)],
+        ),
+        one("sameip", "sameip;", vec![udp(CLIENT, End(CLIENT.0, 9), b"x"), udp(CLIENT, SERVER, b"x")], &[(1, 1)]),
+        one("fragbits", "fragbits:D;", bytes(&[(6, &[0x40, 0]), (6, &[0, 0])]), &[(1, 1)]),
+        one("fragoffset", "fragoffset:>1;", bytes(&[(6, &[0, 2]), (6, &[0, 1])]), &[(1, 1)]),
+        case(
+            "seq",
+            "alert tcp any any -> any any (seq:7; sid:1;)",
+            vec![tcp(CLIENT, SERVER, "A", 7, 8, b""), tcp(CLIENT, SERVER, "A", 8, 7, b"")],
+            &[(1, 1)],
+        ),
+        case(
+            "ack",
+            "alert tcp any any -> any any (tcp.ack:8; sid:1;)",
+            vec![tcp(CLIENT, SERVER, "A", 7, 8, b""), tcp(CLIENT, SERVER, "A", 8, 7, b"")],
+            &[(1, 1)],
+        ),
+        case(
+            "window",
+            "alert tcp any any -> any any (window:!8192; sid:1;)",
+            vec![
+                tcp(CLIENT, SERVER, "S", 7, 0, b""),
+                frame(|out| ip(CLIENT, SERVER, 64).tcp(1, 2, 3, 1024).syn().write(out, b"").unwrap()),
+            ],
+            &[(1, 2)],
+        ),
+        case(
+            "icmp_id",
+            "alert icmp any any -> any any (icmp_id:7; sid:1;)",
+            vec![echo(8, 0, 7, 8), echo(8, 0, 8, 7)],
+            &[(1, 1)],
+        ),
+        case(
+            "icmp_seq",
+            "alert icmp any any -> any any (icmp_seq:8; sid:1;)",
+            vec![echo(8, 0, 7, 8), echo(8, 0, 8, 7)],
+            &[(1, 1)],
+        ),
+        case(
+            "decode-event",
+            "alert pkthdr any any -> any any (decode-event:ipv4.trunc_pkt; sid:1;)
+             alert pkthdr any any -> any any (decode-event:icmpv4.unknown_type; sid:2;)",
+            vec![
+                Frame { bytes: udp(CLIENT, SERVER, b"cut off").bytes[..36].to_vec(), ms: 0 },
+                udp(CLIENT, SERVER, b"whole"),
+                echo(77, 0, 0, 0),
+            ],
+            &[(1, 1), (2, 3)],
+        ),
+        case(
+            "flow",
+            "alert tcp any any -> any any (flow:established,to_server; sid:1;)
+             alert tcp any any -> any any (flow:to_client; sid:2;)
+             alert tcp any any -> any any (flow:not_established; sid:3;)",
+            session(CLIENT, SERVER, &[(true, b"hello"), (false, b"hi")]),
+            &[(3, 1), (2, 2), (3, 2), (1, 3), (1, 4), (2, 5)],
+        ),
+        case(
+            "flowbits",
+            r#"alert udp any any -> any any (content:"on"; flowbits:set,a; sid:1;)
+               alert udp any any -> any any (content:"off"; flowbits:unset,a; sid:2;)
+               alert udp any any -> any any (content:"turn"; flowbits:toggle,a; sid:3;)
+               alert udp any any -> any any (content:"?"; flowbits:isset,a|never; sid:4;)
+               alert udp any any -> any any (content:"?"; flowbits:isnotset,a; sid:5;)
+               alert udp any any -> any any (content:"on"; flowbits:set,b; flowbits:noalert; sid:6;)"#,
+            ["?", "on?", "off?", "turn?", "turn?"].map(|t| udp(CLIENT, SERVER, t.as_bytes())).to_vec(),
+            &[(5, 1), (1, 2), (4, 2), (2, 3), (5, 3), (3, 4), (4, 4), (3, 5), (5, 5)],
+        ),
+        one(
+            "threshold",
+            "dsize:1; threshold:type limit, track by_src, count 2, seconds 10;",
+            stamped(&[0, 1, 2, 10_001]),
+            &[(1, 1), (1, 2), (1, 4)],
+        ),
+        one(
+            "threshold",
+            "dsize:1; threshold:type threshold, track by_dst, count 2, seconds 10;",
+            stamped(&[0, 1, 2, 3]),
+            &[(1, 2), (1, 4)],
+        ),
+        one(
+            "threshold",
+            "dsize:1; threshold:type both, track by_both, count 2, seconds 10;",
+            stamped(&[0, 1, 2, 3]),
+            &[(1, 2)],
+        ),
+        one(
+            "threshold",
+            "dsize:1; threshold:type both, track by_rule, count 3, seconds 10;",
+            stamped(&[0, 1, 2, 3]),
+            &[(1, 3)],
+        ),
+        one(
+            "threshold",
+            "dsize:1; threshold:type backoff, track by_flow, count 1, multiplier 2;",
+            stamped(&[0, 1, 2, 3, 4, 5, 6, 7]),
+            &[(1, 1), (1, 2), (1, 4), (1, 8)],
+        ),
+        one(
+            "detection_filter",
+            "dsize:1; detection_filter:track by_src, count 2, seconds 10;",
+            stamped(&[0, 1, 2, 3]),
+            &[(1, 3), (1, 4)],
+        ),
+    ]
+}
+
+fn outcome(c: &Case, change: impl Fn(&mut Rule)) -> Result<(), String> {
+    let mut set = rules(c.rules);
+    set.rules.iter_mut().for_each(change);
+    let alerts = Rig::new(set, Output::default()).run(&c.frames);
+    if sids(&alerts) != c.alerts {
+        return Err(format!("{}: {}: alerts {:?}, wanted {:?}", c.keyword, c.rules, sids(&alerts), c.alerts));
+    }
+    for (path, want) in c.fields {
+        let got = path.split('.').fold(&alerts[0], |v, key| &v[key]);
+        let got = match got {
+            Value::String(s) => s.clone(),
+            other => other.to_string(),
+        };
+        if got != *want {
+            return Err(format!("{}: {path} is {got}, wanted {want}", c.keyword));
+        }
+    }
+    Ok(())
+}
+
+// Takes a keyword's effect out of a rule: as if its matcher always held.
+fn without(keyword: &str, r: &mut Rule) {
+    r.packet.retain(|t| t.keyword() != keyword);
+    let contents = r.payload.iter_mut().filter_map(|t| match t {
+        PayloadTest::Content(c) => Some(c),
+        PayloadTest::Isdataat { .. } => None,
+    });
+    for c in contents {
+        match keyword {
+            "nocase" => c.nocase = false,
+            "offset" => c.offset = None,
+            "depth" => c.depth = None,
+            "distance" => c.distance = None,
+            "within" => c.within = None,
+            "startswith" => c.startswith = false,
+            "endswith" => c.endswith = false,
+            "fast_pattern" => c.fast_pattern = false,
+            _ => {}
+        }
+    }
+    match keyword {
+        "content" => r.payload.retain(|t| !matches!(t, PayloadTest::Content(_))),
+        "isdataat" => r.payload.retain(|t| matches!(t, PayloadTest::Content(_))),
+        "flow" => r.flow = Default::default(),
+        "flowbits" => r.flowbits.clear(),
+        "threshold" | "detection_filter" => r.threshold = None,
+        "noalert" => r.noalert = false,
+        "alert" => r.alert = false,
+        "msg" => r.meta.msg.clear(),
+        "sid" => r.meta.sid += 1,
+        "rev" => r.meta.rev = 0,
+        "gid" => r.meta.gid = 1,
+        "classtype" => {
+            r.meta.category.clear();
+            r.meta.priority = 3;
+        }
+        "priority" => r.meta.priority = 1,
+        "metadata" => r.meta.metadata.clear(),
+        "target" => r.meta.target = None,
+        "reference" => r.meta.references.clear(),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_case_holds() {
+    for c in cases() {
+        outcome(&c, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn every_honoured_keyword_has_a_case_that_breaks_without_it_and_one_that_breaks_when_it_never_holds() {
+    // By definition without an effect on what matches or is reported.
+    const NO_EFFECT: [&str; 3] = ["rawbytes", "fast_pattern", "reference"];
+    let cases = cases();
+    for k in HONOURED {
+        let own: Vec<&Case> = cases.iter().filter(|c| c.keyword == k.name).collect();
+        assert!(!own.is_empty(), "{} has no case", k.name);
+        let breaks = own.iter().any(|c| outcome(c, |r| without(k.name, r)).is_err());
+        assert_eq!(breaks, !NO_EFFECT.contains(&k.name), "{} taken out: is it noticed?", k.name);
+        let breaks = own.iter().any(|c| outcome(c, |r| r.packet.push(PacketTest::Dsize(Number::Lt(0)))).is_err());
+        assert!(breaks, "{} never holding is not noticed", k.name);
+    }
+}
+
+#[test]
+fn every_action_and_state_has_its_own_meaning() {
+    let frames = texts(&["pass me", "report me"]);
+    for (rule, want) in [
+        (r#"alert udp any any -> any any (content:"me"; sid:1;)"#, &[(1, 1), (1, 2)][..]),
+        (r#"drop udp any any -> any any (content:"pass"; sid:1;)"#, &[(1, 1)]),
+        (r#"reject udp any any -> any any (content:"pass"; sid:1;)"#, &[(1, 1)]),
+        (
+            r#"alert udp any any -> any any (content:"me"; sid:1;)
+               pass udp any any -> any any (content:"pass"; sid:2;)"#,
+            &[(1, 2)],
+        ),
+    ] {
+        assert_eq!(sids(&common::alerts(rule, &frames)), want, "{rule}");
+    }
+    assert!(Action::Pass < Action::Drop && Action::Drop < Action::Reject && Action::Reject < Action::Alert);
+    // `stateless` wants a flow: a fragment has none.
+    let rule = "alert udp any any -> any any (flow:stateless; sid:1;)";
+    let frames = [udp(CLIENT, SERVER, b"x"), patched(udp(CLIENT, SERVER, b"x"), 6, &[0, 9])];
+    assert_eq!(rules(rule).rules[0].flow.state, FlowState::Stateless);
+    assert_eq!(sids(&common::alerts(rule, &frames)), [(1, 1)]);
+}
+
+#[test]
+fn the_decoder_events_of_the_language_are_the_decoders() {
+    let ours: Vec<&str> =
+        lagewarte_decode::Event::ALL.iter().filter_map(|e| e.name().strip_prefix("decoder.")).collect();
+    assert_eq!(ours, DECODE_EVENTS);
+}
