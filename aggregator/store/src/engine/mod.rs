@@ -46,7 +46,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a stop may take before the child is killed: open connections hold it for some seconds.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// How long to wait for an earlier engine on the same folder to end: it is ending where its aggregator was killed.
-const LOCK_LIMIT: Duration = Duration::from_secs(15);
+const LOCK_WAIT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 /// Most of the engine's own words repeated in an error.
 const STDERR_TAIL: usize = 2000;
@@ -123,6 +123,8 @@ pub struct Options {
     pub arguments: Vec<OsString>,
     /// Environment of the child beside the inherited.
     pub environment: Vec<(OsString, OsString)>,
+    /// How long to wait for an earlier engine on the same folder to end.
+    pub lock_wait: Duration,
 }
 
 impl Options {
@@ -142,6 +144,7 @@ impl Options {
             program,
             arguments: vec!["__engine".into()],
             environment: Vec::new(),
+            lock_wait: LOCK_WAIT,
         })
     }
 }
@@ -213,7 +216,7 @@ impl Engine {
         let begun = Instant::now();
         let (child, port) = loop {
             match launch(&options, &passwords) {
-                Err(EngineError::Locked { .. }) if begun.elapsed() < LOCK_LIMIT => thread::sleep(POLL * 10),
+                Err(EngineError::Locked { .. }) if begun.elapsed() < options.lock_wait => thread::sleep(POLL * 10),
                 other => break other?,
             }
         };

@@ -423,3 +423,7 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
     let shared = a == 100 && (64..128).contains(&b);
     !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || shared || a == 0 || a >= 240)
 }
+
+#[cfg(test)]
+#[path = "extract_tests.rs"]
+mod tests;
