@@ -137,12 +137,16 @@ pub struct Run {
     /// Play this capture as if live; may be repeated
     #[arg(short = 'r', value_name = "CAPTURE")]
     pub captures: Vec<PathBuf>,
-    /// Speed of a played capture: 1 is as recorded
+    /// How many times as fast a played capture's past is caught up; below 1: slower than recorded
     #[arg(long, value_name = "SPEED", requires = "captures", conflicts_with = "interface")]
     pub pace: Option<f64>,
-    /// When the first packet of a played capture is due, in microseconds since the epoch (default: now)
+    /// Time of a played capture's first packet, in microseconds since the epoch (default: now)
     #[arg(long, value_name = "EPOCH_US", requires = "captures", conflicts_with = "interface")]
     pub start_at: Option<i64>,
+    /// When playing begins, in microseconds since the epoch (default: at --start-at); what was due before the process
+    /// began is left out, as a live line would have been missed
+    #[arg(long, value_name = "EPOCH_US", requires = "captures", conflicts_with = "interface")]
+    pub play_at: Option<i64>,
     /// End with the captures, when everything is acknowledged; without it the line is then quiet
     #[arg(long, requires = "captures", conflicts_with = "interface")]
     pub once: bool,
@@ -280,7 +284,7 @@ mod tests {
         for line in [
             "replay -r a -l o",
             "run -i eth0",
-            "run -r a -r b --pace 10 --start-at 17",
+            "run -r a -r b --pace 10 --start-at 17 --play-at 20",
             "tail eve.json --once",
             "rules check a.rules --json",
             "resolve 2001:db8::1",

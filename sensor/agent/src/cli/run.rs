@@ -21,7 +21,7 @@ use lagewarte_event::{
 use super::{Run, refused_rules};
 use crate::{
     config::{self, Settings, Strictness},
-    pipeline::{self, LiveOptions, Paced, Sink, Totals},
+    pipeline::{self, LiveOptions, Paced, Played, Sink, Totals},
     shipper::Shipper,
     station::{self, Prepared, Station},
     telemetry::{Capture, Telemetry},
@@ -61,8 +61,7 @@ impl Run {
             station::Rules { sha256: rules.sha256.to_vec(), loaded: rules.loaded, refused: rules.refused.len() };
         options.engine = Some(rules.engine);
         // Opened before the station starts, so that a missing interface is an error and not a blind sensor.
-        let clock: Arc<dyn Clock> = Arc::new(lagewarte_base::clock::SystemClock);
-        let mut source = self.source(settings, interface.as_deref(), pace, &clock)?;
+        let (mut source, clock) = self.source(settings, interface.as_deref(), pace)?;
         options.live = Some(LiveOptions { clock, interval_s: COUNT_S });
 
         let station = prepared.start(&in_force)?;
@@ -80,21 +79,24 @@ impl Run {
         done.map(|_| ())
     }
 
+    /// Where packets come from, and the clock of that line.
     fn source(
         &self,
         settings: &Settings,
         interface: Option<&str>,
         pace: f64,
-        clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<Box<dyn Source + Send>> {
+    ) -> anyhow::Result<(Box<dyn Source + Send>, Arc<dyn Clock>)> {
+        let clock: Arc<dyn Clock> = Arc::new(lagewarte_base::clock::SystemClock);
         if let Some(interface) = interface {
             let bpf = if self.engine.bpf.is_empty() { settings.bpf.clone() } else { Some(self.engine.bpf.join(" ")) };
             let options = lagewarte_capture::Options { filter: bpf, ..Default::default() };
-            return Ok(Box::new(Live::open(interface, &options)?));
+            return Ok((Box::new(Live::open(interface, &options)?), clock));
         }
         let files = self.captures.iter().map(|path| wiring::capture(path, settings, &self.engine));
         let files = files.collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Box::new(Paced::new(files, Arc::clone(clock), pace, self.start_at.map(Timestamp::from_micros))?))
+        let [start_at, play_at] = [self.start_at, self.play_at].map(|t| t.map(Timestamp::from_micros));
+        let line = Arc::new(Played::new(clock, pace, start_at, play_at));
+        Ok((Box::new(Paced::new(files, Arc::clone(&line))?), line))
     }
 }
 

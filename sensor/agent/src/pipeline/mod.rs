@@ -37,7 +37,7 @@ use lagewarte_detect::Engine;
 use lagewarte_event::eve::Record;
 
 pub use anomaly::Anomalies;
-pub use paced::Paced;
+pub use paced::{Paced, Played};
 pub use stats::{record as stats_record, write as write_stats};
 
 use batch::Batch;
