@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     Constituent, SensorRow,
-    paths::{self, aggregator, python, root, sensor},
+    paths::{self, aggregator, root, sensor},
     process::{Process, free_port, output, wait_for},
     register,
 };
@@ -46,15 +46,18 @@ pub struct World {
     pub aggregator: Option<Process>,
     /// The mail server, where it was started.
     pub mail: Option<Process>,
-    /// Rows of the register.
-    pub options: Options,
+    /// Python with the packages of `xtask/src/setup.rs`.
+    pub python: PathBuf,
+    register: PathBuf,
+    campaign_k: u32,
+    more: String,
     ports: [u16; 5],
 }
 
 /// One sensor's folder.
 pub struct Sensor {
     /// As in the register.
-    pub name: &'static str,
+    pub name: String,
     /// Configuration, state, release log.
     pub dir: PathBuf,
 }
@@ -66,14 +69,24 @@ impl World {
     /// Where the folder cannot be written.
     pub fn new(options: Options) -> anyhow::Result<Self> {
         let dir = paths::target().join("e2e").join(options.name);
+        let register = dir.with_extension("register");
+        register::write(&register, &options.constituents, &options.sensors)?;
+        Self::in_folder(dir, register, options.campaign_k, options.more)
+    }
+
+    /// The same in any folder, which is emptied, with a register of files that are there already.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn in_folder(dir: PathBuf, register: PathBuf, campaign_k: u32, more: String) -> anyhow::Result<Self> {
         let _ = fs::remove_dir_all(&dir); // the last run's world
         for sub in ["logs", "aggregator", "sensors", "offline"] {
             fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {}", dir.display()))?;
         }
         let ports = [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
-        register::write(&dir.join("register"), &options.constituents, &options.sensors)?;
-        let world =
-            Self { http: format!("http://127.0.0.1:{}", ports[0]), dir, aggregator: None, mail: None, options, ports };
+        let http = format!("http://127.0.0.1:{}", ports[0]);
+        let python = paths::python();
+        let world = Self { dir, http, aggregator: None, mail: None, python, register, campaign_k, more, ports };
         fs::write(world.config(), world.yaml())?;
         Ok(world)
     }
@@ -92,8 +105,8 @@ impl World {
              contact: {{ name: \"CERT\", phone: \"+49 30 23125 110\", mail: \"cert@land.example\" }}\n{more}",
             data = self.data_dir().display(),
             url = self.http,
-            k = self.options.campaign_k,
-            more = self.options.more,
+            k = self.campaign_k,
+            more = self.more,
         )
     }
 
@@ -140,14 +153,14 @@ impl World {
             self.ports[4].to_string().into(),
             self.mails().into(),
         ];
-        self.mail = Some(Process::start("mail", &python(), args, vec![], &self.logs())?);
+        self.mail = Some(Process::start("mail", &self.python, args, vec![], &self.logs())?);
         let port = self.ports[4];
         let mail = &mut self.mail;
         wait_for("the mail server", Duration::from_secs(20), || {
             mail.as_mut().map_or(Ok(()), Process::alive)?;
             Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
         })?;
-        self.cli(&["register", "load", &self.dir.join("register").to_string_lossy()])?;
+        self.cli(&["register", "load", &self.register.to_string_lossy()])?;
         let key = self.dir.join("offline/signing");
         let public = output(Command::new(sensor()?).args(["keys", "new"]).arg(&key))?;
         fs::write(self.dir.join("offline/signing.pub"), public)?;
@@ -209,8 +222,8 @@ impl World {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn prepare(&self, name: &'static str, home_net: &str, top: &str) -> anyhow::Result<Sensor> {
-        let s = Sensor { name, dir: self.dir.join("sensors").join(name) };
+    pub fn prepare(&self, name: &str, home_net: &str, top: &str) -> anyhow::Result<Sensor> {
+        let s = Sensor { name: name.to_owned(), dir: self.dir.join("sensors").join(name) };
         fs::create_dir_all(s.state())?;
         let public = fs::read_to_string(self.dir.join("offline/signing.pub"))?;
         fs::write(s.config(), s.yaml(public.trim(), home_net, top))?;
@@ -222,10 +235,10 @@ impl World {
     /// # Errors
     /// Where a step fails.
     pub fn enrol(&self, s: &Sensor) -> anyhow::Result<()> {
-        let token = self.enrolment_token(s.name)?;
+        let token = self.enrolment_token(&s.name)?;
         output(Command::new(sensor()?).args(["enrol", &token]).arg("-c").arg(s.config()))
             .with_context(|| format!("{} could not enrol", s.name))?;
-        let assignment = self.cli(&["assignment", "export", s.name])?;
+        let assignment = self.cli(&["assignment", "export", &s.name])?;
         self.sign(&s.state().join("assignment.yaml"), "assignment", &assignment)
     }
 
@@ -245,7 +258,7 @@ impl World {
     /// Where it cannot be started.
     pub fn start_sensor(&self, s: &Sensor, args: &[&str]) -> anyhow::Result<Process> {
         let args = args.iter().map(OsString::from).chain(["-c".into(), s.config().into()]);
-        Process::start(s.name, &sensor()?, args, vec![], &self.logs())
+        Process::start(&s.name, &sensor()?, args, vec![], &self.logs())
     }
 
     /// Runs one of the Python programs in `tools/`; what it printed.
@@ -253,7 +266,7 @@ impl World {
     /// # Errors
     /// Where it ends badly.
     pub fn tool(&self, script: &str, args: &[&str]) -> anyhow::Result<String> {
-        output(Command::new(python()).arg(root().join("aggregator/e2e/tools").join(script)).args(args))
+        output(Command::new(&self.python).arg(root().join("aggregator/e2e/tools").join(script)).args(args))
     }
 
     /// Asks ClickHouse as the read-only user; rows as JSON arrays of strings.
