@@ -132,7 +132,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["base", "event", "rules", "store", "ingest", "picture", "warn", "deliver", "web"]),
     ("e2e", &["base", "event", "testkit"]),
     ("benches", &["base", "event", "rules", "capture", "decode", "flow", "app", "detect", "spool", "agent", "testkit"]),
-    ("xtask", &["base", "testkit"]),
+    ("xtask", &["base", "testkit", "e2e"]),
 ];
 /// What the aggregator must not link: a matcher is the sensor's work.
 const NO_MATCHER: &[&str] = &["store", "ingest", "picture", "warn", "deliver", "web", "server"];
