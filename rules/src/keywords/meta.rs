@@ -123,6 +123,14 @@ pub(crate) fn alert(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String
     Ok(())
 }
 
+pub(crate) fn prefilter(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    if d.packet.is_empty() && d.payload.is_empty() {
+        return Err(String::from("it must follow the keyword that is to be looked at first"));
+    }
+    Ok(())
+}
+
 /// Fills a slot that may be filled once.
 pub(crate) fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
     if slot.is_some() {

@@ -103,6 +103,7 @@ fn cases() -> Vec<Case> {
             texts(&["abc longer one", "abc"]),
             &[(1, 1)],
         ),
+        one("prefilter", "dsize:1; prefilter;", texts(&["a", "ab"]), &[(1, 1)]),
         one("isdataat", "isdataat:2;", texts(&["abc", "ab"]), &[(1, 1)]),
         one("isdataat", r#"content:"a"; isdataat:!1,relative;"#, texts(&["ab", "xa"]), &[(1, 2)]),
         one("dsize", "dsize:2<>5;", texts(&["ab", "abc", "abcd", "abcde"]), &[(1, 2), (1, 3)]),
@@ -318,7 +319,7 @@ fn every_case_holds() {
 #[test]
 fn every_honoured_keyword_has_a_case_that_breaks_without_it_and_one_that_breaks_when_it_never_holds() {
     // By definition without an effect on what matches or is reported.
-    const NO_EFFECT: [&str; 3] = ["rawbytes", "fast_pattern", "reference"];
+    const NO_EFFECT: [&str; 4] = ["rawbytes", "fast_pattern", "prefilter", "reference"];
     let cases = cases();
     for k in HONOURED {
         let own: Vec<&Case> = cases.iter().filter(|c| c.keyword == k.name).collect();

@@ -1,0 +1,283 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Loading rule files: what is accepted, what is refused and how that is said, which of two rules with one sid counts, and
+//! what the hash of a set stands for.
+
+use lagewarte_rules::{
+    Classification, Options, RuleSet, Variables,
+    ast::{FlowState, PayloadTest, Proto, Threshold, ThresholdKind, Track},
+    check, parse,
+    registry::HONOURED,
+};
+use proptest::prelude::*;
+
+fn one(text: &str) -> RuleSet {
+    parse(&[("a.rules", text.as_bytes())], &Options::default())
+}
+
+fn with_options(proto: &str, options: &str) -> RuleSet {
+    one(&format!("alert {proto} any any -> any any ({options} sid:1;)"))
+}
+
+#[test]
+fn a_rule_is_read_whole() {
+    let set = one(concat!(
+        "drop tcp $HOME_NET any -> [192.0.2.0/24,!192.0.2.9] 80:90 (msg:\"a\\;b\"; flow:established,to_server; ",
+        "content:!\"|00 01|x\\\"\"; offset:1; depth:9; nocase; content:\"b\"; distance:-1; within:5; fast_pattern; isdataat:!4,relative; ",
+        "dsize:>3; flags:S+,CE; flowbits:isset,a|b; flowbits:set,c; threshold:type both, track by_both, count 3, seconds 60; ",
+        "classtype:trojan-activity; priority:2; reference:cve,2021-1; metadata:k v, k w; target:src_ip; gid:2; sid:5; rev:6;)"
+    ));
+    assert_eq!(set.refused, []);
+    let r = &set.rules[0];
+    assert_eq!((r.proto, r.meta.gid, r.meta.sid, r.meta.rev, r.meta.priority), (Proto::Tcp, 2, 5, 6, 2));
+    assert_eq!((r.meta.msg.as_str(), r.meta.category.as_str()), ("a;b", "A Network Trojan was detected"));
+    assert_eq!((r.flow.to_server, r.flow.state), (true, FlowState::Established));
+    assert!(r.dest.contains("192.0.2.1".parse().unwrap()) && !r.dest.contains("192.0.2.9".parse().unwrap()));
+    let PayloadTest::Content(first) = &r.payload[0] else { panic!("a content") };
+    assert_eq!((first.bytes.as_slice(), first.negated, first.nocase), (&b"\0\x01x\""[..], true, true));
+    assert_eq!((first.offset, first.depth), (Some(1), Some(9)));
+    let PayloadTest::Content(second) = &r.payload[1] else { panic!("a content") };
+    assert_eq!((second.distance, second.within, second.fast_pattern), (Some(-1), Some(5), true));
+    assert_eq!(r.payload[2], PayloadTest::Isdataat { negated: true, relative: true, at: 4 });
+    let threshold = Threshold { kind: ThresholdKind::Both, track: Track::Both, count: 3, seconds: 60 };
+    assert_eq!(r.threshold, Some(threshold));
+    assert_eq!(r.flowbits[0].names, ["a", "b"]);
+}
+
+#[test]
+fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
+    for (rule, keyword, reason) in [
+        ("alrt tcp any any -> any any (sid:1;)", "", "none of the actions"),
+        ("alert tpc any any -> any any (sid:1;)", "", "none of the protocols"),
+        ("alert http any any -> any any (sid:1;)", "", "application protocol"),
+        ("alert tcp $HOMENET any -> any any (sid:1;)", "", "$HOMENET is not defined"),
+        ("alert tcp 10.0.0.300 any -> any any (sid:1;)", "", "10.0.0.300"),
+        ("alert tcp any 70000 -> any any (sid:1;)", "", "70000"),
+        ("alert tcp any any => any any (sid:1;)", "", "neither -> nor <>"),
+        ("alert tcp any any -> any any (content:\"x\"; sid:1)", "", "no `;`"),
+        ("alert tcp any any -> any any (content:\"x\"; sid:1;", "", "end with `)`"),
+        ("alert tcp any any -> any any (content:\"x\";)", "sid", "needs a sid"),
+        ("alert tcp any any -> any any (contnet:\"x\"; sid:1;)", "contnet", "did you mean `content`"),
+        ("alert tcp any any -> any any (pcre:\"/x/\"; sid:1;)", "pcre", "regular expressions"),
+        ("alert tcp any any -> any any (content:\"a|0|\"; sid:1;)", "content", "one digit"),
+        ("alert tcp any any -> any any (content:\"abc\"; depth:2; sid:1;)", "depth", "never match"),
+        ("alert tcp any any -> any any (nocase; sid:1;)", "nocase", "must follow the `content`"),
+        ("alert udp any any -> any any (flags:S; sid:1;)", "flags", "never match"),
+        ("alert icmp any 80 -> any any (sid:1;)", "", "no ports"),
+        ("config ip any any -> any any (sid:1;)", "", "own configuration"),
+    ] {
+        let set = one(&format!("# a comment\n\n{rule}\nalert ip any any -> any any (sid:99;)\n"));
+        assert_eq!(set.rules.len(), 1, "the rule after {rule} is loaded");
+        let [refusal] = &set.refused[..] else { panic!("one refusal of {rule}: {:?}", set.refused) };
+        assert_eq!((refusal.file.as_str(), refusal.line, refusal.keyword.as_str()), ("a.rules", 3, keyword), "{rule}");
+        assert!(refusal.reason.contains(reason), "{rule}: {}", refusal.reason);
+        assert_eq!(refusal.sid, rule.contains("sid:1").then_some(1), "{rule}");
+    }
+}
+
+#[test]
+fn values_that_contradict_or_mean_nothing_are_refused() {
+    for (proto, options) in [
+        ("udp", r#"content:"abc"; within:2;"#),
+        ("udp", r#"content:"x"; content:"abc"; distance:0; depth:5;"#),
+        ("udp", r#"content:"x"; content:"abc"; depth:5; distance:0;"#),
+        ("udp", r#"content:"x"; content:"abc"; within:5; offset:9;"#),
+        ("udp", r#"content:"abc"; startswith; depth:5;"#),
+        ("udp", r#"content:"abc"; offset:5; startswith;"#),
+        ("udp", r#"content:"x"; content:"abc"; distance:1; startswith;"#),
+        ("udp", r#"content:"abc"; nocase; nocase;"#),
+        ("udp", r#"content:"abc"; depth:5; depth:6;"#),
+        ("udp", r#"content:"abc"; rawbytes; rawbytes;"#),
+        ("udp", r#"content:"abc"; fast_pattern; content:"d"; fast_pattern;"#),
+        ("udp", r#"content:"abc"; depth:5; fast_pattern:only;"#),
+        ("udp", r#"content:!"abc"; fast_pattern:only;"#),
+        ("udp", r#"content:!"abc"; depth:5; fast_pattern;"#),
+        ("udp", r#"content:"abc"; fast_pattern:1,9;"#),
+        ("udp", r#"content:"abc"; fast_pattern:1;"#),
+        ("udp", r#"content:"";"#),
+        ("udp", "content:abc;"),
+        ("udp", r#"content:"a|61";"#),
+        ("udp", r#"content:"a|6g|";"#),
+        ("udp", r#"content:"a\xb";"#),
+        ("udp", r#"content:"a"b";"#),
+        ("udp", r#"content:"abc"; offset:65536;"#),
+        ("udp", r#"content:"abc"; offset:-1;"#),
+        ("udp", r#"content:"x"; content:"abc"; distance:1048577;"#),
+        ("udp", r#"content:"x"; content:"abc"; distance:len;"#),
+        ("udp", "isdataat:70000;"),
+        ("udp", "isdataat:1,back;"),
+        ("udp", r#"dsize:3; content:"abcd";"#),
+        ("udp", r#"dsize:4; content:"abcd"; offset:1;"#),
+        ("udp", "dsize:5<>6;"),
+        ("udp", "dsize:10<>5;"),
+        ("udp", "dsize:65536;"),
+        ("udp", "dsize:<0;"),
+        ("udp", "dsize:1; dsize:2;"),
+        ("udp", "dsize:0x10;"),
+        ("ip", "ttl:256;"),
+        ("ip", "ttl:>255;"),
+        ("ip", "id:!1;"),
+        ("ip", "tos:0x12;"),
+        ("ip", "ip_proto:6; ip_proto:17;"),
+        ("tcp", "ip_proto:6;"),
+        ("ip", "ip_proto:nothing;"),
+        ("ip", "sameip:1;"),
+        ("ip", "fragbits:X;"),
+        ("ipv6", "id:1;"),
+        ("tcp", "flags:X;"),
+        ("tcp", "flags:!+S;"),
+        ("tcp", "flags:S,!CE;"),
+        ("tcp", "window:>5;"),
+        ("tcp", "itype:8;"),
+        ("icmp", "itype:300;"),
+        ("tcp", "flow:to_server,to_client;"),
+        ("tcp", "flow:established,not_established;"),
+        ("tcp", "flow:established; flow:established;"),
+        ("tcp", "flow:only_stream;"),
+        ("tcp", "flow:only_frag;"),
+        ("tcp", "flow:sideways;"),
+        ("tcp", "flow;"),
+        ("tcp", "flowbits:set;"),
+        ("tcp", "flowbits:set,a b;"),
+        ("tcp", "flowbits:set,a|b;"),
+        ("tcp", "flowbits:put,a;"),
+        ("tcp", "flowbits:noalert,a;"),
+        ("tcp", "flowbits:isset,a; flowbits:isnotset,a;"),
+        ("ip", "threshold:type limit, track by_src, count 1;"),
+        ("ip", "threshold:type limit, track by_src, count 0, seconds 1;"),
+        ("ip", "threshold:type limit, track by_name, count 1, seconds 1;"),
+        ("ip", "threshold:type often, track by_src, count 1, seconds 1;"),
+        ("ip", "threshold:type limit, track by_src, count 1, count 2, seconds 1;"),
+        ("ip", "threshold:type backoff, track by_src, count 1, multiplier 2;"),
+        ("ip", "detection_filter:track by_rule, count 1, seconds 1;"),
+        (
+            "ip",
+            "threshold:type limit, track by_src, count 1, seconds 1; detection_filter:track by_src, count 1, seconds 1;",
+        ),
+        ("ip", "rev:0;"),
+        ("ip", "rev:1; rev:2;"),
+        ("ip", "priority:-1;"),
+        ("ip", "reference:url;"),
+        ("ip", "target:me;"),
+        ("ip", "msg:\"\";"),
+        ("ip", "msg:a;"),
+        ("ip", "msg:\"a\"; msg:\"b\";"),
+        ("ip", "noalert:1;"),
+        ("ip", "prefilter;"),
+        ("ip", "decode-event:no.such;"),
+        ("ip", "sid:5;"),
+    ] {
+        let set = with_options(proto, options);
+        assert_eq!((set.rules.len(), set.refused.len()), (0, 1), "{proto} {options}");
+        assert_ne!(set.refused[0].keyword, "", "{options}: the keyword is named");
+    }
+    let pass = one("pass ip any any -> any any (threshold:type limit, track by_src, count 1, seconds 1; sid:1;)");
+    assert_eq!(pass.refused[0].keyword, "threshold");
+}
+
+#[test]
+fn of_two_rules_with_one_sid_the_higher_rev_counts() {
+    let set = one(concat!(
+        "alert ip any any -> any any (msg:\"one\"; sid:1; rev:2;)\n",
+        "alert ip any any -> any any (msg:\"two\"; sid:1; rev:2;)\n",
+        "alert ip any any -> any any (msg:\"three\"; sid:1; rev:3;)\n",
+        "alert ip any any -> any any (msg:\"other group\"; gid:2; sid:1; rev:1;)\n",
+    ));
+    let left: Vec<_> = set.rules.iter().map(|r| r.meta.msg.as_str()).collect();
+    assert_eq!(left, ["three", "other group"]);
+    let said: Vec<_> = set.refused.iter().map(|r| (r.line, r.keyword.as_str())).collect();
+    assert_eq!(said, [(2, "sid"), (1, "rev")]);
+}
+
+#[test]
+fn the_hash_stands_for_what_was_loaded_and_nothing_else() {
+    let rule = "alert tcp $HOME_NET any -> any any (msg:\"a  b\"; content:\"x\"; classtype:misc-attack; sid:1;)";
+    let options = Options::default();
+    let hash = |files: &[(&str, &str)], options: &Options| {
+        let files: Vec<_> = files.iter().map(|(n, t)| (*n, t.as_bytes())).collect();
+        parse(&files, options).sha256
+    };
+    let base = hash(&[("a", rule)], &options);
+    let laid_out = rule.replace("; ", ";   \\\n  ");
+    assert_eq!(hash(&[("b", &format!("# note\r\n{laid_out}\r\n"))], &options), base, "layout and file name");
+    assert_eq!(hash(&[("a", rule), ("b", "alert nonsense\n")], &options), base, "refused rules");
+    assert_ne!(hash(&[("a", &rule.replace("a  b", "a b"))], &options), base, "text");
+    let mut other = options.clone();
+    other.variables.set_address("HOME_NET", "10.0.0.0/8");
+    assert_ne!(hash(&[("a", rule)], &other), base, "what a variable means");
+    let mut other = options.clone();
+    other.classification.read_classes("config classification: misc-attack,Misc Attack,1");
+    assert_ne!(hash(&[("a", rule)], &other), base, "the grade");
+    let second = "alert ip any any -> any any (sid:2;)";
+    let (ab, ba) = (hash(&[("a", rule), ("b", second)], &options), hash(&[("b", second), ("a", rule)], &options));
+    assert_ne!(ab, ba, "the order breaks ties");
+    assert_ne!(base, [0; 32]);
+}
+
+#[test]
+fn what_looks_wrong_but_runs_is_a_warning() {
+    let set = one(concat!(
+        "alert udp any any -> any any (content:\"x\"; distance:1; sid:1;)\n",
+        "alert ip any any -> any any (classtype:own-class; reference:bsi,1; sid:2;)\n",
+        "alert ip any any -> any any (priority:2; priority:1; sid:3;)\n",
+    ));
+    assert_eq!((set.rules.len(), set.refused.len()), (3, 0));
+    let said: Vec<_> = set.warnings.iter().map(|w| (w.line, w.keyword.as_str())).collect();
+    assert_eq!(said, [(1, "distance"), (2, "classtype"), (2, "reference"), (3, "priority")]);
+    assert_eq!((set.rules[1].meta.priority, set.rules[2].meta.priority), (3, 1));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_refusal_and_the_others_load() {
+    let dir = std::env::temp_dir().join(format!("lagewarte-rules-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let good = dir.join("good.rules");
+    std::fs::write(&good, "alert ip any any -> any any (sid:1;)\n").unwrap();
+    let report = check(&[dir.join("absent.rules"), good], &Options::default());
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(report.loaded, 1);
+    assert_eq!(report.sha256.len(), 64);
+    let [refusal] = &report.refused[..] else { panic!("{:?}", report.refused) };
+    assert!(refusal.file.ends_with("absent.rules") && refusal.reason.contains("cannot be opened"));
+}
+
+#[test]
+fn a_set_with_too_many_flowbit_names_is_cut_there() {
+    let most = lagewarte_rules::limits::MAX_FLOWBITS;
+    let text: String =
+        (1..=most + 3).map(|i| format!("alert ip any any -> any any (flowbits:set,b{i}; sid:{i};)\n")).collect();
+    let set = one(&text);
+    assert_eq!((set.rules.len(), set.refused.len()), (most, 3));
+    assert!(set.refused.iter().all(|r| r.keyword == "flowbits"));
+}
+
+proptest! {
+    #[test]
+    fn no_file_panics(bytes: Vec<u8>) {
+        let _ = parse(&[("x", &bytes)], &Options::default());
+    }
+    #[test]
+    fn no_option_panics(n in 0..HONOURED.len(), value in "[ -~ä]{0,24}", before: bool) {
+        let content = if before { "content:\"abc\";" } else { "" };
+        let _ = with_options("ip", &format!("{content} {}:{value};", HONOURED[n].name));
+    }
+    #[test]
+    fn every_truncation_of_a_rule_is_refused_or_a_rule(cut in 0usize..200) {
+        let rule = "alert tcp [10.0.0.0/8,!10.1.0.0/16] any -> $HOME_NET 80:90 (msg:\"x\"; content:\"a|62|\"; nocase; sid:1;)";
+        let set = one(&rule[..cut.min(rule.len())]);
+        prop_assert_eq!(set.rules.len() == 1, cut >= rule.len());
+    }
+    #[test]
+    fn every_content_comes_back(bytes in prop::collection::vec(any::<u8>(), 1..40)) {
+        let hex: String = bytes.iter().map(|b| format!("|{b:02X}|")).collect();
+        let set = with_options("udp", &format!("content:\"{hex}\";"));
+        let PayloadTest::Content(c) = &set.rules[0].payload[0] else { panic!("a content") };
+        prop_assert_eq!(&c.bytes, &bytes);
+    }
+}
+
+#[test]
+fn variables_and_classes_are_the_stock_ones_by_default() {
+    let o = Options::default();
+    assert_eq!((o.variables, o.classification), (Variables::suricata(), Classification::default()));
+}
