@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lagewarte_base::{ags::Ags, id::ConstituentId, time::Timestamp};
+use lagewarte_picture::coverage::{MISSED, combined};
 use lagewarte_store::{
     Scope,
     control::{
@@ -56,6 +57,7 @@ pub(crate) async fn lagebild(site: &Site, scope: &Scope) -> Result<view::Lagebil
     });
     let campaigns = control.campaigns(scope, false, MAX_CAMPAIGNS).await?;
     let places = places(site, &constituents, &sensors, &levels);
+    let clocks: Vec<_> = sensors.iter().map(|s| (s.id, s.row.interval_s, s.row.sight)).collect();
     let mut rows: Vec<_> = sensors.into_iter().map(|s| s.row).collect();
     rows.sort_by_key(|r| (severity(r.sight), r.name.clone()));
     Ok(view::Lagebild {
@@ -67,7 +69,7 @@ pub(crate) async fn lagebild(site: &Site, scope: &Scope) -> Result<view::Lagebil
             .map(|(key, name)| view::Kreis { standing: standing(level(Area::Kreis, &key)), key, name })
             .collect(),
         places,
-        timeline: None,
+        timeline: timeline(site, scope, &clocks).await,
         campaigns: campaigns.iter().map(campaign_row).collect(),
         sensors: rows,
         warnings,
@@ -133,10 +135,10 @@ pub(crate) async fn own(site: &Site, id: &ConstituentId) -> Result<view::Own, No
         name: me.name,
         now: site.now(),
         standing: standing(levels.iter().find(|l| l.area == Area::Municipality && l.key == key)),
-        sight: together(sensors.iter().map(|s| s.row.sight)),
+        sight: combined(sensors.iter().map(|s| s.row.sight)),
         warnings: own_warnings(site, &scope).await?,
         sensors: sensors.into_iter().map(|s| s.row).collect(),
-        profiles: Vec::new(),
+        profiles: profiles(site, &scope).await,
         contacts: contacts.iter().map(|c| (call(c), c.mail.clone())).collect(),
     })
 }
@@ -162,6 +164,58 @@ pub(crate) fn own_view(w: &Warning) -> Option<view::OwnWarning> {
         withdrawn: (w.state == WarningState::Withdrawn).then(|| w.withdrawn_why.clone().unwrap_or_default()),
         acknowledged: mine.acknowledged.as_ref().map(|a| at(a.acknowledged_us)),
     })
+}
+
+/// Hours on the timeline.
+const HOURS: i64 = 24;
+const HOUR_US: i64 = 3_600_000_000;
+
+/// The timeline; None where the telemetry store does not answer. `sensors`: id, interval and sight of each.
+async fn timeline(site: &Site, scope: &Scope, sensors: &[(Uuid, u32, Sight)]) -> Option<Vec<view::Hour>> {
+    let now = site.now();
+    let this = now.micros().div_euclid(HOUR_US) * HOUR_US;
+    let (from, to) = (at(this - (HOURS - 1) * HOUR_US), at(this + HOUR_US));
+    let asked = tokio::try_join!(
+        site.telemetry.alerts_by_hour(scope, from, to),
+        site.telemetry.reports_by_hour(scope, from, to)
+    );
+    let (alerts, reports) = asked.inspect_err(|e| tracing::error!(error = %e, "timeline")).ok()?;
+    let reports: BTreeMap<(i64, Uuid), u64> = reports.into_iter().map(|r| ((r.hour_us, r.sensor), r.reports)).collect();
+    let hour = |begin: i64| {
+        let elapsed_s = (now.micros().min(begin + HOUR_US) - begin) / 1_000_000;
+        let seen = |(id, interval_s, sight): &(Uuid, u32, Sight)| {
+            let reports = reports.get(&(begin, *id)).copied().unwrap_or(0);
+            share(reports, *interval_s, elapsed_s, *sight == Sight::Blind)
+        };
+        let count = u32::try_from(sensors.len()).unwrap_or(u32::MAX).max(1);
+        view::Hour {
+            begin: at(begin),
+            alerts: alerts.iter().filter(|a| a.hour_us == begin).map(|a| a.alerts).sum(),
+            seen_permille: sensors.iter().map(seen).sum::<u32>() / count,
+        }
+    };
+    Some((0..HOURS).map(|i| hour(from.micros() + i * HOUR_US)).collect())
+}
+
+/// How much of a stretch of an hour one sensor saw, in thousandths, by the number of its reports. As everywhere, up to
+/// three missed reports are no gap; a stretch too short to tell goes by whether the sensor is blind now.
+fn share(reports: u64, interval_s: u32, elapsed_s: i64, blind: bool) -> u32 {
+    let interval = u64::from(interval_s.max(1));
+    let elapsed = u64::try_from(elapsed_s).unwrap_or(0);
+    let missed = MISSED.unsigned_abs();
+    if reports == 0 {
+        return if elapsed <= missed * interval && !blind { 1000 } else { 0 };
+    }
+    let seen = reports.saturating_add(missed).saturating_mul(interval).saturating_mul(1000) / elapsed.max(1);
+    u32::try_from(seen).unwrap_or(u32::MAX).min(1000)
+}
+
+/// How far back a sensor's word on its release profile counts, µs: a week.
+const PROFILE_US: i64 = 7 * 24 * HOUR_US;
+
+async fn profiles(site: &Site, scope: &Scope) -> Option<Vec<String>> {
+    let since = at(site.now().micros() - PROFILE_US);
+    site.telemetry.profiles(scope, since).await.inspect_err(|e| tracing::error!(error = %e, "release profiles")).ok()
 }
 
 fn names(all: &[Constituent]) -> BTreeMap<ConstituentId, String> {
@@ -271,11 +325,12 @@ fn addressed(a: Addressed, names: &BTreeMap<ConstituentId, String>, contacts: &[
 
 /// A sensor's row with whom it serves, for the map.
 struct Seen {
+    id: Uuid,
     row: view::SensorRow,
     serves: BTreeSet<ConstituentId>,
 }
 
-/// Sensors in scope that are not revoked. One that never reported is blind, one that was never enrolled is none.
+/// Sensors in scope that are not revoked. One that never reported is blind, as the picture has it.
 async fn sensors(site: &Site, scope: &Scope, names: &BTreeMap<ConstituentId, String>) -> Result<Vec<Seen>, No> {
     let coverage: BTreeMap<Uuid, Coverage> =
         site.control.coverage(scope).await?.into_iter().map(|c| (c.sensor, c)).collect();
@@ -284,15 +339,16 @@ async fn sensors(site: &Site, scope: &Scope, names: &BTreeMap<ConstituentId, Str
 }
 
 fn seen(s: Sensor, coverage: &BTreeMap<Uuid, Coverage>, names: &BTreeMap<ConstituentId, String>) -> Seen {
-    let c = coverage.get(&s.id).filter(|_| s.state == SensorState::Active);
+    let c = coverage.get(&s.id);
     let (sight, reason) = match (s.state, c) {
+        (SensorState::Invited, _) => (Sight::Blind, "Noch nicht eingerichtet.".to_owned()),
         (_, Some(c)) => (c.state, c.reason.clone()),
-        (SensorState::Active, None) => (Sight::Blind, "hat noch nie gemeldet".to_owned()),
-        (SensorState::Invited | SensorState::Revoked, None) => (Sight::NoSensor, "noch nicht eingerichtet".to_owned()),
+        (_, None) => (Sight::Blind, "Hat noch nie gemeldet.".to_owned()),
     };
     // Only names in scope: a shared gateway's other constituents are nobody's business.
     let serves = s.serves.iter().filter_map(|c| names.get(c).cloned()).collect();
     Seen {
+        id: s.id,
         row: view::SensorRow {
             name: s.name,
             serves,
@@ -305,20 +361,6 @@ fn seen(s: Sensor, coverage: &BTreeMap<Uuid, Coverage>, names: &BTreeMap<Constit
             ruleset: c.map(|c| c.ruleset.clone()).unwrap_or_default(),
         },
         serves: s.serves,
-    }
-}
-
-/// What several sensors together let us see: all, some, none of it, or there is none.
-fn together(all: impl Iterator<Item = Sight>) -> Sight {
-    let all: BTreeSet<Sight> = all.filter(|s| *s != Sight::NoSensor).collect();
-    if all.is_empty() {
-        Sight::NoSensor
-    } else if all.iter().all(|s| *s == Sight::Seeing) {
-        Sight::Seeing
-    } else if all.iter().all(|s| *s == Sight::Blind) {
-        Sight::Blind
-    } else {
-        Sight::Partial
     }
 }
 
@@ -358,7 +400,7 @@ fn places(site: &Site, all: &[Constituent], sensors: &[Seen], levels: &[AreaLeve
         kreis: kreise.get(ags.kreis()).map(String::as_str).or(kreis).unwrap_or_default().to_owned(),
         standing: standing(levels.iter().find(|l| l.area == Area::Municipality && l.key == ags.as_str())),
         sight: c.map_or(Sight::NoSensor, |c| {
-            together(sensors.iter().filter(|s| s.serves.contains(&c.id)).map(|s| s.row.sight))
+            combined(sensors.iter().filter(|s| s.serves.contains(&c.id)).map(|s| s.row.sight))
         }),
     };
     let mut out = Vec::new();
@@ -376,20 +418,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sensors_together() {
-        use Sight as S;
-        for (all, want) in [
-            (&[][..], S::NoSensor),
-            (&[S::NoSensor], S::NoSensor),
-            (&[S::Seeing, S::NoSensor], S::Seeing),
-            (&[S::Seeing, S::Seeing], S::Seeing),
-            (&[S::Blind, S::NoSensor], S::Blind),
-            (&[S::Blind, S::Blind], S::Blind),
-            (&[S::Seeing, S::Blind], S::Partial),
-            (&[S::Partial], S::Partial),
-            (&[S::Partial, S::Blind], S::Partial),
+    fn an_hour_is_seen_as_far_as_reports_came() {
+        for (reports, interval, elapsed, blind, want) in [
+            (120, 30, 3600, false, 1000), // all of them
+            (117, 30, 3600, false, 1000), // three missed are no gap
+            (116, 30, 3600, false, 991),
+            (57, 30, 3600, false, 500),
+            (0, 30, 3600, false, 0),  // nothing is blind, whatever the sensor does now
+            (0, 30, 90, false, 1000), // too early to tell
+            (0, 30, 90, true, 0),
+            (0, 30, 91, false, 0),
+            (5, 30, 100, true, 1000),
+            (0, 0, 0, false, 1000),
+            (u64::MAX, u32::MAX, 1, false, 1000),
+            (1, 1, i64::MIN, false, 1000),
         ] {
-            assert_eq!(together(all.iter().copied()), want, "{all:?}");
+            assert_eq!(share(reports, interval, elapsed, blind), want, "{reports} every {interval} s in {elapsed} s");
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod api;
 pub mod auth;
+mod feed;
 mod gather;
 mod link;
 pub mod map;
@@ -30,7 +31,10 @@ use axum::{
     routing::{get, post},
 };
 use lagewarte_base::{clock::Clock, time::Timestamp};
-use lagewarte_store::control::{Control, ControlError};
+use lagewarte_store::{
+    control::{Control, ControlError},
+    telemetry::Telemetry,
+};
 use lagewarte_warn::{CertContact, Links};
 use prometheus::{IntCounterVec, Opts, Registry};
 pub use serve::{Limits, serve};
@@ -52,6 +56,7 @@ pub struct SiteConfig {
 /// The site's parts.
 pub struct Site {
     control: Control,
+    telemetry: Telemetry,
     links: Links,
     clock: Arc<dyn Clock>,
     config: SiteConfig,
@@ -66,6 +71,7 @@ impl Site {
     /// Where the registry already has a metric of the site's names.
     pub fn new(
         control: Control,
+        telemetry: Telemetry,
         links: Links,
         clock: Arc<dyn Clock>,
         config: SiteConfig,
@@ -74,7 +80,7 @@ impl Site {
         let opts = Opts::new("lagewarte_http_requests_total", "Requests answered, by route and status");
         let requests = IntCounterVec::new(opts, &["route", "status"])?;
         registry.register(Box::new(requests.clone()))?;
-        Ok(Arc::new(Self { control, links, clock, config, tries: Tries::new(), requests }))
+        Ok(Arc::new(Self { control, telemetry, links, clock, config, tries: Tries::new(), requests }))
     }
 
     fn now(&self) -> Timestamp {
@@ -99,6 +105,8 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/lage/warnung/{id}/zurueckziehen", post(site::withdraw))
         .route("/ich", get(site::own))
         .route("/ich/warnung/{id}/quittieren", post(site::acknowledge))
+        .route("/feed/{token}/atom.xml", get(feed::by_link))
+        .route("/feed/atom.xml", get(feed::by_header))
         .route("/w/{warning}/{token}", get(link::show).post(link::acknowledge))
         .route("/api/v1/lage", get(api::lage))
         .route("/api/v1/warnings", get(api::warnings))

@@ -7,12 +7,13 @@
 //! not CSS, so that they are printed and need no exception in the Content-Security-Policy. Must never hold a script.
 
 use lagewarte_base::{berlin, time::Timestamp};
+use lagewarte_picture::coverage::visible;
 use lagewarte_store::control::{coverage::Sight, levels::Level};
 use maud::{Markup, html};
 
 use crate::{
     map::{LandMap, WIDTH},
-    view::{Hour, Place, sees},
+    view::{Hour, Place},
 };
 
 /// Maps with more areas than this carry no names: they would cover one another.
@@ -40,7 +41,7 @@ const fn sight_fill(sight: Sight) -> &'static str {
 /// How an area of the level map is filled: by its level where somebody looks, by what is missing where nobody does.
 /// A level above grau stays visible even then: it was found in what was seen before.
 fn place_fill(place: &Place) -> (&'static str, Option<&'static str>) {
-    match (place.standing.level, sees(place.sight)) {
+    match (place.standing.level, visible(place.sight)) {
         (Some(level), true) => (level_fill(level), None),
         (Some(level), false) if level > Level::Grey => (level_fill(level), Some("url(#p-schleier)")),
         (_, false) => (sight_fill(place.sight), None),
@@ -69,7 +70,7 @@ fn patterns() -> Markup {
         (stripes("p-schleier", 160, "rotate(45)", "none", "#1b1f24", 40))
         pattern id="p-ohne" width="170" height="170" patternUnits="userSpaceOnUse" {
             rect width="170" height="170" fill="#ffffff" {}
-            circle cx="50" cy="50" r="13" fill="#9aa3ab" {}
+            circle cx="50" cy="50" r="17" fill="#8b959e" {}
         }
     }
 }
@@ -104,7 +105,7 @@ pub(crate) fn level_map(map: &LandMap, places: &[Place]) -> Markup {
     let both = || map.areas.iter().zip(places);
     let high: Vec<&str> =
         places.iter().filter(|p| p.standing.level.is_some_and(|l| l > Level::Grey)).map(|p| p.name.as_str()).collect();
-    let unseen = places.iter().filter(|p| !sees(p.sight)).count();
+    let unseen = places.iter().filter(|p| !visible(p.sight)).count();
     let description = format!(
         "{} von {} Gemeinden sind nicht zu sehen. Stufe über grau: {}. Dieselben Angaben stehen in der Tabelle der Gemeinden.",
         unseen,

@@ -6,6 +6,7 @@
 //! and texts are as stored, hostile until a template has escaped them.
 
 use lagewarte_base::{ags::Ags, time::Timestamp, tlp::Tlp};
+use lagewarte_picture::coverage::visible;
 use lagewarte_store::control::{coverage::Sight, levels::Level, warnings::WarningState};
 use serde::Serialize;
 use uuid::Uuid;
@@ -28,11 +29,6 @@ pub const fn sight_meaning(sight: Sight) -> &'static str {
         Sight::Blind => "kein Sensor meldet: niemand weiß, ob es ruhig ist",
         Sight::NoSensor => "hier steht kein Sensor",
     }
-}
-
-/// Whether what is said of a place rests on anything seen. Blind is never quiet.
-pub const fn sees(sight: Sight) -> bool {
-    matches!(sight, Sight::Seeing | Sight::Partial)
 }
 
 /// A level with what it rests on.
@@ -328,8 +324,8 @@ pub struct Own {
     pub warnings: Vec<OwnWarning>,
     /// Its sensors.
     pub sensors: Vec<SensorRow>,
-    /// Release profiles in force, as its sensors reported them (`name@version`).
-    pub profiles: Vec<String>,
+    /// Release profiles in force, as its sensors reported them (`name@version`); None where the store does not answer.
+    pub profiles: Option<Vec<String>>,
     /// Whom the CERT would call and mail.
     pub contacts: Vec<(Call, String)>,
 }
@@ -424,7 +420,7 @@ impl Own {
                         "Ihre Sensoren melden sich, und wir sehen nichts Auffälliges.",
                     ));
                 }
-                None if sees(self.sight) => out.push(say(
+                None if visible(self.sight) => out.push(say(
                     Tone::Unknown,
                     "Noch keine Aussage",
                     "Der Sensor meldet sich, die Lage wird gerade zum ersten Mal berechnet.",
@@ -458,7 +454,7 @@ mod tests {
             sight,
             warnings: vec![warning; open],
             sensors: vec![],
-            profiles: vec![],
+            profiles: Some(vec![]),
             contacts: vec![],
         }
     }

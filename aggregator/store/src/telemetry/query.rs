@@ -36,6 +36,18 @@ pub struct HourCount {
     pub alerts: u64,
 }
 
+/// Health reports of a sensor in an hour.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct HourReports {
+    /// The sensor.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub sensor: Uuid,
+    /// Start of the hour of receipt, µs.
+    pub hour_us: i64,
+    /// Reports.
+    pub reports: u64,
+}
+
 /// Alerts of a signature.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct SignatureCount {
@@ -286,6 +298,31 @@ impl Telemetry {
                    ORDER BY us DESC, seq DESC LIMIT 2 BY sensor) \
              GROUP BY sensor ORDER BY sensor LIMIT {limit:UInt32}";
         self.all("health of the sensors", self.events(scope, SQL)?.param("since", since.micros())).await
+    }
+
+    /// Health reports by sensor and hour of receipt in `[from, to)`: an hour with too few of them was not seen.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn reports_by_hour(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<HourReports>, TelemetryError> {
+        const SQL: &str = "SELECT sensor, toInt64(toUnixTimestamp(toStartOfHour(received_us, 'UTC'))) * 1000000 AS hour_us, \
+             count() AS reports FROM health WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({from:Int64}) \
+             AND received_us < fromUnixTimestamp64Micro({to:Int64}) \
+             GROUP BY sensor, hour_us ORDER BY hour_us, sensor LIMIT {limit:UInt32}";
+        let q = self.events(scope, SQL)?.param("from", from.micros()).param("to", to.micros());
+        self.all("reports by hour", q).await
+    }
+
+    /// Release profiles (`name@version`) in force: that of the newest event of each sensor that sent since `since`.
+    ///
+    /// # Errors
+    /// The store's answer.
+    pub async fn profiles(&self, scope: &Scope, since: Timestamp) -> Result<Vec<String>, TelemetryError> {
+        const SQL: &str = "SELECT DISTINCT newest FROM (SELECT sensor, argMax(profile, us)::String AS newest FROM \
+             (SELECT sensor, profile, received_us AS us FROM alert WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({since:Int64}) \
+             UNION ALL SELECT sensor, profile, received_us AS us FROM health WHERE $SCOPE \
+             AND received_us >= fromUnixTimestamp64Micro({since:Int64})) GROUP BY sensor) ORDER BY newest LIMIT {limit:UInt32}";
+        self.all("release profiles", self.events(scope, SQL)?.param("since", since.micros())).await
     }
 
     /// Completed inserts that became durable at or after `since`, oldest first.

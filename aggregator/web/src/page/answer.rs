@@ -18,6 +18,8 @@ pub fn login(refused: bool, cert: &CertContact) -> Markup {
         h1 { "Anmelden" }
         @if refused { p.fehlt role="alert" { "Dieser Zugang gilt nicht. Prüfen Sie, ob Sie ihn ganz kopiert haben, oder rufen Sie das CERT an." } }
         form.formular method="post" action="/anmelden" {
+            // For password managers, which keep nothing without a user name.
+            input type="text" name="user" value="Lagewarte" autocomplete="username" hidden;
             label { "Ihr Zugang, wie Sie ihn vom CERT bekommen haben"
                 input type="password" name="token" maxlength="64" required autocomplete="current-password" spellcheck="false"; }
             button.haupt type="submit" { "Anmelden" }
@@ -33,7 +35,7 @@ pub fn acknowledge(name: &str, w: &OwnWarning, action: &str, cert: &CertContact)
         article.warnung {
             h2 { (w.title) }
             @if let Some(why) = &w.withdrawn { p.fehlt { "Das CERT hat diese Warnung zurückgezogen: " (why) } }
-            (own::warning_body(w))
+            (own::warning_body(w, cert))
             @match w.acknowledged {
                 Some(t) => (acknowledged(t)),
                 None => {

@@ -6,6 +6,7 @@
 //! for us, where, since when, what is it, who has not answered. Must never show a place that nobody sees as quiet.
 
 use lagewarte_base::berlin;
+use lagewarte_picture::coverage::visible;
 use lagewarte_store::control::{coverage::Sight, levels::Level, warnings::WarningState};
 use lagewarte_warn::CertContact;
 use maud::{Markup, html};
@@ -14,7 +15,7 @@ use super::{Reader, badge, call, level_legend, sensors, shell, sight, small_badg
 use crate::{
     map::LandMap,
     svg,
-    view::{CampaignRow, Hour, Lagebild, Place, WarningRow, sees, sight_meaning},
+    view::{CampaignRow, Hour, Lagebild, Place, WarningRow, sight_meaning},
 };
 
 /// How often the page loads itself again where the reader asked for it, seconds.
@@ -80,7 +81,7 @@ pub fn page(l: &Lagebild, map: Option<&LandMap>, cert: &CertContact, refresh: bo
 }
 
 fn what_we_see(l: &Lagebild) -> Markup {
-    let seen = l.places.iter().filter(|p| sees(p.sight)).count();
+    let seen = l.places.iter().filter(|p| visible(p.sight)).count();
     html! {
         p.gross { strong { (seen) } " von " (l.places.len()) " Gemeinden" }
         ul.zahlen {
@@ -112,7 +113,6 @@ fn maps(map: &LandMap, places: &[Place]) -> Markup {
                 h2 #h-kl { "Karte nach Stufe" }
                 (svg::level_map(map, places))
                 (level_legend())
-                p.leise { "Wo niemand hinsieht, zeigt diese Karte die Muster der anderen, nicht grau." }
             }
             section aria-labelledby="h-ks" {
                 h2 #h-ks { "Karte nach Sicht" }
@@ -245,7 +245,7 @@ fn kreise(l: &Lagebild) -> Markup {
                         tr {
                             th scope="row" data-l="Kreis" { (k.name) }
                             td data-l="Stufe" { (small_badge(seen_level(k.standing.level, k.standing.visible > 0))) }
-                            td.zahl data-l="Gesehen" { (k.standing.visible) " von " (k.standing.total) }
+                            td.zahl data-l="Gesehen" { @if k.standing.total == 0 { "–" } @else { (k.standing.visible) " von " (k.standing.total) } }
                             td data-l="Warum" { (k.standing.reasons.join(" ")) }
                         }
                     }
@@ -276,7 +276,7 @@ fn places(rows: &[Place]) -> Markup {
                                 th scope="row" data-l="Gemeinde" { (p.name) }
                                 td data-l="Kreis" { (p.kreis) }
                                 td data-l="AGS" { code { (p.ags) } }
-                                td data-l="Stufe" { (small_badge(seen_level(p.standing.level, sees(p.sight)))) }
+                                td data-l="Stufe" { (small_badge(seen_level(p.standing.level, visible(p.sight)))) }
                                 td data-l="Sicht" { (sight(p.sight)) }
                                 td data-l="Warum" { (p.standing.reasons.join(" ")) }
                             }

@@ -9,6 +9,8 @@ pub mod answer;
 pub mod campaign;
 pub mod lage;
 pub mod own;
+#[cfg(test)]
+mod tests;
 pub mod warning;
 
 use lagewarte_base::{berlin, time::Timestamp};
@@ -204,33 +206,7 @@ pub fn level_legend() -> Markup {
     html! {
         ul.legende {
             @for l in Level::ALL { li { (svg::level_swatch(l)) span { strong { "Stufe " (l.number()) ", " (l.german()) } ": " (level_meaning(l)) } } }
+            @for s in [Sight::Blind, Sight::NoSensor] { li { (svg::sight_swatch(s)) span { strong { (s) } ": keine Aussage" } } }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_as_germans_write_them() {
-        for (us, want) in [(0, "0,0 s"), (1_250_000, "1,2 s"), (-350_000, "-0,3 s"), (61_000_000, "61,0 s")] {
-            assert_eq!(seconds(us), want);
-        }
-        for (ppm, want) in
-            [(-1, "0 %"), (0, "0 %"), (1, "unter 0,01 %"), (100, "0,01 %"), (12_345, "1,23 %"), (1_000_000, "100,00 %")]
-        {
-            assert_eq!(loss(ppm), want);
-        }
-        assert_eq!(seconds(i64::MIN).chars().next(), Some('-'));
-    }
-
-    #[test]
-    fn a_phone_number_dials_digits_only() {
-        assert_eq!(
-            phone("+49 30 23125 000").into_string(),
-            r#"<a class="tel" href="tel:+493023125000">+49 30 23125 000</a>"#
-        );
-        assert_eq!(phone("\"><script>1").into_string(), r#"<a class="tel" href="tel:1">&quot;&gt;&lt;script&gt;1</a>"#);
     }
 }

@@ -6,10 +6,13 @@
 //! Must never name another constituent.
 
 use lagewarte_base::berlin;
-use lagewarte_warn::{CertContact, text::sections};
+use lagewarte_warn::{
+    CertContact,
+    text::{HEADINGS, sections},
+};
 use maud::{Markup, html};
 
-use super::{Reader, badge, call, cert_contact, phone, sensors, shell, sight, standing, time};
+use super::{Reader, badge, call, phone, sensors, shell, sight, standing, time};
 use crate::view::{Advice, Own, OwnWarning, Tone, sight_meaning};
 
 /// The page. `csrf` is the session's form token, `feed` the feed's address with a gap for the token.
@@ -31,7 +34,7 @@ pub fn page(o: &Own, csrf: &str, feed: &str, cert: &CertContact) -> Markup {
         section.kasten aria-labelledby="h-stufe" {
             h2 #h-stufe { "Die Lage bei Ihnen" }
             (standing(&o.standing))
-            p { (sight(o.sight)) " " (sight_meaning(o.sight)) "." }
+            p { "Sicht: " (sight(o.sight)) ", " (sight_meaning(o.sight)) "." }
         }
         @if !done.is_empty() {
             section aria-labelledby="h-alt" {
@@ -47,7 +50,7 @@ pub fn page(o: &Own, csrf: &str, feed: &str, cert: &CertContact) -> Markup {
                             }
                         }
                         @if let Some(why) = &w.withdrawn { p.fehlt { "Das CERT hat diese Warnung zurückgezogen: " (why) } }
-                        (warning_body(w))
+                        (warning_body(w, cert))
                     }
                 }
             }
@@ -58,7 +61,7 @@ pub fn page(o: &Own, csrf: &str, feed: &str, cert: &CertContact) -> Markup {
         }
         section aria-labelledby="h-hinaus" {
             h2 #h-hinaus { "Was Ihr Haus verlässt" }
-            (leaves(&o.profiles))
+            (leaves(o.profiles.as_deref()))
         }
         section aria-labelledby="h-erreichen" {
             h2 #h-erreichen { "Wen wir bei Ihnen erreichen" }
@@ -105,49 +108,61 @@ fn open_warning(w: &OwnWarning, csrf: &str, cert: &CertContact) -> Markup {
     html! {
         article.warnung aria-labelledby={ "w" (w.id) } {
             h3 id={ "w" (w.id) } { (w.title) }
-            (warning_body(w))
+            (warning_body(w, cert))
             form method="post" action={ "/ich/warnung/" (w.id) "/quittieren" } {
                 input type="hidden" name="csrf" value=(csrf);
                 button.haupt type="submit" { "Gelesen: Warnung quittieren" }
                 span.leise { " Damit weiß das CERT, dass die Warnung angekommen ist." }
             }
-            (cert_contact(cert))
         }
     }
 }
 
 /// Level, label, time and text of a warning.
-pub fn warning_body(w: &OwnWarning) -> Markup {
+pub fn warning_body(w: &OwnWarning, cert: &CertContact) -> Markup {
     html! {
         p.stand { (badge(Some(w.level))) " " span.tlp { (w.tlp) } span.leise { " " (time(w.released)) } }
-        (text(&w.text))
+        (text(&w.text, cert))
     }
 }
 
-/// A warning's text under its headings.
-pub fn text(text: &str) -> Markup {
+/// A warning's text under its headings. What to do first stands first and stands out; the number can be dialled.
+pub fn text(text: &str, cert: &CertContact) -> Markup {
+    let mut parts = sections(text);
+    parts.sort_by_key(|(head, _)| *head != FIRST);
     html! {
-        div.text {
-            @for (head, body) in sections(text) {
-                @if !head.is_empty() { h4 { (head.trim_end_matches(':')) } }
-                p { (body) }
+        dl.text {
+            @for (head, body) in parts {
+                div class=[(head == FIRST).then_some("zuerst")] {
+                    dt { @if head.is_empty() { "Hinweis" } @else { (head.trim_end_matches(':')) } }
+                    @match body.split_once(cert.phone.as_str()).filter(|_| head == CALL && !cert.phone.is_empty()) {
+                        Some((before, after)) => dd { (before) (phone(&cert.phone)) (after) },
+                        None => dd { (body) },
+                    }
+                }
             }
         }
     }
 }
 
-fn leaves(profiles: &[String]) -> Markup {
+const FIRST: &str = HEADINGS[2];
+const CALL: &str = HEADINGS[3];
+
+fn leaves(profiles: Option<&[String]>) -> Markup {
     html! {
-        @if profiles.is_empty() { p { "Bisher nichts: Noch kein Sensor hat für Sie gemeldet." } }
-        @else {
-            p { "Freigabeprofil in Kraft: " @for p in profiles { code { (p) } " " } }
-            @if profiles.iter().all(|p| p.starts_with("alerts-only@")) {
-                p {
-                    "Nur Alarme und der Zustand des Sensors verlassen Ihr Haus. Adressen Ihrer Rechner sind Pseudonyme, deren Schlüssel "
-                    "nur Sie haben. Inhalte, Web-Anfragen, Mail-Adressen und Dateinamen bleiben bei Ihnen."
+        @match profiles {
+            None => p.fehlt { "Der Speicher der Ereignisse antwortet nicht; welches Freigabeprofil gilt, zeigt die Datei am Sensor." },
+            Some([]) => p { "Bisher nichts: Noch kein Sensor hat für Sie gemeldet." },
+            Some(profiles) => {
+                p { "Freigabeprofil in Kraft: " @for p in profiles { code { (p) } " " } }
+                @if profiles.iter().all(|p| p.starts_with("alerts-only@")) {
+                    p {
+                        "Nur Alarme und der Zustand des Sensors verlassen Ihr Haus. Adressen Ihrer Rechner sind Pseudonyme, deren "
+                        "Schlüssel nur Sie haben. Inhalte, Web-Anfragen, Mail-Adressen und Dateinamen bleiben bei Ihnen."
+                    }
+                } @else {
+                    p { "Mehr als die Voreinstellung, weil Ihr Haus dieses Profil unterschrieben hat. Was darin steht, zeigt die Datei am Sensor." }
                 }
-            } @else {
-                p { "Mehr als die Voreinstellung, weil Ihr Haus dieses Profil unterschrieben hat. Was darin steht, zeigt die Datei am Sensor." }
             }
         }
     }

@@ -43,12 +43,12 @@ pub fn page(w: &WarningPage, csrf: &str, cert: &CertContact) -> Markup {
         @if !w.reasons.is_empty() { p.warum { "Warum diese Stufe:" } ul.gruende { @for reason in &w.reasons { li { (reason) } } } }
         @if w.late { p.fehlt { "Die Kampagne beruht auf verspäteten Ereignissen." } }
         p { (w.summary) }
+        h2 { "Was die Adressaten lesen" }
+        @for (i, a) in r.addressed.iter().enumerate() { details open[i == 0] { summary { (a.name) } (super::own::text(&a.text, cert)) } }
         @if r.state != WarningState::Withdrawn && waiting > 0 { (release_form(w, waiting, late, csrf)) }
         @if r.state == WarningState::Released { (withdraw_form(w, csrf)) }
         h2 { "Adressaten" }
         (addressed(&r.addressed))
-        h2 { "Was die Adressaten lesen" }
-        @for a in &r.addressed { details open[r.addressed.len() == 1] { summary { (a.name) } (super::own::text(&a.text)) } }
     };
     shell(&r.title, Reader::Cert, cert, None, &body)
 }

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod browser;
+
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
@@ -13,7 +15,13 @@ use std::{
     sync::Arc,
 };
 
-use lagewarte_base::{clock::ManualClock, id::ConstituentId, time::Timestamp, tlp::Tlp};
+use lagewarte_base::{
+    clock::ManualClock,
+    id::{ConstituentId, Epoch, EventId},
+    time::Timestamp,
+    tlp::Tlp,
+};
+use lagewarte_event::{Class, Envelope};
 use lagewarte_store::{
     Scope,
     control::{
@@ -25,17 +33,18 @@ use lagewarte_store::{
         register::SensorState,
         tokens::{LinkKey, NewToken, TokenKind},
     },
+    engine::{Engine, testing},
+    telemetry::{Connection, Place, Rows, Telemetry, extract},
 };
 use lagewarte_warn::{CertContact, Links, WarnConfig, Warner};
 use lagewarte_web::{Limits, Site, SiteConfig, map::LandMap, router, serve};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// 21 November 2026, 08:00 UTC: 09:00 in Germany.
-pub(crate) const NOW: &str = "2026-11-21T08:00:00Z";
 /// A signature's text as a hostile rule file could bring it.
 pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'&<img src=x>";
-const MINUTE: i64 = 60_000_000;
+pub(crate) const MINUTE: i64 = 60_000_000;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
 
 /// Everything a test needs to know.
 pub(crate) struct Land {
@@ -62,6 +71,12 @@ impl Drop for Land {
     }
 }
 
+/// The present, as far as rows are not yet expired, at twenty to the hour: so that a test knows the hours around it.
+pub(crate) fn now() -> i64 {
+    let real = Timestamp::from(std::time::SystemTime::now()).micros();
+    real.div_euclid(HOUR) * HOUR - 20 * MINUTE
+}
+
 pub(crate) fn id(text: &str) -> ConstituentId {
     text.parse().expect("a test's own id")
 }
@@ -76,20 +91,106 @@ pub(crate) fn map() -> LandMap {
     LandMap::from_geojson(&bytes).expect("the Land's map can be drawn")
 }
 
+/// A telemetry store that does not answer.
+pub(crate) fn nowhere() -> Telemetry {
+    // Port 9 (discard): nothing listens there on a test machine.
+    Telemetry::new(&Connection::parse("http://127.0.0.1:9").expect("an address"))
+}
+
+/// The engine with a day of the Land in it: see [`fill`].
+pub(crate) struct Store {
+    pub(crate) telemetry: Telemetry,
+    engine: Engine,
+    dir: tempfile::TempDir,
+}
+
+/// Starts the engine; `module` is the test's `module_path!()`.
+pub(crate) async fn store(module: &str) -> Store {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = testing::options(&dir.path().join("engine"), module).expect("the engine's library is there");
+    let engine = Engine::start(&options).expect("the engine starts");
+    let telemetry = Telemetry::new(&engine.connection());
+    telemetry.migrate().await.expect("a fresh store");
+    fill(&telemetry).await;
+    Store { telemetry, engine, dir }
+}
+
+/// Five alerts an hour ago, three in this hour; reports of one sensor of ten (gw-rabenfurt, every 10 s): the whole last
+/// hour, and the first half of the hour before.
+async fn fill(telemetry: &Telemetry) {
+    let now = now();
+    let this = now.div_euclid(HOUR) * HOUR;
+    let sensor: Uuid = RABENFURT.parse().expect("a UUID");
+    let mut rows = Rows::new("test/1", 0);
+    let mut seq = 0;
+    let mut push = |env: Envelope| {
+        seq += 1;
+        let id = EventId { sensor, epoch: Epoch { counter: 1, nonce: 1 }, seq };
+        let received = Timestamp::from_micros(env.spooled_us + 2_000);
+        let sent = Timestamp::from_micros(env.spooled_us + 1_000);
+        let place = |_: Uuid, _: &ConstituentId| Some(Place { ags: "97153001".parse().ok() });
+        rows.push(&extract(&id, &env, sent, received, &place).expect("a good event"));
+    };
+    for i in 0..5 {
+        push(alert(this - 30 * MINUTE + i));
+    }
+    for i in 0..3 {
+        push(alert(this + 30 * MINUTE + i));
+    }
+    for i in 0..360 {
+        push(health(this - HOUR + i * MINUTE / 6));
+    }
+    for i in 0..180 {
+        push(health(this - 2 * HOUR + i * MINUTE / 6));
+    }
+    telemetry.insert_segment(&rows).await.expect("stored");
+}
+
+/// The sensor gw-rabenfurt.
+pub(crate) const RABENFURT: &str = "23890b0f-be1d-5ff5-a9ae-49d37905ef25";
+
+fn alert(us: i64) -> Envelope {
+    let eve = format!(
+        r#"{{"timestamp":"{}","event_type":"alert","src_ip":"203.0.113.66","src_port":4444,"dest_ip":"10.77.4.5","dest_port":22,"proto":"TCP","alert":{{"action":"allowed","gid":1,"signature_id":9100001,"rev":1,"signature":"LAGEWARTE SSH","category":"x","severity":1}},"lagewarte":{{"inner":"dest","key":"k1"}}}}"#,
+        Timestamp::from_micros(us).eve()
+    );
+    envelope(us, "alert", eve)
+}
+
+fn health(us: i64) -> Envelope {
+    let eve = r#"{"event_type":"stats","stats":{"uptime":10,"capture":{"kernel_packets":1,"kernel_drops":0},"decoder":{"pkts":1,"bytes":1},"lagewarte":{"version":"0.1.0","interval_s":10,"ruleset":"00","rules_loaded":12,"rules_refused":0,"spool":{"state":"normal","records":0,"bytes":0,"oldest_us":0},"lag_us":1500}}}"#;
+    envelope(us, "stats", eve.into())
+}
+
+fn envelope(us: i64, event_type: &str, eve: String) -> Envelope {
+    Envelope {
+        seq: 0,
+        class: Class::of(event_type) as i32,
+        event_type: event_type.into(),
+        event_us: us,
+        observed_us: us + 1_000,
+        spooled_us: us + 2_000,
+        ruleset: vec![0xab; 32],
+        constituent: "rabenfurt".into(),
+        profile: "alerts-only@1".into(),
+        eve: eve.into_bytes(),
+    }
+}
+
 /// Who is hit by the SSH campaign.
 pub(crate) const HIT: [&str; 4] = ["hohenlind", "kranichwerth", "kreiskrankenhaus-rabenfurt", "rabenfurt"];
 
 impl Land {
     /// The Land in the middle of an attack.
     pub(crate) async fn start() -> Self {
-        Self::start_with("http", Limits::default()).await
+        Self::start_with("http", Limits::default(), &nowhere()).await
     }
 
-    pub(crate) async fn start_with(scheme: &str, limits: Limits) -> Self {
+    pub(crate) async fn start_with(scheme: &str, limits: Limits, telemetry: &Telemetry) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let control =
             Control::open(&format!("sqlite:{}", dir.path().join("control.db").display())).await.expect("opens");
-        let now = Timestamp::parse_eve(NOW).expect("a time").micros();
+        let now = now();
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(now)));
         let files = load::read(&land_dir()).expect("the Land's register is without fault");
         control.load_register(&files, false, "test", now - 60 * MINUTE).await.expect("loads");
@@ -136,7 +237,8 @@ impl Land {
             land.apis.insert(c.into(), issue(&control, TokenKind::Api, Some(c), now).await);
         }
         let config = SiteConfig { cert: contact, map: Some(map()) };
-        let site = Site::new(control, links, clock, config, &prometheus::Registry::new()).expect("a fresh registry");
+        let site = Site::new(control, telemetry.clone(), links, clock, config, &prometheus::Registry::new())
+            .expect("a fresh registry");
         let (end, ended) = tokio::sync::oneshot::channel();
         land.end = Some(end);
         tokio::spawn(serve(listener, router(site), limits, async {
