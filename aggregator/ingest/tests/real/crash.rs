@@ -34,7 +34,8 @@ const CHILD: &str = "LAGEWARTE_TEST_INGEST";
 fn ingest_child() {
     let Ok(dir) = std::env::var(CHILD) else { return };
     let var = |name: &str| std::env::var(format!("{CHILD}_{name}")).unwrap();
-    let connection = Connection { url: var("URL"), user: var("USER"), password: var("PASSWORD"), database: var("DATABASE") };
+    let connection =
+        Connection { url: var("URL"), user: var("USER"), password: var("PASSWORD"), database: var("DATABASE") };
     let step = match var("STEP").as_str() {
         "journaled" => Some(Step::Journaled),
         "inserted" => Some(Step::Inserted),
@@ -68,7 +69,10 @@ fn spawn(world: &World, uplink: &str, step: &str, after: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::ingest_child", "--nocapture"])
         .env(CHILD, world.dir.path())
-        .envs([("URL", &c.url), ("USER", &c.user), ("PASSWORD", &c.password), ("DATABASE", &c.database)].map(|(k, v)| (format!("{CHILD}_{k}"), v)))
+        .envs(
+            [("URL", &c.url), ("USER", &c.user), ("PASSWORD", &c.password), ("DATABASE", &c.database)]
+                .map(|(k, v)| (format!("{CHILD}_{k}"), v)),
+        )
         .env(format!("{CHILD}_UPLINK"), uplink)
         .env(format!("{CHILD}_STEP"), step)
         .env(format!("{CHILD}_AFTER"), after.to_string())
@@ -148,7 +152,8 @@ async fn each_event_is_stored_once_wherever_the_aggregator_dies() {
     let unique: BTreeSet<String> = stored.iter().cloned().collect();
     assert_eq!(unique.len(), stored.len(), "stored more than once");
     assert_eq!(unique, sent, "stored is not what was sent");
-    let rollup = world.ask("SELECT constituent, sum(count) FROM alert_1h GROUP BY constituent ORDER BY constituent").await;
+    let rollup =
+        world.ask("SELECT constituent, sum(alerts) FROM alert_1h GROUP BY constituent ORDER BY constituent").await;
     let raw = world.ask("SELECT constituent, count() FROM alert GROUP BY constituent ORDER BY constituent").await;
     assert_eq!(rollup, raw, "the rollup is not the raw count");
     assert_eq!(world.ask("SELECT count() FROM quarantine").await, "0");
@@ -177,9 +182,15 @@ async fn a_lost_journal_and_a_killed_engine_double_nothing() {
     sensor.drained().await;
     assert!(world.engine.restarts() >= 1);
     assert_eq!(world.ids("alert").await.into_iter().collect::<BTreeSet<_>>(), sent);
-    let law = metric(&registry, "events_stored_total", "") + metric(&registry, "events_duplicate_total", "")
-        + metric(&registry, "events_quarantined_total", "") + metric(&registry, "events_in_flight", "");
-    assert_eq!(metric(&registry, "events_received_total", ""), law, "received = stored + duplicate + quarantined + in flight");
+    let law = metric(&registry, "events_stored_total", "")
+        + metric(&registry, "events_duplicate_total", "")
+        + metric(&registry, "events_quarantined_total", "")
+        + metric(&registry, "events_in_flight", "");
+    assert_eq!(
+        metric(&registry, "events_received_total", ""),
+        law,
+        "received = stored + duplicate + quarantined + in flight"
+    );
 
     // The journal is lost, and the spool as if nothing had ever been acknowledged: all is sent again.
     ingest.stop(Duration::from_secs(20)).await;

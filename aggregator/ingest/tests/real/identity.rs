@@ -4,10 +4,13 @@
 
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
-use lagewarte_base::{clock::{Clock as _, SystemClock}, id::Uuid};
+use lagewarte_base::{
+    clock::{Clock as _, SystemClock},
+    id::Uuid,
+};
 use lagewarte_ingest::{Ca, Ingest, StartError};
 use lagewarte_spool::Spool;
-use lagewarte_uplink::{ConnectError, EnrolError, IdentityError, Identity, enrol};
+use lagewarte_uplink::{ConnectError, EnrolError, Identity, IdentityError, enrol};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use crate::world::{Sensor, World, metric, now, until};
@@ -120,7 +123,8 @@ async fn a_stream_ends_with_its_certificate() {
     running.drained().await;
     until("the stream is ended", async || {
         let status = running.uplink.status();
-        !status.connected && status.last_error.is_some_and(|e| e.contains("ended") || e.to_lowercase().contains("expired"))
+        !status.connected
+            && status.last_error.is_some_and(|e| e.contains("ended") || e.to_lowercase().contains("expired"))
     })
     .await;
     assert!(SystemClock.now() >= peer.not_after, "not before its time");
@@ -153,7 +157,10 @@ async fn a_token_enrols_once_and_errors_say_what_to_do() {
         let mode = std::fs::metadata(dir.join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file} is for its owner only");
     }
-    assert!(matches!(enrol(&token, dir).await, Err(EnrolError::AlreadyEnrolled(_))), "an identity is never overwritten");
+    assert!(
+        matches!(enrol(&token, dir).await, Err(EnrolError::AlreadyEnrolled(_))),
+        "an identity is never overwritten"
+    );
 
     let expired = world.token(&ingest, "gw-wehrmuende", Some(now() - 1)).await;
     assert!(matches!(enrol(&expired, &to("expired")).await, Err(EnrolError::TokenExpired)));
@@ -216,7 +223,9 @@ async fn openssl_sees_tls_1_3_only_and_a_demand_for_a_certificate() {
     .await;
     let before = metric(&registry, "handshakes_refused_total", "uplink");
     let files = ["certificate.pem", "key.pem", "chain.pem"].map(|f| identity.join(f).display().to_string());
-    let seen = client(ingest.uplink_address().port(), &["-cert", &files[0], "-key", &files[1], "-cert_chain", &files[2]]).await;
+    let seen =
+        client(ingest.uplink_address().port(), &["-cert", &files[0], "-key", &files[1], "-cert_chain", &files[2]])
+            .await;
     assert!(seen.contains("Verification: OK") && seen.contains("New, TLSv1.3"), "{seen}");
     assert!(metric(&registry, "handshakes_refused_total", "uplink") <= before, "with one it is not");
     ingest.stop(Duration::from_secs(10)).await;

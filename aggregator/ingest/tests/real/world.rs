@@ -68,7 +68,8 @@ impl World {
     pub(crate) async fn ingest(&self, options: Options) -> (Ingest, prometheus::Registry) {
         let registry = prometheus::Registry::new();
         let clock = Arc::new(SystemClock);
-        let ingest = Ingest::start(options, self.telemetry.clone(), self.control.clone(), &registry, clock).await.unwrap();
+        let ingest =
+            Ingest::start(options, self.telemetry.clone(), self.control.clone(), &registry, clock).await.unwrap();
         (ingest, registry)
     }
 
@@ -107,7 +108,9 @@ impl World {
 
     /// Ids of all rows of a table, doubled ones twice.
     pub(crate) async fn ids(&self, table: &str) -> Vec<String> {
-        let sql = format!("SELECT concat(toString(sensor), ':', toString(epoch), '-', lower(hex(nonce)), ':', toString(seq)) AS id FROM {table} ORDER BY id");
+        let sql = format!(
+            "SELECT concat(toString(sensor), ':', toString(epoch), '-', lower(hex(nonce)), ':', toString(seq)) AS id FROM {table} ORDER BY id"
+        );
         let text = self.ask(&sql).await;
         text.lines().map(|l| l.parse::<EventId>().unwrap_or_else(|_| panic!("{l}")).to_string()).collect()
     }
@@ -150,8 +153,8 @@ impl Sensor {
     pub(crate) async fn drained(&self) {
         let spool = &self.spool;
         until("everything is acknowledged", async || {
-            let status = spool.status();
-            spool.commit().is_ok() && spool.epochs() == [spool.epoch()] && status.records == 0
+            let committed = spool.commit().is_ok(); // first: what is not committed is not counted
+            committed && spool.epochs() == [spool.epoch()] && spool.status().records == 0
         })
         .await;
     }
@@ -200,6 +203,6 @@ pub(crate) fn metric(registry: &prometheus::Registry, name: &str, label: &str) -
     metrics
         .iter()
         .filter(|m| label.is_empty() || m.get_label().iter().any(|l| l.value() == label))
-        .map(|m| m.get_counter().value() + m.get_gauge().value())
+        .map(|m| m.get_counter().get_value() + m.get_gauge().get_value())
         .sum()
 }
