@@ -90,11 +90,7 @@ fn refusal(status: &tonic::Status) -> EnrolError {
         tonic::Code::AlreadyExists => EnrolError::TokenUsed,
         tonic::Code::FailedPrecondition => EnrolError::TokenExpired,
         tonic::Code::NotFound => EnrolError::TokenUnknown,
-        _ => EnrolError::Refused(if status.message().is_empty() {
-            tls::chain(status)
-        } else {
-            status.message().to_owned()
-        }),
+        _ => EnrolError::Refused(tls::chain(status)),
     }
 }
 

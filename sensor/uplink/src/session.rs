@@ -49,8 +49,7 @@ impl fmt::Display for SessionError {
         match self {
             Self::Connect(e) => e.fmt(f),
             Self::Tls(e) => write!(f, "the sensor's identity cannot be used: {e}"),
-            Self::Server(s) if s.message().is_empty() => f.write_str(&tls::chain(s)),
-            Self::Server(s) => f.write_str(s.message()),
+            Self::Server(s) => f.write_str(&tls::chain(s)),
             Self::Ended => f.write_str("the aggregator ended the connection"),
             Self::Protocol(what) => write!(f, "the aggregator does not keep to the protocol: {what}"),
             Self::Spool(e) => write!(f, "the spool cannot be read: {e}"),
@@ -294,14 +293,20 @@ struct Sent {
 struct Flight {
     waiting: VecDeque<Sent>,
     bytes: u64,
+    /// Highest acknowledgement heard: what is sent again over a new line may be acknowledged before it is sent.
+    heard: u64,
 }
 
 impl Flight {
     fn push(&mut self, sent: Sent) {
+        if sent.up_to <= self.heard {
+            return;
+        }
         self.bytes += sent.bytes;
         self.waiting.push_back(sent);
     }
     fn acknowledged(&mut self, up_to: u64) {
+        self.heard = self.heard.max(up_to);
         while let Some(sent) = self.waiting.pop_front_if(|s| s.up_to <= up_to) {
             self.bytes -= sent.bytes;
         }

@@ -5,11 +5,12 @@
 //!
 //! Must never offer a way to switch verification off. Limits: [`CONNECT_TIMEOUT`] for name, TCP and TLS together.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use ring::digest;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -124,16 +125,31 @@ fn explain(at: &str, e: &io::Error) -> ConnectError {
     }
 }
 
-/// An error and what caused it, in one line: tonic hides the cause that a person needs.
-pub(crate) fn chain(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut source = e.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
+/// An error and what caused it, in one line: tonic hides the cause that a person needs. A TLS alert of the server is
+/// explained: in TLS 1.3 it refuses our certificate only after the handshake.
+pub(crate) fn chain(e: &(dyn Error + 'static)) -> String {
+    let mut text = match e.downcast_ref::<tonic::Status>() {
+        Some(status) => status.message().to_owned(),
+        None => e.to_string(),
+    };
+    let mut link = Some(e);
+    while let Some(cause) = link {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let rustls = cause.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::AlertReceived(alert)) = rustls {
+            return match alert {
+                AlertDescription::CertificateExpired => {
+                    "the aggregator refuses this sensor's certificate: it has expired; enrol again with a new token"
+                        .into()
+                }
+                other => format!("the aggregator refuses this sensor's certificate ({other:?}); ask the CERT"),
+            };
         }
-        source = cause.source();
+        let words = cause.to_string();
+        if !cause.is::<tonic::Status>() && !text.contains(&words) {
+            text = if text.is_empty() { words } else { format!("{text}: {words}") };
+        }
+        link = cause.source();
     }
     text
 }

@@ -1,0 +1,232 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What the spool promises, one by one: quota by priority, states, full disk, rot, two processes, the committer, the audit.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+};
+
+use lagewarte_base::{
+    clock::{ManualClock, SystemClock},
+    fs::{Fs as _, RealFs, faulty::FaultyFs},
+    time::Timestamp,
+};
+use lagewarte_spool::{
+    Cursor, Dropped, GapReason, MAX_PENDING, MAX_RECORD, OpenError, Options, Priority, Spool, State, audit,
+};
+
+const DIR: &str = "/spool";
+
+fn options() -> Options {
+    Options { quota_bytes: 100_000, segment_bytes: 10_000, committer: false, ..Options::default() }
+}
+
+fn open(fs: &FaultyFs, options: Options) -> Spool {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_parts(5, 0)));
+    Spool::open(Path::new(DIR), options, Arc::new(fs.clone()), clock).unwrap()
+}
+
+fn put(spool: &Spool, priority: Priority, len: usize) -> Result<u64, Dropped> {
+    spool.append(priority, |_| vec![7; len])
+}
+
+/// Numbers of records, and gaps, from the beginning of the current epoch.
+fn all(spool: &Spool) -> (Vec<u64>, Vec<(u64, u64, GapReason)>) {
+    let mut cursor = Cursor::new(spool.epoch(), 0);
+    let (mut records, mut gaps) = (Vec::new(), Vec::new());
+    loop {
+        let chunk = spool.read(&mut cursor, 1_000, 7).unwrap();
+        if chunk.is_empty() {
+            return (records, gaps);
+        }
+        records.extend(chunk.records.iter().map(|r| r.seq));
+        gaps.extend(chunk.gaps.iter().map(|g| (*g.range.start(), *g.range.end(), g.reason)));
+    }
+}
+
+#[test]
+fn alerts_go_last_and_every_refusal_is_a_number() {
+    let spool = open(&FaultyFs::default(), options());
+    let mut refused = [0u64; 3];
+    let mut order = Vec::new();
+    for _ in 0..400 {
+        for p in Priority::ALL {
+            if put(&spool, p, 200).is_err() {
+                refused[p as usize - 1] += 1;
+                if !order.contains(&p) {
+                    order.push(p);
+                }
+            }
+        }
+        spool.commit().unwrap();
+    }
+    assert_eq!(order, [Priority::Bulk, Priority::Health, Priority::Alert]);
+    assert!(refused[0] < refused[1] && refused[1] < refused[2], "{refused:?}");
+    let status = spool.status();
+    assert_eq!(status.state, State::Full);
+    assert!(status.bytes <= 100_000 + 1_000, "the quota holds: {}", status.bytes);
+    assert_eq!(status.dropped[GapReason::Quota as usize], refused.iter().sum::<u64>());
+    // Refused ones that are followed by an accepted one are gaps already; together they are every number up to there.
+    let (records, gaps) = all(&spool);
+    let told: u64 = gaps.iter().map(|(from, to, _)| to - from + 1).sum();
+    assert_eq!(records.len() as u64 + told, status.committed_seq);
+    assert_eq!(records.len() as u64, status.appended.iter().sum::<u64>());
+    assert!(gaps.iter().all(|g| g.2 == GapReason::Quota));
+}
+
+#[test]
+fn states_go_from_normal_to_full_and_back_through_recovering() {
+    let spool = open(&FaultyFs::default(), options());
+    let fill = |to: u64| {
+        while spool.status().bytes < to {
+            put(&spool, Priority::Alert, 500).unwrap();
+            spool.commit().unwrap();
+        }
+        spool.status().state
+    };
+    let free = |to: u64| {
+        let mut acked = 0;
+        while spool.status().bytes > to {
+            acked += 1;
+            spool.acknowledge(spool.epoch(), acked);
+        }
+        spool.status().state
+    };
+    assert_eq!(fill(40_000), State::Normal);
+    assert_eq!(fill(60_000), State::Warning);
+    assert!(spool.has_room(Priority::Bulk));
+    assert_eq!(fill(85_000), State::Full);
+    assert!(!spool.has_room(Priority::Bulk) && spool.has_room(Priority::Health));
+    assert_eq!(free(70_000), State::Recovering);
+    assert_eq!(free(40_000), State::Normal);
+    assert_eq!(fill(60_000), State::Warning, "not recovering again: it was normal in between");
+}
+
+#[test]
+fn a_full_disk_refuses_new_records_keeps_the_held_ones_and_recovers() {
+    let fs = FaultyFs::default();
+    let spool = open(&fs, Options { quota_bytes: 64 << 20, segment_bytes: 1 << 20, ..options() });
+    for _ in 0..10 {
+        put(&spool, Priority::Alert, 1_000).unwrap();
+    }
+    spool.commit().unwrap();
+    fs.set_capacity(Some(fs.used() + 3_000));
+    let mut accepted = 10u64;
+    let refused = loop {
+        match put(&spool, Priority::Alert, 100_000) {
+            Ok(_) => accepted += 1,
+            Err(e) => break e,
+        }
+        let _ = spool.commit(); // fails: that is the point
+    };
+    assert_eq!(refused, Dropped(GapReason::Disk));
+    assert!((accepted - 10) * 100_000 <= (MAX_PENDING + 200_000) as u64, "memory is bounded by MAX_PENDING");
+    assert_eq!(spool.status().state, State::Full);
+    assert!(spool.status().last_error.is_some() && !spool.has_room(Priority::Alert));
+    assert_eq!(all(&spool).0, (1..=10).collect::<Vec<_>>(), "what is held can still be read");
+    fs.set_capacity(None);
+    spool.commit().unwrap();
+    put(&spool, Priority::Alert, 10).unwrap();
+    spool.commit().unwrap();
+    let (records, gaps) = all(&spool);
+    assert_eq!(records.len() as u64, accepted + 1, "what was accepted meanwhile is there");
+    assert_eq!(gaps, [(accepted + 1, accepted + 1, GapReason::Disk)]);
+    assert_ne!(spool.status().state, State::Full);
+}
+
+#[test]
+fn rot_in_the_middle_costs_its_record_and_is_a_gap_by_number() {
+    let fs = FaultyFs::default();
+    let spool = open(&fs, options());
+    for _ in 0..5 {
+        put(&spool, Priority::Alert, 100).unwrap();
+    }
+    spool.commit().unwrap();
+    let old = spool.epoch();
+    let name = fs.list(Path::new(DIR)).unwrap().into_iter().find(|n| n.ends_with(".spool")).unwrap();
+    fs.rot(&Path::new(DIR).join(name), 36 + 2 * 127 + 60, 0x40); // inside the third record
+    let wanted = (vec![1, 2, 4, 5], vec![(3, 3, GapReason::Corrupt)]);
+    assert_eq!(all(&spool), wanted);
+    spool.close();
+    drop(spool);
+    let spool = open(&fs, options());
+    let chunk = spool.read(&mut Cursor::new(old, 0), usize::MAX, 100).unwrap();
+    assert_eq!(chunk.records.iter().map(|r| r.seq).collect::<Vec<_>>(), wanted.0, "the same after a restart");
+    assert!(chunk.end && chunk.up_to == 5 && chunk.gaps.len() == 1, "a clean end: no gap behind the last record");
+}
+
+#[test]
+fn a_crash_is_a_gap_up_to_the_reservation_and_a_clean_end_is_none() {
+    let fs = FaultyFs::default();
+    let spool = open(&fs, options());
+    put(&spool, Priority::Alert, 10).unwrap();
+    spool.commit().unwrap();
+    put(&spool, Priority::Alert, 10).unwrap(); // never committed
+    let (old, fs) = (spool.epoch(), fs.kill());
+    drop(spool);
+    let spool = open(&fs, options());
+    assert_ne!(spool.epoch().nonce, old.nonce);
+    assert_eq!(spool.epoch().counter, old.counter + 1);
+    let chunk = spool.read(&mut Cursor::new(old, 0), usize::MAX, 100).unwrap();
+    assert_eq!(chunk.records.len(), 1);
+    let gap = &chunk.gaps[0];
+    assert_eq!((gap.range.clone(), gap.reason), (2..=lagewarte_spool::RESERVE, GapReason::Crash));
+    spool.acknowledge(old, chunk.up_to);
+    assert_eq!(spool.epochs(), [spool.epoch()]);
+}
+
+#[test]
+fn too_large_a_record_is_a_gap_of_its_own_reason() {
+    let spool = open(&FaultyFs::default(), Options { quota_bytes: 64 << 20, segment_bytes: 1 << 20, ..options() });
+    assert_eq!(put(&spool, Priority::Alert, MAX_RECORD), Ok(1));
+    assert_eq!(put(&spool, Priority::Alert, MAX_RECORD + 1), Err(Dropped(GapReason::Size)));
+    assert_eq!(put(&spool, Priority::Alert, 1), Ok(3));
+    spool.commit().unwrap();
+    assert_eq!(all(&spool), (vec![1, 3], vec![(2, 2, GapReason::Size)]));
+}
+
+#[test]
+fn the_second_process_is_told_and_nonsense_options_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = |o| Spool::open(dir.path(), o, Arc::new(RealFs), Arc::new(SystemClock));
+    let first = real(options()).unwrap();
+    let e = real(options()).unwrap_err();
+    assert!(matches!(e, OpenError::Locked(_)) && e.to_string().contains("state-dir"), "{e}");
+    drop(first);
+    assert!(real(options()).is_ok());
+    assert!(matches!(real(Options { quota_bytes: 1, ..options() }), Err(OpenError::Options(_))));
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let e = Spool::open(&file, options(), Arc::new(RealFs), Arc::new(SystemClock)).unwrap_err();
+    assert!(e.to_string().contains("writable"), "{e}");
+}
+
+#[test]
+fn the_committer_commits_by_itself_and_the_audit_reads_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), Options::default(), Arc::new(RealFs), Arc::new(SystemClock)).unwrap();
+    let (tell, told) = mpsc::channel();
+    spool.on_commit(move || {
+        let _ = tell.send(()); // the test may be over
+    });
+    let mut appended = Vec::new();
+    for n in 0..100u32 {
+        let data = n.to_be_bytes().repeat(n as usize);
+        let seq = spool.append(Priority::ALL[n as usize % 3], |_| data.clone()).unwrap();
+        appended.push((seq, data));
+    }
+    while spool.status().committed_seq < 100 {
+        told.recv().unwrap();
+    }
+    assert!(spool.status().commits < 100, "a group commit, not one each");
+    let held = audit::list(dir.path()).unwrap();
+    assert!(held.iter().all(|h| h.epoch == spool.epoch()));
+    let held: Vec<_> = held.into_iter().map(|h| (h.seq, h.data)).collect();
+    assert_eq!(held, appended);
+    spool.acknowledge(spool.epoch(), u64::MAX); // more than was ever given out: cut to what is committed
+    spool.close();
+    assert_eq!(spool.append(Priority::Alert, |_| Vec::new()), Err(Dropped(GapReason::Disk)), "closed");
+}
