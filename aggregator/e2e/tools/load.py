@@ -29,7 +29,7 @@ WARM_UP_S = 3
 def rules(out, campaigns):
     """One noisy rule, and one rule a campaign."""
     with open(out, "w", encoding="utf-8") as file:
-        file.write(f'alert udp any any -> any {NOISE_PORT} (msg:"LOAD noise"; content:"lagewarte load"; classtype:misc-activity; sid:{NOISE_SID}; rev:1;)\n')
+        file.write(f'alert udp any any -> any {NOISE_PORT} (msg:"LOAD noise"; content:"lagewarte load"; classtype:network-scan; sid:{NOISE_SID}; rev:1;)\n')
         for n in range(campaigns):
             file.write(f'alert udp any any -> any {CAMPAIGN_PORT + n} (msg:"LOAD campaign {n}"; content:"lagewarte campaign"; '
                        f'classtype:attempted-admin; sid:{CAMPAIGN_SID + n}; rev:1;)\n')

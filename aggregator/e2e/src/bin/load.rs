@@ -90,7 +90,7 @@ fn main() -> anyhow::Result<()> {
     let mut running: Vec<(Process, Sensor)> = Vec::new();
     for (s, capture) in prepared {
         let start = start.to_string();
-        let p = w.start_sensor(&s, &["run", "-r", &capture, "--pace", "1", "--start-at", &start, "-S", &rules])?;
+        let p = w.start_sensor(&s, &["run", "-r", &capture, "--start-at", &start, "-S", &rules])?;
         running.push((p, s));
     }
     let wanted = u64::from(a.rate / 4 * 4) * u64::from(a.seconds) + 4 * u64::from(a.campaigns);
