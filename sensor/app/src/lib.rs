@@ -8,12 +8,14 @@
 
 mod probe;
 
-use lagewarte_flow::{AppProto, Direction, Flow, PREFIX, Prefix};
+use lagewarte_flow::{AppProto, FlowRef, PREFIX, Prefix};
 
 /// Looks at the next payload of a direction until its protocol is decided. For TCP the caller passes in-order payload
 /// only ([`lagewarte_flow::FlowRef::accepted`]).
-pub fn inspect(flow: &mut Flow, direction: Direction, payload: &[u8]) {
-    let side = direction.index();
+pub fn inspect(f: &mut FlowRef<'_>, payload: &[u8]) {
+    let mut side = f.direction.index();
+    let (direction, guessed) = (f.direction, f.guessed());
+    let flow = &mut *f.flow;
     if payload.is_empty() || flow.app.sides[side] != AppProto::Unknown {
         return;
     }
@@ -35,8 +37,18 @@ pub fn inspect(flow: &mut Flow, direction: Direction, payload: &[u8]) {
     };
     let other = flow.app.sides[1 - side];
     let ports = (flow.client_port, flow.server_port);
-    let answer = probe::Probe { tcp, direction, ports, other, data }.run();
+    let mut answer = probe::Probe { tcp, direction, ports, other, data }.run();
     let long_enough = !tcp || data.len() >= PREFIX;
+    if guessed && !matches!(answer, probe::Answer::Is(_)) {
+        // Taken up in the middle: what one side cannot have said, the other may have.
+        let turned = probe::Probe { tcp, direction: direction.reverse(), ports: (ports.1, ports.0), other, data }.run();
+        if matches!(turned, probe::Answer::Is(_)) {
+            answer = turned;
+            f.turn();
+            side = f.direction.index();
+        }
+    }
+    let flow = &mut *f.flow;
     match answer {
         probe::Answer::Is(proto) => flow.app.decide(side, proto, tcp),
         probe::Answer::No => flow.app.decide(side, AppProto::Failed, tcp),

@@ -122,6 +122,10 @@ impl Probe<'_> {
             }
         }
         if self.direction == Direction::ToServer {
+            // QUIT is the last word of mail, file transfer and POP3; the port says whose.
+            if d.get(..4).is_some_and(|w| w.eq_ignore_ascii_case(b"QUIT")) && (self.port(25) || self.port(587)) {
+                return Is(AppProto::Smtp);
+            }
             return match (self.other, imap_command(d)) {
                 (AppProto::Pop3, _) if ["CAPA", "AUTH", "APOP", "STLS", "QUIT"].iter().any(|c| d.starts_with(c.as_bytes())) => {
                     Is(AppProto::Pop3)

@@ -114,6 +114,10 @@ impl AppState {
             _ => AppProto::Unknown,
         };
     }
+    pub(crate) fn turn(&mut self) {
+        self.sides.swap(0, 1);
+        self.prefix.swap(0, 1);
+    }
     /// Ends detection where the flow does: a side that spoke and was not recognised failed.
     pub(crate) fn finish(&mut self, tcp: bool) {
         for side in 0..2 {

@@ -126,9 +126,13 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Packets of both sides.
-    pub const fn packets(&self) -> u64 {
-        self.sides[0].packets + self.sides[1].packets
+    /// Exchanges client and server.
+    pub(crate) fn turn(&mut self) {
+        std::mem::swap(&mut self.client, &mut self.server);
+        std::mem::swap(&mut self.client_port, &mut self.server_port);
+        self.sides.swap(0, 1);
+        self.heard.swap(0, 1);
+        self.macs = self.macs.map(|(a, b)| (b, a));
     }
 }
 
@@ -156,6 +160,22 @@ pub struct FlowRef<'a> {
     pub events: crate::tcp::StreamEvents,
     /// Whether the packet's payload may be believed to be the stream's: good checksum, known to the TCP state.
     pub accepted: bool,
+}
+
+impl FlowRef<'_> {
+    /// Whether the flow was taken up in its middle, so that who is the client is a guess.
+    pub fn guessed(&self) -> bool {
+        self.flow.tcp.as_ref().is_some_and(|t| t.midstream)
+    }
+    /// Exchanges client and server, where the guess turns out to be wrong.
+    pub fn turn(&mut self) {
+        self.flow.turn();
+        if let Some(t) = &mut self.flow.tcp {
+            t.turn();
+        }
+        self.flow.app.turn();
+        self.direction = self.direction.reverse();
+    }
 }
 
 /// The flowbits of a flow, by the rule set's numbers for their names. Sorted, without an allocation until one is set.

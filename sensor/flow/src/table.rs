@@ -403,7 +403,7 @@ fn update<'f>(
                     step = first;
                     if let Some((tracker, reversed)) = tracker {
                         if reversed == (direction == Direction::ToServer) {
-                            turn(f); // the sender of this segment is the other one of client and server
+                            f.turn(); // the sender of this segment is the other one of client and server
                             direction = direction.reverse();
                         }
                         f.tcp = Some(tracker);
@@ -444,13 +444,4 @@ fn direction(f: &Flow, p: &Packet<'_>, t: &Tuple) -> Direction {
         t.src == (f.client, f.client_port)
     };
     if from_client { Direction::ToServer } else { Direction::ToClient }
-}
-
-/// Exchanges client and server.
-fn turn(f: &mut Flow) {
-    mem::swap(&mut f.client, &mut f.server);
-    mem::swap(&mut f.client_port, &mut f.server_port);
-    f.sides.swap(0, 1);
-    f.heard.swap(0, 1);
-    f.macs = f.macs.map(|(a, b)| (b, a));
 }

@@ -130,6 +130,8 @@ pub(crate) struct Tracker {
     next: [u32; 2],
     known: [bool; 2],
     fin: [Option<u32>; 2],
+    /// Taken up without a handshake: who is the client is a guess.
+    pub(crate) midstream: bool,
 }
 
 /// What a segment did.
@@ -163,6 +165,7 @@ impl Tracker {
             next: [0; 2],
             known: [false; 2],
             fin: [None; 2],
+            midstream: kind != flag::SYN,
         };
         let reversed = match kind {
             flag::SYN => false,
@@ -214,12 +217,12 @@ impl Tracker {
         let mut step = Step::default();
         let (me, other) = (from.index(), from.reverse().index());
         let has = |f: u8| p.flags & f != 0;
+        self.flags[me] |= p.flags; // also those of segments that change nothing, as Suricata reports them
         if !has(flag::ACK) && p.ack != 0 && !has(flag::SYN | flag::RST) {
             step.events.set(StreamEvent::PktBrokenAck);
         }
         if has(flag::RST) {
             if self.rst_fits(from, p) {
-                self.flags[me] |= p.flags;
                 self.state = TcpState::Closed;
             } else {
                 step.events.set(StreamEvent::RstInvalidAck);
@@ -299,7 +302,6 @@ impl Tracker {
             }
             _ => {}
         }
-        self.flags[me] |= p.flags;
         let open = !matches!(self.state, TcpState::SynSent | TcpState::Closed);
         step.in_order = self.advance(me, p, len) && open;
         if has(flag::FIN) {
@@ -313,6 +315,20 @@ impl Tracker {
             };
         }
         step
+    }
+
+    /// Exchanges client and server.
+    pub(crate) fn turn(&mut self) {
+        self.flags.swap(0, 1);
+        self.isn.swap(0, 1);
+        self.next.swap(0, 1);
+        self.known.swap(0, 1);
+        self.fin.swap(0, 1);
+        self.state = match self.state {
+            TcpState::CloseWait => TcpState::FinWait1,
+            TcpState::FinWait1 => TcpState::CloseWait,
+            same => same,
+        };
     }
 
     fn start(&mut self, me: usize, p: &Tcp<'_>) {

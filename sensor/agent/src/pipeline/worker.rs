@@ -125,6 +125,6 @@ fn app(f: &mut FlowRef<'_>, p: &Packet<'_>) -> bool {
         a.known() && b.known() && a != b
     };
     let before = clash(f);
-    lagewarte_app::inspect(f.flow, f.direction, p.payload);
+    lagewarte_app::inspect(f, p.payload);
     !before && clash(f)
 }
