@@ -131,7 +131,8 @@ fn recorded_captures_give_the_same_events_too() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "pcap") && entry.metadata().is_ok_and(|m| m.len() < 1 << 20) {
+            } else if path.extension().is_some_and(|e| e == "pcap") && entry.metadata().is_ok_and(|m| m.len() < 1 << 20)
+            {
                 found.push(path);
             }
         }

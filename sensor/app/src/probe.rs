@@ -75,8 +75,18 @@ const SERVER: &[(&[u8], AppProto)] = &[
     (b"SSH-", AppProto::Ssh),
 ];
 
-const SIP: &[&[u8]] =
-    &[b"INVITE sip", b"REGISTER sip", b"OPTIONS sip", b"ACK sip", b"BYE sip", b"CANCEL sip", b"SUBSCRIBE sip", b"NOTIFY sip", b"MESSAGE sip", b"SIP/2.0 "];
+const SIP: &[&[u8]] = &[
+    b"INVITE sip",
+    b"REGISTER sip",
+    b"OPTIONS sip",
+    b"ACK sip",
+    b"BYE sip",
+    b"CANCEL sip",
+    b"SUBSCRIBE sip",
+    b"NOTIFY sip",
+    b"MESSAGE sip",
+    b"SIP/2.0 ",
+];
 
 impl Probe<'_> {
     pub(crate) fn run(&self) -> Answer {
@@ -92,8 +102,15 @@ impl Probe<'_> {
     }
 
     fn stream(&self) -> Answer {
-        let answers =
-            [self.text(), tls(self.data), smb(self.data), rdp(self.data), self.dcerpc(), mqtt(self.data), self.by_port()];
+        let answers = [
+            self.text(),
+            tls(self.data),
+            smb(self.data),
+            rdp(self.data),
+            self.dcerpc(),
+            mqtt(self.data),
+            self.by_port(),
+        ];
         let mut best = No;
         for a in answers {
             match a {
@@ -127,7 +144,9 @@ impl Probe<'_> {
                 return Is(AppProto::Smtp);
             }
             return match (self.other, imap_command(d)) {
-                (AppProto::Pop3, _) if ["CAPA", "AUTH", "APOP", "STLS", "QUIT"].iter().any(|c| d.starts_with(c.as_bytes())) => {
+                (AppProto::Pop3, _)
+                    if ["CAPA", "AUTH", "APOP", "STLS", "QUIT"].iter().any(|c| d.starts_with(c.as_bytes())) =>
+                {
                     Is(AppProto::Pop3)
                 }
                 (_, true) => Is(AppProto::Imap),
@@ -138,7 +157,11 @@ impl Probe<'_> {
             let line = d.split(|&b| b == b'\n').next().unwrap_or(d);
             return if contains_ignoring_case(line, b"FTP") {
                 Is(AppProto::Ftp)
-            } else if contains_ignoring_case(line, b"SMTP") || self.port(25) || self.port(587) || self.other == AppProto::Smtp {
+            } else if contains_ignoring_case(line, b"SMTP")
+                || self.port(25)
+                || self.port(587)
+                || self.other == AppProto::Smtp
+            {
                 Is(AppProto::Smtp)
             } else if self.port(21) || self.other == AppProto::Ftp {
                 Is(AppProto::Ftp)
@@ -178,7 +201,7 @@ impl Probe<'_> {
         }
         if self.port(88) {
             return match d {
-                [0, _, _, _, 0x6a | 0x6b | 0x6c | 0x6d | 0x6e | 0x6f | 0x7e, ..] => Is(AppProto::Krb5),
+                [0, _, _, _, 0x6a..=0x6f | 0x7e, ..] => Is(AppProto::Krb5),
                 [] | [0] | [0, ..] if d.len() < 5 => Perhaps,
                 _ => No,
             };
@@ -211,7 +234,9 @@ impl Probe<'_> {
         } else if self.port(123) {
             // Version 1 to 4, mode 1 to 7, a whole header (RFC 5905, 7.3); control messages are shorter.
             match d.first() {
-                Some(b) if (1..=4).contains(&(b >> 3 & 7)) && b & 7 != 0 && d.len() >= if b & 7 >= 6 { 8 } else { 48 } => {
+                Some(b)
+                    if (1..=4).contains(&(b >> 3 & 7)) && b & 7 != 0 && d.len() >= if b & 7 >= 6 { 8 } else { 48 } =>
+                {
                     Is(AppProto::Ntp)
                 }
                 _ => No,
@@ -229,7 +254,7 @@ impl Probe<'_> {
             ike(if self.port(4500) { d.strip_prefix(&[0; 4]).unwrap_or(d) } else { d })
         } else if self.port(88) {
             match d {
-                [0x6a | 0x6b | 0x6c | 0x6d | 0x6e | 0x6f | 0x7e, _, ..] => Is(AppProto::Krb5),
+                [0x6a..=0x6f | 0x7e, _, ..] => Is(AppProto::Krb5),
                 _ => No,
             }
         } else if self.port(389) {
@@ -289,10 +314,14 @@ fn tls(d: &[u8]) -> Answer {
 
 fn smb(d: &[u8]) -> Answer {
     match d {
-        [0, _, _, _, 0xfe | 0xff | 0xfd, b'S', b'M', b'B', ..] => Is(AppProto::Smb),
+        [0, _, _, _, 0xfd..=0xff, b'S', b'M', b'B', ..] => Is(AppProto::Smb),
         // NetBIOS session request: two encoded names follow.
         [0x81, 0, 0, 0x44, 0x20, ..] => Is(AppProto::Smb),
-        [0, _, _, _, 0xfe | 0xff | 0xfd, ..] | [0, ..] if d.len() < 5 || (d.len() < 8 && b"SMB".starts_with(&d[5..])) => Perhaps,
+        [0, _, _, _, 0xfd..=0xff, ..] | [0, ..]
+            if d.len() < 5 || (d.len() < 8 && b"SMB".starts_with(&d[5..])) =>
+        {
+            Perhaps
+        }
         _ => No,
     }
 }
@@ -343,7 +372,9 @@ fn ldap(d: &[u8]) -> Answer {
 fn pgsql(direction: Direction, d: &[u8]) -> Answer {
     match (direction, d) {
         // Length, then protocol 3.0, an SSL request or a cancel request.
-        (Direction::ToServer, [0, 0, _, _, 0, 3, 0, 0, ..] | [0, 0, 0, _, 4, 0xd2, 0x16, 0x2e | 0x2f, ..]) => Is(AppProto::Pgsql),
+        (Direction::ToServer, [0, 0, _, _, 0, 3, 0, 0, ..] | [0, 0, 0, _, 4, 0xd2, 0x16, 0x2e | 0x2f, ..]) => {
+            Is(AppProto::Pgsql)
+        }
         (Direction::ToServer, [0, ..]) if d.len() < 8 => Perhaps,
         (Direction::ToClient, [b'R' | b'E', 0, 0, ..] | [b'S' | b'N']) => Is(AppProto::Pgsql),
         _ => No,
@@ -365,7 +396,8 @@ fn snmp(d: &[u8]) -> Answer {
 
 fn ike(d: &[u8]) -> Answer {
     let mut r = Reader::new(d);
-    let (Some(_), Some(_), Some([_, version, _, _]), Some(_), Some(len)) = (r.u64(), r.u64(), r.array::<4>(), r.u32(), r.u32())
+    let (Some(_), Some(_), Some([_, version, _, _]), Some(_), Some(len)) =
+        (r.u64(), r.u64(), r.array::<4>(), r.u32(), r.u32())
     else {
         return No;
     };
@@ -375,7 +407,11 @@ fn ike(d: &[u8]) -> Answer {
 fn quic(d: &[u8]) -> Answer {
     let mut r = Reader::new(d);
     let (Some(first), Some(version)) = (r.u8(), r.u32()) else { return No };
-    let known = version == 1 || version == 0x6b33_43cf || version >> 8 == 0x00ff_0000 || version >> 8 == 0x0051_3034 || version >> 8 == 0x0051_3035;
+    let known = version == 1
+        || version == 0x6b33_43cf
+        || version >> 8 == 0x00ff_0000
+        || version >> 8 == 0x0051_3034
+        || version >> 8 == 0x0051_3035;
     // A long header with the fixed bit, a known version, connection ids of 20 bytes at most (RFC 9000, 17.2).
     if first & 0xc0 == 0xc0 && known && r.u8().is_some_and(|n| n <= 20) { Is(AppProto::Quic) } else { No }
 }

@@ -152,13 +152,20 @@ fn damage_is_named_with_its_offset_and_what_came_before_is_kept() {
     ] {
         let (packets, stats) = read(file).unwrap();
         assert_eq!(stats.damage, Some(Damage { reason, offset: offset as u64 }));
-        assert_eq!(packets.len(), usize::from(!reason.starts_with("truncated_p") && !reason.starts_with("truncated_r")));
+        assert_eq!(
+            packets.len(),
+            usize::from(!reason.starts_with("truncated_p") && !reason.starts_with("truncated_r"))
+        );
     }
 }
 
 #[test]
 fn what_is_no_capture_is_an_error_that_says_so() {
-    for (bytes, says) in [(b"".as_slice(), "empty"), (b"GET / HTTP/1.1\r\n\r\n aaaaaaaaaaaa", "47 45 54 20"), (b"\xd4\xc3\xb2\xa1", "d4 c3")] {
+    for (bytes, says) in [
+        (b"".as_slice(), "empty"),
+        (b"GET / HTTP/1.1\r\n\r\n aaaaaaaaaaaa", "47 45 54 20"),
+        (b"\xd4\xc3\xb2\xa1", "d4 c3"),
+    ] {
         let e = read(bytes).unwrap_err().to_string();
         assert!(e.contains(says) && e.contains("neither a pcap nor a pcapng"), "{e}");
     }
@@ -171,7 +178,9 @@ fn a_filter_takes_out_what_it_does_not_name_and_a_wrong_one_is_refused() {
     // Two IPv4/UDP frames, ports 53 and 54.
     let frame = |port: u8| {
         let mut f = vec![0; 12];
-        f.extend([8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x30, 0x39, 0, port, 0, 8, 0, 0]);
+        f.extend([
+            8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x30, 0x39, 0, port, 0, 8, 0, 0,
+        ]);
         f
     };
     let (a, b) = (frame(53), frame(54));
@@ -189,7 +198,9 @@ fn a_filter_takes_out_what_it_does_not_name_and_a_wrong_one_is_refused() {
 #[test]
 fn every_truncation_gives_what_is_whole() {
     let pcap = pcap(true, 0xa1b2_c3d4, 1, &[(1, 0, 3, b"abc"), (2, 0, 5, b"defgh")]);
-    let ng = [section(true), interface(true, 1, &[]), enhanced(true, 0, 1, 3, b"abc"), enhanced(true, 0, 2, 5, b"defgh")].concat();
+    let ng =
+        [section(true), interface(true, 1, &[]), enhanced(true, 0, 1, 3, b"abc"), enhanced(true, 0, 2, 5, b"defgh")]
+            .concat();
     for file in [&pcap, &ng] {
         let mut seen = 0;
         for n in 24..=file.len() {

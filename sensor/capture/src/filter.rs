@@ -42,8 +42,7 @@ impl Filter {
         let mistake = |e: pcap::Error| Error::Filter { filter: self.text.clone(), reason: e.to_string() };
         // LINKTYPE_RAW is 101 in files; libpcap compiles for DLT numbers, where it is 12.
         let dlt = if linktype == 101 { 12 } else { i32::from(linktype) };
-        let program =
-            Capture::dead(Linktype(dlt)).and_then(|c| c.compile(&self.text, true)).map_err(mistake)?;
+        let program = Capture::dead(Linktype(dlt)).and_then(|c| c.compile(&self.text, true)).map_err(mistake)?;
         self.programs.push((linktype, program));
         Ok(&self.programs[self.programs.len() - 1].1) // just pushed
     }

@@ -65,7 +65,8 @@ impl Live {
     ///
     /// Where there is no such interface, the right to capture is missing, or the filter is wrong.
     pub fn open(interface: &str, options: &Options) -> Result<Self, Error> {
-        let refused = |e: pcap::Error| Error::Interface { interface: interface.to_owned(), reason: advise(&e.to_string()) };
+        let refused =
+            |e: pcap::Error| Error::Interface { interface: interface.to_owned(), reason: advise(&e.to_string()) };
         let group = (std::process::id() & 0xffff) as u16; // the lower half tells groups of processes apart well enough
         let mut handles = Vec::new();
         for _ in 0..options.handles.max(1) {
@@ -153,7 +154,9 @@ impl Source for Live {
 fn advise(reason: &str) -> String {
     let lower = reason.to_ascii_lowercase();
     if lower.contains("permission") || lower.contains("not permitted") {
-        format!("{reason}; run as root, or give the program the right: setcap cap_net_raw,cap_net_admin+ep lagewarte-sensor")
+        format!(
+            "{reason}; run as root, or give the program the right: setcap cap_net_raw,cap_net_admin+ep lagewarte-sensor"
+        )
     } else if lower.contains("no such device") {
         format!("{reason}; `ip link` lists the interfaces")
     } else {

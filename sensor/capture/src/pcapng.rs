@@ -187,6 +187,13 @@ impl Section {
         }
         let at = body.len() - r.rest().len();
         r.take(len as usize).ok_or("packet_beyond_its_block")?;
-        Ok(Found { time, linktype: interface.linktype, wire_len: wire_len.max(len), at, len: len as usize, consumed: 0 })
+        Ok(Found {
+            time,
+            linktype: interface.linktype,
+            wire_len: wire_len.max(len),
+            at,
+            len: len as usize,
+            consumed: 0,
+        })
     }
 }

@@ -25,7 +25,8 @@ fn packets_of_a_veth_pair_are_captured_filtered_and_counted() {
     let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"));
     if !root {
         // Not eprintln!: the test harness would swallow it.
-        let _ = std::io::stderr().write_all(b"\nNOT RUN: live capture over a veth pair needs root (network namespaces)\n");
+        let _ =
+            std::io::stderr().write_all(b"\nNOT RUN: live capture over a veth pair needs root (network namespaces)\n");
         return;
     }
     let this = std::env::current_exe().expect("own path");
@@ -73,7 +74,7 @@ fn inside() {
                     seen.push(f.data.to_vec());
                 }
                 Next::Idle => idle += 1,
-                Next::End => panic!("an interface does not end"),
+                Next::End => unreachable!("an interface does not end"),
             }
         }
         seen.sort();
@@ -85,6 +86,7 @@ fn inside() {
     }
     let e = Live::open("lw9", &Options::default()).err().expect("no such interface").to_string();
     assert!(e.contains("lw9") && e.contains("ip link"), "{e}");
-    let e = Live::open("lw1", &Options { filter: Some("udp prt".into()), ..Options::default() }).err().expect("refused");
+    let e =
+        Live::open("lw1", &Options { filter: Some("udp prt".into()), ..Options::default() }).err().expect("refused");
     assert!(e.to_string().contains("udp prt"), "{e}");
 }

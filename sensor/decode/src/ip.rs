@@ -250,7 +250,7 @@ fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
                     advance(ip, ext.next_header().0, 8);
                     continue;
                 }
-                if ext.more_fragments() && len % 8 != 0 {
+                if ext.more_fragments() && !len.is_multiple_of(8) {
                     events.set(Event::Ipv6FragInvalidLength);
                 }
                 ip.fragment = Some(Fragment { offset, more: ext.more_fragments(), id: ext.identification() });

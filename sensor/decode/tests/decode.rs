@@ -63,11 +63,17 @@ fn good_frames_have_no_events_good_checksums_and_their_fields() {
         counters.count(&p);
         match p.transport {
             Transport::Tcp(t) => {
-                assert_eq!((t.src_port, t.dst_port, t.seq, t.ack, t.flags, p.payload), (40_000, 80, 7, 9, 24, &b"payload"[..]));
+                assert_eq!(
+                    (t.src_port, t.dst_port, t.seq, t.ack, t.flags, p.payload),
+                    (40_000, 80, 7, 9, 24, &b"payload"[..])
+                );
                 assert_eq!(p.checksum, Checksum::Good);
             }
             Transport::Udp(u) => {
-                assert_eq!((u.src_port, u.dst_port, p.payload, p.checksum), (40_000, 80, &b"payload"[..], Checksum::Good));
+                assert_eq!(
+                    (u.src_port, u.dst_port, p.payload, p.checksum),
+                    (40_000, 80, &b"payload"[..], Checksum::Good)
+                );
             }
             Transport::Icmpv4(i) | Transport::Icmpv6(i) => match i.quoted {
                 Some(q) => assert_eq!((q.proto, q.src_port, q.dst_port), (17, 40_000, 80)),
@@ -160,7 +166,11 @@ fn each_kind_of_damage_has_its_name() {
         ("unknown ICMP code", with(&icmp_echo(a4().0, b4().0, true, 1, 1, b""), &[(35, 9)]), "icmpv4.unknown_code"),
         ("quote cut short", icmp_unreachable(b4().0, a4().0, 1, &u4[..20]), "icmpv4.ipv4_trunc_pkt"),
         ("unknown ICMPv6 code", with(&icmp_echo(a6().0, b6().0, true, 1, 1, b""), &[(55, 9)]), "icmpv6.unknown_code"),
-        ("unassigned ICMPv6 type", with(&icmp_echo(a6().0, b6().0, true, 1, 1, b""), &[(54, 50)]), "icmpv6.unassigned_type"),
+        (
+            "unassigned ICMPv6 type",
+            with(&icmp_echo(a6().0, b6().0, true, 1, 1, b""), &[(54, 50)]),
+            "icmpv6.unassigned_type",
+        ),
     ] {
         let p = decode(1, &frame);
         assert!(names(&p).contains(&want), "{what}: {:?} is not {want}", names(&p));

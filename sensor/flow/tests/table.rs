@@ -173,7 +173,10 @@ fn vlans_tell_flows_apart_unless_told_not_to() {
         let records = run.finish();
         assert_eq!(records.len(), flows);
         if tracking {
-            assert_eq!((&records[1]["vlan"], &records[2]["vlan"]), (&serde_json::json!([6]), &serde_json::json!([1, 10])));
+            assert_eq!(
+                (&records[1]["vlan"], &records[2]["vlan"]),
+                (&serde_json::json!([6]), &serde_json::json!([1, 10]))
+            );
         }
     }
 }
@@ -223,7 +226,10 @@ fn a_full_table_does_what_its_policy_says_and_never_holds_more() {
     run.at(1, &query(0)); // the oldest is now the second
     assert_eq!(run.at(1, &query(capacity)), Some((TS, false, true)));
     assert_eq!((run.records.len(), run.table.counters().evicted), (1, 1));
-    assert_eq!((&run.values()[0]["src_ip"], &run.values()[0]["flow"]["reason"]), (&"10.0.0.1".into(), &"forced".into()));
+    assert_eq!(
+        (&run.values()[0]["src_ip"], &run.values()[0]["flow"]["reason"]),
+        (&"10.0.0.1".into(), &"forced".into())
+    );
     for i in 0..1000 {
         run.at(2, &query(i));
         assert!(run.table.counters().active <= capacity as u64);

@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn a_capture_comes_back_as_it_was_written() {
         let mut c = Capture::ethernet();
-        c.push(Timestamp::from_parts(1_700_000_000, 7), vec![1, 2, 3]).push(Timestamp::from_parts(1_700_000_001, 0), vec![]);
+        c.push(Timestamp::from_parts(1_700_000_000, 7), vec![1, 2, 3])
+            .push(Timestamp::from_parts(1_700_000_001, 0), vec![]);
         let bytes = c.write();
         assert_eq!(Capture::read(&bytes), Ok(c));
         for n in (0..24).chain(25..bytes.len() - 16).filter(|n| *n != 24 + 19) {

@@ -219,7 +219,9 @@ mod tests {
                 let (s, d) = (n.header().source(), n.header().destination());
                 match t {
                     Some(TransportSlice::Tcp(t)) => t.calc_checksum_ipv6(s, d) == Ok(t.checksum()),
-                    Some(TransportSlice::Udp(u)) => u.to_header().calc_checksum_ipv6_raw(s, d, u.payload()) == Ok(u.checksum()),
+                    Some(TransportSlice::Udp(u)) => {
+                        u.to_header().calc_checksum_ipv6_raw(s, d, u.payload()) == Ok(u.checksum())
+                    }
                     Some(TransportSlice::Icmpv6(i)) => i.is_checksum_valid(s, d),
                     _ => false,
                 }
@@ -276,7 +278,8 @@ mod tests {
         let map: Map = [(a.0, ip("192.0.2.77"))].into();
         let whole = compose(&[(&x.write(), 0, &Map::new()), (&y.write(), 4_000_000, &map)]).expect("composed");
         let whole = Capture::read(&whole).expect("read");
-        let seen: Vec<_> = whole.packets.iter().map(|p| (p.time.secs(), *p.data.last().expect("data"), p.data[29])).collect();
+        let seen: Vec<_> =
+            whole.packets.iter().map(|p| (p.time.secs(), *p.data.last().expect("data"), p.data[29])).collect();
         assert_eq!(seen, [(100, b'1', 1), (104, b'2', 77), (110, b'3', 1), (164, b'4', 77)]);
         assert!(compose(&[]).is_err());
         assert!(retarget(b"no capture", &map).is_err());
