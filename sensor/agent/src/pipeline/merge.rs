@@ -4,13 +4,17 @@
 //!
 //! Must never hold more than one boundary's output of each worker beside what waits in the bounded queues.
 
-use std::sync::mpsc::Receiver;
+use std::{collections::HashSet, sync::mpsc::Receiver};
 
 use lagewarte_base::time::Timestamp;
 use lagewarte_detect::{Candidate, Ordered};
 use lagewarte_event::eve::Record;
 
 use super::{Sink, Totals};
+
+/// Most flows remembered for having alerted. Threat: alerts on more flows than the tables hold. A flow beyond it keeps
+/// the `alerted` that its worker gave it, which does not know of rules with a threshold.
+const MAX_ALERTED: usize = 1 << 16;
 
 /// What a worker made of one batch.
 #[derive(Debug, Default)]
@@ -50,6 +54,8 @@ impl Item {
 /// The ordered stage.
 pub(super) struct Merge {
     ordered: Ordered,
+    /// Flows with an alert, until their record comes: whether a threshold let an alert pass is known here only.
+    alerted: HashSet<i64>,
     /// Output of each worker that lies beyond the boundary being merged.
     ahead: Vec<Option<Output>>,
     /// Latest counts of each worker.
@@ -61,6 +67,7 @@ impl Merge {
     pub(super) fn new(workers: usize) -> Self {
         Self {
             ordered: Ordered::default(),
+            alerted: HashSet::new(),
             ahead: (0..workers).map(|_| None).collect(),
             counts: vec![Totals::default(); workers],
         }
@@ -121,11 +128,15 @@ impl Merge {
             match item.what {
                 What::Record(mut r) => {
                     r.observed = item.observed;
+                    self.settle(&mut r);
                     sink.record(r)?;
                 }
                 What::Candidate(ref mut c) => {
                     if let Some(mut r) = self.ordered.admit(c) {
                         r.observed = item.observed;
+                        if let Some(id) = flow_id(&r.json).filter(|_| self.alerted.len() < MAX_ALERTED) {
+                            self.alerted.insert(id);
+                        }
                         sink.record(r)?;
                     }
                 }
@@ -133,7 +144,8 @@ impl Merge {
         }
         // Flows that ended together have no order of their own: by time, then by what is written.
         swept.sort_by(|a, b| (a.event, &a.json).cmp(&(b.event, &b.json)));
-        for r in swept {
+        for mut r in swept {
+            self.settle(&mut r);
             sink.record(r)?;
         }
         if let Some(report) = report {
@@ -142,6 +154,19 @@ impl Merge {
             sink.totals(&totals, now)?;
         }
         Ok(())
+    }
+
+    /// Says in a flow's record whether an alert was reported on it.
+    fn settle(&mut self, r: &mut Record) {
+        const NO: &str = "\"alerted\":false";
+        if self.alerted.is_empty() || r.event_type != "flow" {
+            return;
+        }
+        if flow_id(&r.json).is_some_and(|id| self.alerted.remove(&id))
+            && let Some(at) = r.json.find(NO)
+        {
+            r.json.replace_range(at..at + NO.len(), "\"alerted\":true");
+        }
     }
 
     /// The counts of all workers and of this stage, added to what the dispatcher counted.
@@ -156,4 +181,10 @@ impl Merge {
         t.ordered = self.ordered.counters;
         t
     }
+}
+
+/// The `flow_id` of an event of ours, which stands before anything that the network sent.
+fn flow_id(json: &str) -> Option<i64> {
+    let rest = &json[json.find("\"flow_id\":")? + 10..];
+    rest[..rest.find(',')?].parse().ok()
 }
