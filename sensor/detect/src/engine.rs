@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use lagewarte_decode::{Packet, Transport};
+use lagewarte_decode::{Ip, Packet, Transport};
 use lagewarte_flow::{Direction, FlowRef};
 use lagewarte_rules::{
     Rule, RuleSet,
@@ -195,14 +195,14 @@ impl Engine {
         scratch.counters.packets += 1;
         scratch.found.clear();
         match p.ip {
-            Some(ip) if !p.events.invalid() => {
+            Some(ip) => {
                 if flow.as_ref().is_some_and(|f| f.flow.detect.settled) {
                     return;
                 }
                 self.collect(p, ip.src, ip.dst, flow.as_deref_mut(), scratch);
             }
-            _ if p.events.is_empty() => return,
-            _ => scratch.found.extend_from_slice(&self.decoder),
+            None if p.events.is_empty() => return,
+            None => scratch.found.extend_from_slice(&self.decoder),
         }
         if !scratch.found.is_empty() {
             scratch.found.sort_unstable();
@@ -222,6 +222,7 @@ impl Engine {
             _ => match p.ip.map_or(0, |ip| ip.proto) {
                 6 => Class::Tcp,
                 17 => Class::Udp,
+                132 => Class::Sctp,
                 1 => Class::Icmpv4,
                 58 => Class::Icmpv6,
                 _ => Class::Other,
@@ -235,7 +236,7 @@ impl Engine {
         if s.seen.len() < self.most_patterns {
             s.seen.resize(self.most_patterns, 0);
         }
-        for group in self.groups.table(class, way).of(p.ports()) {
+        for group in self.groups.table(class, way).of(ports(p)) {
             s.mark = match s.mark.checked_add(1) {
                 Some(m) => m,
                 None => {
@@ -308,6 +309,15 @@ pub(crate) const fn payload<'a>(p: &Packet<'a>) -> &'a [u8] {
     match p.transport {
         Transport::None | Transport::Other => &[],
         _ => p.payload,
+    }
+}
+
+/// The ports that rules compare. A transport too damaged to be read has port 0 on both sides, as Suricata has it; a
+/// fragment has none.
+const fn ports(p: &Packet<'_>) -> Option<(u16, u16)> {
+    match (p.ports(), &p.ip) {
+        (None, Some(Ip { proto: 6 | 17 | 132, fragment: None, .. })) => Some((0, 0)),
+        (ports, _) => ports,
     }
 }
 
@@ -390,7 +400,7 @@ impl Entry {
             Proto::Icmpv4 => ip.proto == 1,
             Proto::Icmpv6 => ip.proto == 58,
         };
-        let ports = match p.ports() {
+        let ports = match ports(p) {
             Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),
             None => self.src_port.is_any() && self.dest_port.is_any(),
         };

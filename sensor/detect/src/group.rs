@@ -103,7 +103,7 @@ impl Table {
         let (mut any, mut by_dest, mut by_src) = (Vec::new(), Vec::new(), Vec::new());
         for (i, e) in entries.iter().enumerate().filter(|(_, e)| concerns(e, class, way)) {
             let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
-            if !ported && !(e.src_port.is_any() && e.dest_port.is_any()) {
+            if !(ported || e.src_port.is_any() && e.dest_port.is_any()) {
                 continue; // ports are wanted where there are none
             }
             if !wide(&e.dest_port) {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the engine does beyond single keywords: rule types, actions, order, limits, reload, and the alert as EVE.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: what they build is theirs")]
+
 mod common;
 
 use common::{CLIENT, End, Frame, Rig, SERVER, alerts, at, icmp, patched, rules, session, sids, tcp, udp};
@@ -46,6 +48,22 @@ fn headers_select_by_address_port_and_direction() {
         let rule = format!("alert {header} (dsize:>0; sid:1;)");
         assert_eq!(sids(&alerts(&rule, &exchange(1))), want, "{header}");
     }
+    // A TCP header too damaged to be read: an IP packet with port 0 on both sides and no flow.
+    let mut damaged = tcp(CLIENT, SERVER, "S", 1, 0, b"");
+    damaged.bytes[14 + 20 + 12] = 0xf0;
+    for (header, want) in [
+        ("ip any any -> any any", &[(1, 1)][..]),
+        ("tcp any 0 -> any [0:10]", &[(1, 1)]),
+        ("tcp any any -> any 80", &[]),
+        ("udp any any -> any any", &[]),
+    ] {
+        assert_eq!(
+            sids(&alerts(&format!("alert {header} (sid:1;)"), std::slice::from_ref(&damaged))),
+            want,
+            "{header}"
+        );
+    }
+    assert_eq!(sids(&alerts("alert tcp any any -> any any (flags:S; sid:1;)", &[damaged])), []);
     // A fragment has no ports, and is of its protocol all the same.
     let fragment = [patched(udp(CLIENT, SERVER, b"x"), 6, &[0, 9])];
     assert_eq!(sids(&alerts("alert udp any any -> any any (ttl:64; sid:1;)", &fragment)), [(1, 1)]);

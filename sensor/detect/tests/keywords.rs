@@ -3,6 +3,8 @@
 //! Every honoured keyword is honoured: for each there are cases that its absence breaks, and cases that its never holding
 //! breaks. The loop runs over the registry, so that a keyword cannot be added without its cases.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: what they build is theirs")]
+
 mod common;
 
 use common::{CLIENT, End, Frame, Rig, SERVER, at, frame, icmp, ip, patched, rules, session, sids, tcp, udp};

@@ -173,5 +173,5 @@ pub(crate) fn alerts(text: &str, frames: &[Frame]) -> Vec<Value> {
 /// (sid, packet) of alerts, in order.
 pub(crate) fn sids(alerts: &[Value]) -> Vec<(u64, u64)> {
     let of = |a: &Value| (a["alert"]["signature_id"].as_u64(), a["pcap_cnt"].as_u64());
-    alerts.iter().map(|a| of(a)).map(|(s, n)| (s.unwrap(), n.unwrap())).collect()
+    alerts.iter().map(of).map(|(s, n)| (s.unwrap(), n.unwrap())).collect()
 }
