@@ -1,5 +1,9 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The binary `lagewarte-aggregator`: command line, configuration, wiring.
+//! The program `lagewarte-aggregator`. Everything is in the library; here is only the way in.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lagewarte_server::main(std::env::args_os())
+}

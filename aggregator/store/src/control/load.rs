@@ -453,7 +453,7 @@ impl Control {
         {
             let name = r.text("name")?;
             if !names.contains(name.as_str()) {
-                report.missing.push(format!("sensor {name} (revoke it with: sensor revoke {name})"));
+                report.missing.push(format!("sensor {name} (revoke it with: register revoke {name})"));
             }
         }
         let networks: BTreeSet<_> =
