@@ -304,3 +304,6 @@ impl Config {
         self.enrolment.public_url.clone().unwrap_or_else(own)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,7 @@
 //!
 //! An error ends a step, never a loop: it is counted, logged once while it stays the same, and the next step goes on.
 
-use std::{
-    fmt::Display,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use lagewarte_base::clock::{Clock as _, SystemClock};
 use lagewarte_deliver::Mailer;
@@ -40,10 +36,11 @@ impl Beat {
                 None => std::future::pending().await,
             }
         };
+        let ended = async { self.stop.wait_for(|s| *s).await.map(drop) };
         tokio::select! {
-            () = tokio::time::sleep(pause) => *self.stop.borrow(),
-            () = woken => *self.stop.borrow(),
-            _ = self.stop.wait_for(|s| *s) => true,
+            () = tokio::time::sleep(pause) => false,
+            () = woken => false,
+            _ = ended => true, // an error: the sender is gone, which is the end as well
         }
     }
 

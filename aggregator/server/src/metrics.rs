@@ -40,16 +40,32 @@ impl Metrics {
             registry.register(Box::new(g.clone()))?;
             Ok(g)
         };
-        let engine_restarts = IntGauge::new("lagewarte_engine_restarts", "How often the embedded engine died and was started again")?;
+        let engine_restarts =
+            IntGauge::new("lagewarte_engine_restarts", "How often the embedded engine died and was started again")?;
         registry.register(Box::new(engine_restarts.clone()))?;
-        let reclaimed = IntCounter::new("lagewarte_mails_reclaimed_total", "Mails taken up again that were being sent when the aggregator ended")?;
+        let reclaimed = IntCounter::new(
+            "lagewarte_mails_reclaimed_total",
+            "Mails taken up again that were being sent when the aggregator ended",
+        )?;
         registry.register(Box::new(reclaimed.clone()))?;
         let build = gauges("lagewarte_build_info", "1; the version is the label", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let m = Self {
-            warnings: counters("lagewarte_warnings_total", "Warnings drafted; constituents addressed and warned", "what")?,
-            failures: counters("lagewarte_loop_failures_total", "Steps that an error cut short; the next one goes on", "loop")?,
-            last: gauges("lagewarte_loop_last_success_timestamp_seconds", "When the loop last came through", &["loop"])?,
+            warnings: counters(
+                "lagewarte_warnings_total",
+                "Warnings drafted; constituents addressed and warned",
+                "what",
+            )?,
+            failures: counters(
+                "lagewarte_loop_failures_total",
+                "Steps that an error cut short; the next one goes on",
+                "loop",
+            )?,
+            last: gauges(
+                "lagewarte_loop_last_success_timestamp_seconds",
+                "When the loop last came through",
+                &["loop"],
+            )?,
             deliveries: gauges("lagewarte_deliveries", "Deliveries by channel and state", &["channel", "state"])?,
             engine_restarts,
             reclaimed,

@@ -97,7 +97,9 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
             let mailer = Mailer::new(control.clone(), mail, links.clone(), contact, clock.clone(), &owner, &registry)?;
             loops.spawn(loops::mail(beat.clone(), mailer, early));
         }
-        None => tracing::warn!("no section mail in the configuration: warnings go by feed only, mails wait in the queue"),
+        None => {
+            tracing::warn!("no section mail in the configuration: warnings go by feed only, mails wait in the queue")
+        }
     }
 
     let site = SiteConfig { cert: config.contact.clone(), map };

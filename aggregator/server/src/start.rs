@@ -33,7 +33,10 @@ pub(crate) fn data_dir(dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let hint = |e: io::Error, what: &str| match e.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            anyhow!("the disk of data-dir {} is full: free some space or give data-dir a larger disk ({e})", dir.display())
+            anyhow!(
+                "the disk of data-dir {} is full: free some space or give data-dir a larger disk ({e})",
+                dir.display()
+            )
         }
         io::ErrorKind::PermissionDenied => anyhow!(
             "data-dir {} is not this user's: {what}: {e}; run as the user that owns it, or set data-dir",

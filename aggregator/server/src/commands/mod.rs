@@ -73,7 +73,11 @@ async fn migrate(cli: &Cli, config: &Config) -> anyhow::Result<()> {
     drop(telemetry);
     start::stop_engine(engine).await;
     control.close().await;
-    print(cli, &json!({ "telemetry_steps": steps }), &format!("both schemas are up to date ({steps} steps in telemetry)"));
+    print(
+        cli,
+        &json!({ "telemetry_steps": steps }),
+        &format!("both schemas are up to date ({steps} steps in telemetry)"),
+    );
     Ok(())
 }
 

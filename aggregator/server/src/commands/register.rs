@@ -206,7 +206,10 @@ async fn enrol(
         "url": token.url,
         "expires_us": new.expires_us,
     });
-    let text = format!("{token}\n(for sensor {}, good once, {days} days; on its host: lagewarte-sensor enrol TOKEN)", sensor.name);
+    let text = format!(
+        "{token}\n(for sensor {}, good once, {days} days; on its host: lagewarte-sensor enrol TOKEN)",
+        sensor.name
+    );
     print(cli, &answer, &text);
     Ok(())
 }
