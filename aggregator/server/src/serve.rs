@@ -103,7 +103,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     }
 
     let site = SiteConfig { cert: config.contact.clone(), map };
-    let site = Site::new(control.clone(), links, clock, site, &registry)?;
+    let site = Site::new(control.clone(), telemetry.clone(), links, clock, site, &registry)?;
     let mut listeners = JoinSet::new();
     let ended = |mut stopping: watch::Receiver<bool>| async move {
         let _ = stopping.wait_for(|s| *s).await; // an error: the sender is gone, which is the end as well
