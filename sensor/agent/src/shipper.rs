@@ -104,14 +104,14 @@ impl Shipper {
             Ok(seq) => {
                 self.telemetry.released(released.class);
                 let id = EventId { sensor: self.sensor, epoch: self.spool.epoch(), seq };
-                if let Some(log) = &mut self.log {
-                    if let Err(e) = log.write(id, released) {
-                        // One line for a lasting fault: the counter says how often.
-                        if self.telemetry.release_log_errors() == 0 {
-                            tracing::error!(file = %log.path.display(), error = %e, "the release log cannot be written; events go on leaving");
-                        }
-                        self.telemetry.release_log_error();
+                if let Some((log, e)) =
+                    self.log.as_mut().and_then(|log| log.write(id, released).err().map(|e| (log, e)))
+                {
+                    // One line for a lasting fault: the counter says how often.
+                    if self.telemetry.release_log_errors() == 0 {
+                        tracing::error!(file = %log.path.display(), error = %e, "the release log cannot be written; events go on leaving");
                     }
+                    self.telemetry.release_log_error();
                 }
                 Shipped::Spooled(seq)
             }

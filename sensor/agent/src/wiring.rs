@@ -61,7 +61,6 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
             records: eve.flow,
             ethernet: eve.ethernet,
             in_iface: in_iface.map(str::to_owned),
-            ..defaults
         },
         anomalies: Anomalies { decode, stream, applayer, packethdr: eve.packethdr },
         pcap_cnt: in_iface.is_none(),
@@ -109,7 +108,6 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
         in_iface: options.flow.in_iface.clone(),
         pcap_cnt: options.pcap_cnt,
         packet_alert_max: u16::try_from(settings.packet_alert_max).unwrap_or(u16::MAX),
-        ..Output::default()
     };
     let engine = Engine::new(set, output).map_err(anyhow::Error::msg).context("compiling the rules")?;
     Ok(Rules { engine: Arc::new(ArcSwap::from_pointee(engine)), loaded, refused, sha256 })

@@ -80,7 +80,7 @@ impl Lines {
     ///
     /// # Errors
     /// The system's.
-    pub fn next(&mut self) -> io::Result<Line> {
+    pub fn next_line(&mut self) -> io::Result<Line> {
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|b| *b == b'\n').map(|n| n + self.searched)
             {
@@ -210,7 +210,7 @@ mod tests {
     fn all(lines: &mut Lines) -> Vec<String> {
         let mut got = Vec::new();
         loop {
-            match lines.next().unwrap() {
+            match lines.next_line().unwrap() {
                 Line::Whole(line, _) => got.push(String::from_utf8(line).unwrap()),
                 Line::TooLong(_) => got.push("TOO LONG".into()),
                 Line::Idle => return got,

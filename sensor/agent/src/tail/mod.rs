@@ -197,7 +197,7 @@ impl<'s> Tail<'s> {
         loop {
             let mut end = place.offset;
             for _ in 0..LINES_A_STEP {
-                match lines.next().map_err(|e| cannot_read(&lines.path, &e))? {
+                match lines.next_line().map_err(|e| cannot_read(&lines.path, &e))? {
                     Line::Whole(line, after) => {
                         if !self.line(&line) {
                             break; // asked to stop while the spool was full: this line is not shipped
