@@ -183,15 +183,17 @@ pub fn resume(name: &Path, place: &Place) -> io::Result<(Vec<(PathBuf, u64)>, bo
         let compressed = [".gz", ".xz", ".zst", ".bz2"].iter().any(|e| file_name.ends_with(e));
         if file_name.len() > base.len() && file_name.starts_with(&base) && !compressed && entry.file_type()?.is_file() {
             let meta = entry.metadata()?;
-            rotated.push(((meta.mtime(), meta.mtime_nsec()), entry.path()));
+            // Clocks of file systems tick coarsely: among equals a higher number is older, as logrotate counts.
+            let number = file_name[base.len()..].trim_start_matches('.').parse::<u64>().unwrap_or(0);
+            rotated.push((meta.mtime(), meta.mtime_nsec(), std::cmp::Reverse(number), entry.path()));
         }
     }
     rotated.sort();
-    let at = rotated.iter().position(|(_, path)| holds(path));
+    let at = rotated.iter().position(|(.., path)| holds(path));
     let mut files: Vec<(PathBuf, u64)> = match at {
         Some(at) => {
-            let later = rotated[at + 1..].iter().map(|(_, p)| (p.clone(), 0));
-            std::iter::once((rotated[at].1.clone(), place.offset)).chain(later).collect()
+            let later = rotated[at + 1..].iter().map(|(.., p)| (p.clone(), 0));
+            std::iter::once((rotated[at].3.clone(), place.offset)).chain(later).collect()
         }
         None => Vec::new(),
     };
