@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What an operator sees when something is wrong: what, where, what to do; and what must go on all the same.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests; a failure is the test's")]
+
 mod common;
 
 use std::{fs, net::TcpListener, process::Command};

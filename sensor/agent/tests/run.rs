@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `run` on played captures: alerts, health, metrics, what stays, and a clean end.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests; a failure is the test's")]
+
 mod common;
 
 use std::{
@@ -125,7 +127,7 @@ fn health_says_what_the_sensor_did_and_metrics_balance() {
         (state.released().iter().filter(|l| l.contains("\"health\"")).count() >= 3).then_some(())
     });
     assert_eq!(run.terminate(), Some(0), "{}", state.printed());
-    let health = state.spooled().into_iter().filter(|e| e.event_type == "stats").last().unwrap();
+    let health = state.spooled().into_iter().rfind(|e| e.event_type == "stats").unwrap();
     let health: serde_json::Value = serde_json::from_slice(&health.eve).unwrap();
     let stats = &health["stats"];
     assert_eq!(stats["capture"]["kernel_packets"], read);

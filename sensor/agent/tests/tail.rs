@@ -4,6 +4,8 @@
 //!
 //! The count is taken from the spool by a reader of its own, not from what the process says.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests; a failure is the test's")]
+
 mod common;
 
 use std::{

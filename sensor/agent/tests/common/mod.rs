@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the tests of the binary share: the process, a sensor's state directory, waiting for a condition.
 
-#![allow(dead_code, unreachable_pub, clippy::new_without_default, reason = "each test binary uses a part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::new_without_default,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part of this"
+)]
 
 use std::{
     fs,
