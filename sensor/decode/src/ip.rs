@@ -174,8 +174,12 @@ pub(crate) fn v6<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
 
 /// Walks the extension headers: leaves `ip.proto` and `ip.payload` at the upper layer. False where there is none.
 fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
-    let (mut routing, mut hop_by_hop, mut destination, mut auth) = (0, 0, 0, 0);
+    let (mut routing, mut hop_by_hop, mut destination, mut auth, mut fragment) = (0, 0, 0, 0, 0);
     for _ in 0..MAX_EXTENSIONS {
+        if ip.proto != proto::NONE && ip.payload.len() < 2 {
+            events.set(Event::Ipv6TruncExthdr); // a header was promised and there is none
+            return false;
+        }
         match ip.proto {
             proto::NONE => {
                 if !ip.payload.is_empty() {
@@ -238,7 +242,8 @@ fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
                 if ext.slice().get(1) != Some(&0) {
                     events.set(Event::Ipv6FhNonZeroReservedField);
                 }
-                if ip.fragment.is_some() {
+                fragment += 1;
+                if fragment > 1 {
                     events.set(Event::Ipv6ExthdrDuplFh);
                     advance(ip, ext.next_header().0, 8);
                     continue;

@@ -155,6 +155,12 @@ fn each_kind_of_damage_has_its_name() {
         ("option beyond its header", extended(0, &[6, 0, 5, 9, 0, 0, 0, 0]), "ipv6.exthdr_invalid_optlen"),
         ("unknown hop-by-hop option", extended(0, &[6, 0, 0x3e, 4, 0, 0, 0, 0]), "ipv6.hopopts_unknown_opt"),
         ("fragment header of a whole packet", extended(44, &[6, 0, 0, 0, 0, 0, 0, 1]), "ipv6.exthdr_useless_fh"),
+        (
+            "two fragment headers",
+            extended(44, &[44, 0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0, 1]),
+            "ipv6.exthdr_dupl_fh",
+        ),
+        ("nothing behind the IPv6 header", with(&t6[..54], &[(18, 0), (19, 0)]), "ipv6.trunc_exthdr"),
         ("short TCP", with(&t4[..50], &[(17, 36)]), "tcp.pkt_too_small"),
         ("TCP header beyond the packet", with(&t4, &[(46, 0x60)]), "tcp.hlen_too_small"),
         ("TCP header of 16 bytes", with(&t4, &[(46, 0x40)]), "tcp.invalid_optlen"),
