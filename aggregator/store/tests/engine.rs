@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The embedded engine as a process: start, stop, death, locks, ports, and who may do what.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 
