@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The dashboards' every panel against the real engine, as Grafana's read-only user; the alert rules through promtool.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -204,3 +204,15 @@ pub(crate) const ADVICES: &[Advice] = &[
                 Setzen Sie ihn aus einer sauberen Sicherung neu auf.",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// One word, one meaning: the Lagebild's rule G3 and the warning's level follow the same kinds.
+    #[test]
+    fn kinds_of_a_host_taken_over_are_those_of_the_lagebild() {
+        let here: BTreeSet<_> = super::KINDS.iter().filter(|k| k.taken_over).map(|k| k.name).collect();
+        assert_eq!(here, lagewarte_picture::levels::TAKEN_OVER.into_iter().collect());
+    }
+}
