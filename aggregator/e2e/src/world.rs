@@ -51,7 +51,7 @@ pub struct World {
     register: PathBuf,
     campaign_k: u32,
     more: String,
-    ports: [u16; 5],
+    ports: [u16; 6],
 }
 
 /// One sensor's folder.
@@ -83,7 +83,7 @@ impl World {
         for sub in ["logs", "aggregator", "sensors", "offline"] {
             fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {}", dir.display()))?;
         }
-        let ports = [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
+        let ports = [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
         let http = format!("http://127.0.0.1:{}", ports[0]);
         let python = paths::python();
         let world = Self { dir, http, aggregator: None, mail: None, python, register, campaign_k, more, ports };
@@ -92,13 +92,14 @@ impl World {
     }
 
     fn yaml(&self) -> String {
-        let [http, metrics, uplink, enrolment, smtp] = self.ports;
+        let [http, metrics, uplink, enrolment, smtp, clickhouse] = self.ports;
         format!(
             "data-dir: {data}\n\
              http: {{ listen: \"127.0.0.1:{http}\", public-url: \"{url}\" }}\n\
              metrics: {{ listen: \"127.0.0.1:{metrics}\" }}\n\
              uplink: {{ listen: \"127.0.0.1:{uplink}\", names: [\"127.0.0.1\"], public-url: \"https://127.0.0.1:{uplink}\" }}\n\
              enrolment: {{ listen: \"127.0.0.1:{enrolment}\", public-url: \"https://127.0.0.1:{enrolment}\" }}\n\
+             clickhouse: {{ http-port: {clickhouse} }}\n\
              picture: {{ interval-ms: 250, campaign: {{ k: {k}, window: 1h }} }}\n\
              warn: {{ policies: [ {{ name: sofort, min-level: 2, tlp: \"TLP:AMBER\" }} ] }}\n\
              mail: {{ smtp: \"smtp://127.0.0.1:{smtp}\", from: \"cert@land.example\" }}\n\

@@ -7,6 +7,7 @@ Never: write. An independent client (clickhouse-connect), so that the aggregator
 import glob
 import json
 import os
+import re
 import sys
 
 import clickhouse_connect
@@ -18,9 +19,10 @@ def client(data_dir):
     folder = os.path.dirname(credentials)
     with open(credentials, encoding="utf-8") as file:
         password = json.load(file)["grafana"]
-    ports = glob.glob(os.path.join(folder, "http.port*"))
-    with open(max(ports, key=os.path.getmtime), encoding="utf-8") as file:
-        port = int(file.read())
+    with open(os.path.join(folder, "config.xml"), encoding="utf-8") as file:
+        port = int(re.search(r"<http_port>(\d+)</http_port>", file.read())[1])
+    if port == 0:
+        raise SystemExit("the aggregator's configuration must give clickhouse.http-port, so that others find the engine")
     return clickhouse_connect.get_client(host="127.0.0.1", port=port, username="grafana", password=password, database="lagewarte")
 
 
