@@ -82,6 +82,10 @@ impl Process {
     /// Asks it to stop (SIGTERM) and waits for at most `patience`; then kills.
     pub fn stop(&mut self, patience: Duration) {
         let Some(c) = self.child.as_mut() else { return };
+        if !matches!(c.try_wait(), Ok(None)) {
+            self.child = None;
+            return;
+        }
         let _ = Command::new("kill").args(["-TERM", &c.id().to_string()]).status();
         let end = Instant::now() + patience;
         while Instant::now() < end {

@@ -33,6 +33,8 @@ import zstandard
 
 GZIP, ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 LARGEST_UNPACKED = 1 << 30
+# ClickHouse's codec numbers: none, LZ4, and ZSTD to the last of the packing ones.
+CODECS = {0x02, 0x82, *range(0x90, 0xa0)}
 
 
 def base64_forms(raw):
@@ -119,7 +121,7 @@ def clickhouse(data, packed):
         if at + 25 > len(data):
             raise Blocks
         method, whole, size = struct.unpack("<BII", data[at + 16:at + 25])
-        if not 0x02 <= method <= 0x9f or whole < 9 or size > LARGEST_UNPACKED or at + 16 + whole > len(data):
+        if method not in CODECS or whole < 9 or size > LARGEST_UNPACKED or at + 16 + whole > len(data):
             raise Blocks
         try:
             unpacked.append(undo(method, data[at + 25:at + 16 + whole], size, packed))
