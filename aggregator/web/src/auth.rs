@@ -168,6 +168,18 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn wrong_tries_wait_and_where_too_many_wait_the_answer_is_busy_at_once() {
+        let tries = Tries::new();
+        let all_but_one = u32::try_from(MAX_FAILING - 1).expect("small");
+        let held = Arc::clone(&tries.0).acquire_many_owned(all_but_one).await.expect("open");
+        assert_eq!(tries.fail().await, No::Unknown { tried: true });
+        let last = Arc::clone(&tries.0).acquire_owned().await.expect("the place came back");
+        assert_eq!(tries.fail().await, No::Busy);
+        drop((held, last));
+        assert_eq!(tries.0.available_permits(), MAX_FAILING);
+    }
+
     #[test]
     fn bearer_tokens_are_read_whatever_the_case_of_the_scheme() {
         for (value, want) in

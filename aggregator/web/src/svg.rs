@@ -128,6 +128,8 @@ pub(crate) fn level_map(map: &LandMap, places: &[Place]) -> Markup {
         @for (a, p) in both() {
             @if let Some(level) = p.standing.level.filter(|l| *l > Level::Grey) {
                 (sign(map, a.label, &level.number().to_string(), &p.name))
+            } @else if p.sight == Sight::Blind {
+                (sign(map, a.label, "?", &p.name))
             }
         }
     };

@@ -397,7 +397,7 @@ impl Own {
         }
         if self.open().next().is_none() {
             match self.standing.level {
-                Some(Level::Orange | Level::Red) => out.insert(
+                Some(Level::Orange | Level::Red) if self.warnings.iter().any(|w| w.withdrawn.is_none()) => out.insert(
                     0,
                     say(
                         Tone::Care,
@@ -405,13 +405,17 @@ impl Own {
                         "Keine Warnung wartet auf Ihre Antwort. Führen Sie die begonnenen Schritte zu Ende.",
                     ),
                 ),
-                Some(Level::Yellow) => out.insert(
+                Some(Level::Orange | Level::Red) => out.insert(
                     0,
                     say(
                         Tone::Care,
-                        "Auffällig: beobachten",
-                        "Noch ist nichts zu tun. Wir melden uns, wenn sich das ändert.",
+                        "Angriffe in Ihrer Gemeinde: Wir prüfen sie",
+                        "Sorgen Sie dafür, dass Ihre IT-Verantwortlichen erreichbar sind. Eine Warnung sagt Ihnen, was zu tun ist.",
                     ),
+                ),
+                Some(Level::Yellow) => out.insert(
+                    0,
+                    say(Tone::Care, "Auffällig: Wir beobachten mit", "Eine Warnung sagt Ihnen, wenn Sie etwas tun müssen."),
                 ),
                 Some(Level::Grey) if self.sight == Sight::Seeing => {
                     out.push(say(
@@ -478,6 +482,12 @@ mod tests {
             let tones: Vec<_> = own(open, level, sight).advice().into_iter().map(|a| a.tone).collect();
             assert_eq!(tones, want, "{open} open, {level:?}, {sight:?}");
         }
+        // Steps can only be finished where a warning asked for them.
+        let mut o = own(0, Some(L::Red), C::Seeing);
+        assert!(o.advice()[0].title.ends_with("Wir prüfen sie"));
+        o.warnings = own(1, None, C::Seeing).warnings;
+        o.warnings[0].acknowledged = Some(Timestamp::default());
+        assert!(o.advice()[0].title.ends_with("dranbleiben"));
         // Over everything there is: somebody is always told something, and calm needs eyes.
         for open in 0..3 {
             for level in [None].into_iter().chain(L::ALL.map(Some)) {

@@ -116,6 +116,7 @@ async fn the_lagebild_says_how_bad_it_is_what_is_seen_and_who_has_not_answered()
         1,
         "Erlenwerder was yellow before it went blind"
     );
+    assert_eq!(b.eval("[...document.querySelectorAll('svg.karte text')].filter(t => t.textContent == '?').length"), 3);
     let grey = b.eval(
         "[...document.querySelectorAll(\"svg.karte g:has(use[fill='#c3c9cf']) > title\")].map(t => t.textContent)",
     );
@@ -145,6 +146,8 @@ async fn the_lagebild_says_how_bad_it_is_what_is_seen_and_who_has_not_answered()
     }
     assert!(!warnings.contains("Stadt Kranichwerth"), "it has answered");
     b.shot(&picture("lagebild.png"));
+    b.screen(1280, 1190, false);
+    b.first_screen(&picture("lagebild-oben.png"));
     b.sees("screen", "achromatopsia");
     b.shot(&picture("lagebild-grey.png"));
     b.sees("screen", "none");
@@ -153,6 +156,7 @@ async fn the_lagebild_says_how_bad_it_is_what_is_seen_and_who_has_not_answered()
     for word in ["Lagebild Land Auenmark", "Torfwerder", "97156002", "gw-erlenwerder"] {
         assert!(paper.contains(word), "{word} is missing on paper");
     }
+    assert!(!paper.contains("Abmelden") && !paper.contains("neu laden"), "what is pressed is not printed");
     b.screen(390, 844, true);
     sound(&mut b, "Lagebild on a phone");
     b.shot(&picture("lagebild-phone.png"));
@@ -215,6 +219,8 @@ async fn a_mayor_knows_what_to_do_at_a_glance_and_answers_by_the_link() {
         assert!(text.contains(want), "{part}: {text}");
     }
     b.shot(&picture("gemeinde.png"));
+    b.screen(1000, 900, false);
+    b.first_screen(&picture("gemeinde-oben.png"));
     printed(&mut b, "gemeinde");
     b.screen(390, 844, true);
     sound(&mut b, "own page on a phone");

@@ -27,9 +27,11 @@ pub fn page(l: &Lagebild, map: Option<&LandMap>, cert: &CertContact, refresh: bo
         div.titel {
             h1 { "Lagebild " (l.land) }
             p.leise {
-                "Stand " (berlin::date_time(l.now)) " · "
+                "Stand " (berlin::date_time(l.now))
+                span.schirm { " · "
                 @if refresh { "lädt alle " (REFRESH_S) " Sekunden neu · " a href="/lage" { "anhalten" } }
                 @else { a href="/lage" { "neu laden" } " · " a href="/lage?auto=1" { "laufend neu laden" } }
+                }
             }
         }
         div.oben {
@@ -129,7 +131,7 @@ fn timeline(hours: &[Hour]) -> Markup {
     html! {
         (svg::timeline(hours))
         p.leise { "Schraffiert: Zeit, in der Sensoren nicht meldeten. Von oben bis unten schraffiert heißt blind, nicht ruhig." }
-        details {
+        details.doppelt {
             summary { "Dieselben Zahlen als Tabelle" }
             table {
                 thead { tr { th scope="col" { "Stunde" } th scope="col" { "Alarme" } th scope="col" { "Sicht" } } }

@@ -22,7 +22,7 @@ pub fn page(o: &Own, csrf: &str, feed: &str, cert: &CertContact) -> Markup {
     let body = html! {
         div.titel {
             h1 { (o.name) }
-            p.leise { "Stand " (berlin::date_time(o.now)) " · " a href="/ich" { "neu laden" } }
+            p.leise { "Stand " (berlin::date_time(o.now)) span.schirm { " · " a href="/ich" { "neu laden" } } }
         }
         @for a in o.advice() { (advice(&a, cert)) }
         @if !open.is_empty() {

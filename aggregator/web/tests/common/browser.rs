@@ -167,6 +167,12 @@ impl Browser {
         self.write(path, "Page.captureScreenshot", params);
     }
 
+    /// The first screen as PNG.
+    pub(crate) fn first_screen(&mut self, path: &Path) {
+        self.call("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
+        self.write(path, "Page.captureScreenshot", json!({ "format": "png" }));
+    }
+
     /// As it is printed: the page's own size, no background colours, as browsers do unless told otherwise.
     pub(crate) fn print(&mut self, path: &Path) {
         self.sees("", "none");
