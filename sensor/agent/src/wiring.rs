@@ -270,5 +270,9 @@ mod tests {
         assert_eq!(files, [dir.path().join("a.rules"), dir.path().join("b.rules"), "plain".into()]);
         assert_eq!(refused.len(), 1);
         assert!(refused[0].file.ends_with("no*"));
+        for n in 0..=MAX_RULE_FILES {
+            std::fs::write(dir.path().join(format!("many{n}")), "").expect("a file");
+        }
+        assert_eq!(written_out(vec![dir.path().join("many*")]).0.len(), MAX_RULE_FILES);
     }
 }

@@ -142,6 +142,32 @@ fn health_says_what_the_sensor_did_and_metrics_balance() {
 }
 
 #[test]
+fn the_metrics_listener_keeps_its_bounds() {
+    use lagewarte_agent::metrics::{MAX_CONNECTIONS, MAX_REQUEST};
+    let state = State::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    state.configure(&format!("  metrics:\n    listen: \"{free}\"\n"));
+    let _run = start(&state, &[]);
+    until("metrics", || scrape(free));
+    // A request without end is answered at the cap.
+    let mut endless = TcpStream::connect(free).unwrap();
+    endless.write_all(&vec![b'x'; MAX_REQUEST]).unwrap();
+    let mut answer = String::new();
+    endless.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    // While the slots are taken, the next one waits; when one is free, it is served.
+    let mut idle: Vec<_> = (0..MAX_CONNECTIONS).map(|_| TcpStream::connect(free).unwrap()).collect();
+    let mut next = TcpStream::connect(free).unwrap();
+    next.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    next.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    assert!(next.read(&mut [0; 1]).is_err(), "more than {MAX_CONNECTIONS} at once");
+    idle.pop();
+    next.set_read_timeout(None).unwrap();
+    next.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("lagewarte_sensor_"), "{answer}");
+}
+
+#[test]
 fn what_was_due_before_the_start_is_missed_as_on_a_live_line() {
     let state = State::new();
     let run = start(&state, &["--start-at", "1000000"]);

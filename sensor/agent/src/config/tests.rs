@@ -27,6 +27,7 @@ fn every_mistake_says_where_and_what_to_do() {
         ("lagewarte:\n  trusted-keys:\n    - {a: b}\n", &["t.yaml:2", "a list of plain texts"]),
         ("lagewarte: x\n", &["t.yaml:1", "is a section"]),
         ("lagewarte:\n  spool:\n    quota: 1kb\n", &["t.yaml:3", "out of bounds"]),
+        ("lagewarte:\n  workers: 257\n", &["t.yaml:2", "out of bounds: 1 to 256"]),
         ("- a\n- b\n", &["key: value pairs are wanted"]),
         ("a: [1\nb: 2\n", &["t.yaml", "line 2", "config check"]),
         ("a: 1\n---\nb: 2\n", &["second YAML document"]),

@@ -402,6 +402,33 @@ fn what_is_no_event_is_refused_with_its_reason() {
 }
 
 #[test]
+fn long_texts_and_odd_names_do_not_leave() {
+    let (mut door, _dir) = door(default_all());
+    let mut out = |text: &str, name: &str| -> Value {
+        let event = json!({"timestamp": "2026-11-21T06:13:48.865895+0000", "event_type": "alert",
+            "alert": {"signature": text, "metadata": {name: ["x"]}}, "http": {"redirect": format!("http://a.example/{text}")},
+            "stats": {"decoder": {name: 1}}});
+        serde_json::from_str(&door.event(&event.to_string()).unwrap().eve).unwrap()
+    };
+    let fits = out(&"x".repeat(rewrite::MAX_TEXT), &"n".repeat(rewrite::MAX_NAME));
+    assert_eq!(fits["alert"]["signature"].as_str().unwrap().len(), rewrite::MAX_TEXT);
+    assert_eq!(fits["alert"]["metadata"].as_object().unwrap().len(), 1);
+    assert_eq!(fits["stats"]["decoder"].as_object().unwrap().len(), 1);
+    let over = out(&"x".repeat(rewrite::MAX_TEXT + 1), &"n".repeat(rewrite::MAX_NAME + 1));
+    assert_eq!(over["alert"].get("signature"), None);
+    assert_eq!(over["http"].get("redirect"), None);
+    assert_eq!(
+        (over["alert"]["metadata"].as_object().unwrap().len(), over["stats"]["decoder"].as_object().unwrap().len()),
+        (0, 0)
+    );
+    let free = out("x", "a name with 10.0.0.1");
+    assert_eq!(
+        (free["alert"]["metadata"].as_object().unwrap().len(), free["stats"]["decoder"].as_object().unwrap().len()),
+        (0, 0)
+    );
+}
+
+#[test]
 fn an_event_whose_key_cannot_be_had_does_not_leave() {
     let (mut door, dir) = door(default_all());
     fs::write(dir.path().join("pseudonyms/werk.key"), "damaged").unwrap();
