@@ -19,6 +19,7 @@ pub use extract::{
 pub use insert::{Connection, DATABASE, Telemetry, TelemetryError};
 pub use migrate::SCHEMA_VERSION;
 pub use query::{
-    AlertFilter, AlertGroup, AlertRow, Hop, HourCount, HourReports, MAX_ROWS, MAX_SECONDS, SegmentInfo, SensorHealth, SignatureCount,
+    AlertFilter, AlertGroup, AlertRow, Hop, HourCount, HourReports, MAX_ROWS, MAX_SECONDS, SegmentInfo, SensorHealth,
+    SignatureCount,
 };
 pub use rows::{MAX_SEGMENT_BYTES, MAX_SEGMENT_ID, Row, Rows, RowsError};

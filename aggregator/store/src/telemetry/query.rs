@@ -304,7 +304,12 @@ impl Telemetry {
     ///
     /// # Errors
     /// The store's answer.
-    pub async fn reports_by_hour(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<HourReports>, TelemetryError> {
+    pub async fn reports_by_hour(
+        &self,
+        scope: &Scope,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<HourReports>, TelemetryError> {
         const SQL: &str = "SELECT sensor, toInt64(toUnixTimestamp(toStartOfHour(received_us, 'UTC'))) * 1000000 AS hour_us, \
              count() AS reports FROM health WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({from:Int64}) \
              AND received_us < fromUnixTimestamp64Micro({to:Int64}) \
