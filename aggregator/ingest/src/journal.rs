@@ -7,7 +7,7 @@
 //! journal/lane-N/fence           journal's random id, and a counter of owners: part of each segment's id
 //! journal/lane-N/marks           checkpoint: how far each sensor's epochs are durable in the store
 //! journal/lane-N/<n>.segment     written, fsynced, perhaps inserted: replayed unchanged at start
-//! journal/lane-N/<n>.done        inserted; removed after the next checkpoint
+//! journal/lane-N/<n>.done        empty: <n> is inserted; both are removed after the next checkpoint
 //! ```
 //! A segment's id is its deduplication token, so it must be unique for all time: random id of the journal, lane, fence,
 //! number. Must never change a written segment, count one as completed before the store answered, or forget a mark before
@@ -116,6 +116,7 @@ impl Journal {
         // Marks that were there and cannot be read: whatever comes is compared with the store.
         let mut suspect = marks.is_some() && parsed.is_none();
         let mut state = State { marks: parsed.unwrap_or_default(), next: 1, ..State::default() };
+        let covered = state.marks.clone();
         let mut unfinished = Vec::new();
         for name in &names {
             let path = dir.join(name);
@@ -125,11 +126,22 @@ impl Journal {
             }
             let Some((number, done)) = parse_name(name) else { continue };
             state.next = state.next.max(number + 1);
+            if done {
+                state.done.push(number);
+                state.dirty = true;
+                continue;
+            }
             match read(fs.as_ref(), &path).map_err(io)? {
-                Some(segment) if done => {
-                    for (key, mark) in segment.1 {
+                Some((_, advances)) if names.contains(&file_name(number, "done")) => {
+                    for (key, mark) in advances {
                         advance(&mut state.marks, key, mark);
                     }
+                }
+                // The checkpoint knows all of it: its removal did not survive a power cut. Its token may be forgotten by
+                // now, so that it must not be inserted again.
+                Some((_, advances))
+                    if advances.iter().all(|(k, m)| covered.get(k).is_some_and(|c| c.up_to >= m.up_to)) =>
+                {
                     state.done.push(number);
                     state.dirty = true;
                 }
@@ -204,8 +216,9 @@ impl Journal {
             state.done.push(number);
             state.dirty = true;
         }
-        // Not synced: should a power cut undo it, the same rows are inserted again under the same token and count once.
-        self.fs.rename(&self.path(number, "segment"), &self.path(number, "done"))
+        // A file of its own, not a rename: whatever a power cut makes of it, the segment stays. Not synced: should it be
+        // lost, the same rows are inserted again under the same token and count once.
+        self.fs.create(&self.path(number, "done"), true).map(|_| ())
     }
 
     /// Writes the marks and removes what they cover. Called often enough that the store still knows the tokens of all
@@ -226,8 +239,8 @@ impl Journal {
             return Err(e);
         }
         for number in done {
-            for suffix in ["done", "segment"] {
-                // The second name where the rename failed. A file that stays is replayed or read again: it counts once.
+            for suffix in ["segment", "done"] {
+                // In this order, and a segment that stays all the same is recognised by the checkpoint.
                 let _ = self.fs.remove(&self.path(number, suffix));
             }
         }
@@ -252,8 +265,12 @@ impl Journal {
     }
 
     fn path(&self, number: u64, suffix: &str) -> PathBuf {
-        self.dir.join(format!("{number:016x}.{suffix}"))
+        self.dir.join(file_name(number, suffix))
     }
+}
+
+fn file_name(number: u64, suffix: &str) -> String {
+    format!("{number:016x}.{suffix}")
 }
 
 fn advance(marks: &mut BTreeMap<Key, Mark>, key: Key, mark: Mark) {
@@ -355,4 +372,172 @@ fn parse_marks(text: &str) -> Option<BTreeMap<Key, Mark>> {
             Some(((sensor.parse().ok()?, epoch), mark))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use lagewarte_base::{fs::faulty::FaultyFs, time::Timestamp};
+    use lagewarte_event::Gap;
+    use lagewarte_store::telemetry;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lane::event_id;
+
+    fn key(sensor: u128, epoch: u64) -> Key {
+        (Uuid::from_u128(sensor), Epoch { counter: epoch, nonce: 5 })
+    }
+
+    fn rows(id: &str, key: Key, seq: u64) -> Rows {
+        let mut rows = Rows::new(id, 0);
+        let gap = Gap { from_seq: seq, to_seq: seq, reason: "crash".into() };
+        rows.push(&telemetry::gap(&event_id(key, seq), &gap, Timestamp::from_micros(1)));
+        rows
+    }
+
+    fn open(fs: &FaultyFs) -> (Journal, Vec<u64>) {
+        Journal::open(Arc::new(fs.clone()), Path::new("/j"), 0).unwrap()
+    }
+
+    #[test]
+    fn every_truncation_and_flip_of_a_segment_is_refused() {
+        let fs = FaultyFs::default();
+        let (journal, _) = open(&fs);
+        let (number, id) = journal.begin();
+        let want = rows(&id, key(1, 1), 1);
+        journal.write(number, &want, &[(key(1, 1), Mark { up_to: 1, compare_to: 0 })]).unwrap();
+        let bytes = fs.read(&journal.path(number, "segment"), 0, usize::MAX).unwrap();
+        let (got, advances) = parse_segment(&bytes).unwrap();
+        assert_eq!((got, advances), (want, vec![(key(1, 1), Mark { up_to: 1, compare_to: 0 })]));
+        for n in 0..bytes.len() {
+            assert!(parse_segment(&bytes[..n]).is_none(), "cut at {n}");
+            let mut bad = bytes.clone();
+            bad[n] ^= 1;
+            assert!(parse_segment(&bad).is_none(), "flip at {n}");
+        }
+    }
+
+    #[test]
+    fn small_files_round_trip_and_damage_is_seen() {
+        let marks = BTreeMap::from([(key(1, 2), Mark { up_to: 3, compare_to: 9 }), (key(7, 1), Mark::default())]);
+        let text = write_marks(&marks);
+        assert_eq!(parse_marks(&text), Some(marks));
+        let fence = sealed("journal 00000000000000ab fence 7\n".into());
+        assert_eq!(parse_fence(&fence), Some((0xab, 7)));
+        for n in 0..text.len() {
+            assert_eq!(parse_marks(&text[..n]), None);
+        }
+        for n in 0..fence.len() {
+            assert_eq!(parse_fence(&fence[..n]), None);
+        }
+    }
+
+    #[test]
+    fn a_lane_has_one_owner_and_ids_are_never_given_twice() {
+        let fs = FaultyFs::default();
+        let (first, _) = open(&fs);
+        assert!(matches!(Journal::open(Arc::new(fs.clone()), Path::new("/j"), 0), Err(JournalError::Owned(_))));
+        let mut ids = BTreeSet::from([first.begin().1, first.begin().1]);
+        drop(first);
+        ids.insert(open(&fs).0.begin().1);
+        let names = ["fence"].map(|n| Path::new("/j/lane-0").join(n));
+        fs.remove(&names[0]).unwrap(); // a lost fence is a new journal with a random id
+        ids.insert(open(&fs).0.begin().1);
+        assert_eq!(ids.len(), 4);
+    }
+
+    #[test]
+    fn a_sensor_cannot_grow_the_marks() {
+        let mut marks = BTreeMap::new();
+        advance(&mut marks, key(2, 1), Mark { up_to: 1, compare_to: 0 });
+        for n in 1..=500 {
+            advance(&mut marks, key(1, n), Mark { up_to: n, compare_to: 0 });
+        }
+        assert_eq!(marks.len(), MAX_EPOCHS + 1, "and another sensor keeps its own");
+        assert!(marks.contains_key(&key(1, 500)) && !marks.contains_key(&key(1, 1)));
+    }
+
+    /// What the store would hold: segments by id, as the deduplication token has it.
+    #[derive(Default)]
+    struct Store(BTreeMap<String, u64>);
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        /// Journals a segment; inserts it; completes it: up to which step.
+        Segment(u8),
+        Checkpoint,
+        Kill,
+        PowerCut(u64),
+        DiskFull(bool),
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            6 => (1u8..=3).prop_map(Action::Segment),
+            2 => Just(Action::Checkpoint),
+            1 => Just(Action::Kill),
+            1 => any::<u64>().prop_map(Action::PowerCut),
+            1 => any::<bool>().prop_map(Action::DiskFull),
+        ]
+    }
+
+    proptest! {
+        /// A sensor's numbers go through a lane that dies at any point: each is in exactly one segment of the store, and
+        /// the mark never runs ahead of it.
+        #[test]
+        fn marks_and_segments_agree_through_crashes(actions in proptest::collection::vec(action(), 1..60)) {
+            let mut fs = FaultyFs::default();
+            let mut store = Store::default();
+            let (mut journal, mut unfinished) = open(&fs);
+            let k = key(1, 1);
+            for a in actions.iter().chain([&Action::DiskFull(false), &Action::Kill]) {
+                match *a {
+                    Action::Segment(steps) => {
+                        let next = journal.mark(k).unwrap_or_default().up_to + 1;
+                        let (number, id) = journal.begin();
+                        let mark = [(k, Mark { up_to: next, compare_to: 0 })];
+                        if journal.write(number, &rows(&id, k, next), &mark).is_err() {
+                            continue; // full: the sensor waits
+                        }
+                        if steps >= 2 {
+                            prop_assert!(store.0.insert(id, next).is_none(), "an id came twice");
+                        }
+                        if steps >= 3 {
+                            let _ = journal.complete(number, &mark); // the mark counts even where the rename fails
+                            continue;
+                        }
+                        // Died between the steps.
+                        fs = fs.kill();
+                    }
+                    Action::Checkpoint => {
+                        let _ = journal.checkpoint();
+                        continue;
+                    }
+                    Action::DiskFull(full) => {
+                        fs.set_capacity(full.then(|| fs.used() + 10));
+                        continue;
+                    }
+                    Action::Kill => fs = fs.kill(),
+                    Action::PowerCut(seed) => fs = fs.power_cut(seed),
+                }
+                fs.set_capacity(None);
+                drop(journal);
+                (journal, unfinished) = open(&fs);
+                for number in unfinished.drain(..) {
+                    let segment = journal.read(number).unwrap().unwrap();
+                    let seq = segment.advances[0].1.up_to;
+                    let old = store.0.insert(segment.rows.segment().to_owned(), seq);
+                    prop_assert!(old.is_none_or(|o| o == seq), "the same token with other rows");
+                    journal.complete(number, &segment.advances).unwrap();
+                }
+                let mark = journal.mark(k).unwrap_or_default().up_to;
+                let held: BTreeSet<u64> = store.0.values().copied().collect();
+                prop_assert_eq!(held.len(), store.0.len(), "a number is in two segments");
+                prop_assert_eq!(held.len() as u64, mark, "the mark is what the store holds");
+                prop_assert!(!journal.suspect(), "nothing durable was lost");
+            }
+        }
+    }
 }

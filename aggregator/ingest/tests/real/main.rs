@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers")]
 
 mod crash;
+mod hostile;
 mod identity;
 mod world;
 
