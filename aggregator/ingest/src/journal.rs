@@ -490,7 +490,7 @@ mod tests {
         fn marks_and_segments_agree_through_crashes(actions in proptest::collection::vec(action(), 1..60)) {
             let mut fs = FaultyFs::default();
             let mut store = Store::default();
-            let (mut journal, mut unfinished) = open(&fs);
+            let (mut journal, _) = open(&fs);
             let k = key(1, 1);
             for a in actions.iter().chain([&Action::DiskFull(false), &Action::Kill]) {
                 match *a {
@@ -524,8 +524,9 @@ mod tests {
                 }
                 fs.set_capacity(None);
                 drop(journal);
-                (journal, unfinished) = open(&fs);
-                for number in unfinished.drain(..) {
+                let (next_life, unfinished) = open(&fs);
+                journal = next_life;
+                for number in unfinished {
                     let segment = journal.read(number).unwrap().unwrap();
                     let seq = segment.advances[0].1.up_to;
                     let old = store.0.insert(segment.rows.segment().to_owned(), seq);

@@ -91,6 +91,8 @@ pub struct Options {
     pub flush_rows: usize,
     /// Validity of a sensor's certificate, days. Default 90.
     pub certificate_days: u32,
+    /// Bytes of all sensors that are held at most. Default [`TOTAL_BYTES`]; never less than one batch.
+    pub total_bytes: usize,
     /// How long a second connection of an identity waits for the first to end before it is an alarm. Default 10 s.
     pub doubled_wait: Duration,
     /// Called at each step of each segment. For tests that end the process at a chosen point; None otherwise.
@@ -111,6 +113,7 @@ impl Options {
             flush: Duration::from_millis(100),
             flush_rows: 20_000,
             certificate_days: 90,
+            total_bytes: TOTAL_BYTES,
             doubled_wait: Duration::from_secs(10),
             observe: None,
         }
@@ -227,8 +230,15 @@ impl Ingest {
         let (to_uplink, uplinks) = mpsc::channel(64);
         let (to_enrolment, enrolments) = mpsc::channel(64);
         let mut others = vec![
-            tokio::spawn(tls::accept(uplink, mutual, "uplink", Arc::clone(&metrics), to_uplink)),
-            tokio::spawn(tls::accept(enrolment, server_only, "enrolment", Arc::clone(&metrics), to_enrolment)),
+            tokio::spawn(tls::accept(uplink, mutual, "uplink", tls::BOUNDS, Arc::clone(&metrics), to_uplink)),
+            tokio::spawn(tls::accept(
+                enrolment,
+                server_only,
+                "enrolment",
+                tls::BOUNDS,
+                Arc::clone(&metrics),
+                to_enrolment,
+            )),
         ];
         let fresh = Arc::clone(&register);
         others.push(tokio::spawn(async move { fresh.keep_fresh().await }));

@@ -94,13 +94,14 @@ impl Hub {
         clock: Arc<dyn Clock>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
+        let total = Arc::new(Semaphore::new(options.total_bytes.max(MAX_BATCH_BYTES)));
         Self {
             register,
             lanes,
             options,
             metrics,
             clock,
-            total: Arc::new(Semaphore::new(TOTAL_BYTES)),
+            total,
             stopping,
             sensors: Mutex::default(),
             left: Notify::new(),

@@ -134,17 +134,28 @@ impl AsyncWrite for Accepted {
     }
 }
 
+/// How many at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) connections: usize,
+    pub(crate) handshakes: usize,
+}
+
+/// The bounds in force.
+pub(crate) const BOUNDS: Bounds = Bounds { connections: MAX_CONNECTIONS, handshakes: MAX_HANDSHAKES };
+
 /// Accepts until the receiver is dropped.
 pub(crate) async fn accept(
     listener: TcpListener,
     config: ServerConfig,
     name: &'static str,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
     accepted: mpsc::Sender<io::Result<Accepted>>,
 ) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let connections = Arc::new(Semaphore::new(bounds.connections));
+    let handshakes = Arc::new(Semaphore::new(bounds.handshakes));
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await else { return };
@@ -182,4 +193,66 @@ pub(crate) async fn accept(
 fn refused(listener: &'static str, from: SocketAddr, why: &str, metrics: &Metrics) {
     metrics.handshakes_refused.with_label_values(&[listener]).inc();
     tracing::info!(listener, %from, why, "TLS refused");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::Ca;
+
+    /// A listener without client certificates, its address, and what it accepts.
+    async fn listening(bounds: Bounds) -> (SocketAddr, mpsc::Receiver<io::Result<Accepted>>, rustls::ClientConfig) {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::from(std::time::SystemTime::now());
+        let ca = Ca::load_or_create(dir.path(), now).unwrap();
+        let config = server_only(ca.server(&["localhost".to_owned()], now).unwrap()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
+        let (send, receive) = mpsc::channel(8);
+        tokio::spawn(accept(listener, config, "uplink", bounds, metrics, send));
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.root().clone()).unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (address, receive, client)
+    }
+
+    async fn dial(address: SocketAddr, client: &rustls::ClientConfig) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(client.clone())).connect(name, tcp).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_than_the_bound() {
+        let (address, mut accepted, client) = listening(Bounds { connections: 2, handshakes: 8 }).await;
+        let (_a, _b) = (dial(address, &client).await, dial(address, &client).await);
+        let held = (accepted.recv().await.unwrap().unwrap(), accepted.recv().await.unwrap().unwrap());
+        let third = tokio::spawn({
+            let client = client.clone();
+            async move { dial(address, &client).await }
+        });
+        let early = tokio::time::timeout(Duration::from_millis(500), accepted.recv()).await;
+        assert!(early.is_err() && !third.is_finished(), "the third waits in the kernel's queue");
+        drop(held.0);
+        accepted.recv().await.unwrap().unwrap();
+        third.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_handshakes_are_bounded_and_end() {
+        let (address, mut accepted, client) = listening(Bounds { connections: 8, handshakes: 1 }).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        // The clock is paused: it moves on to the handshake's limit when nothing else can happen.
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0, "closed after the limit");
+        let dialled = tokio::spawn(async move { dial(address, &client).await });
+        accepted.recv().await.unwrap().unwrap();
+        dialled.await.unwrap();
+    }
 }

@@ -154,9 +154,19 @@ async fn what_breaks_the_protocol_ends_the_stream_and_stores_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hanging_store_bounds_memory_and_loses_nothing() {
+async fn a_hanging_store_bounds_what_a_sensor_holds_and_loses_nothing() {
+    hanging(lagewarte_ingest::TOTAL_BYTES, SENSOR_BYTES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_store_bounds_what_all_hold_and_loses_nothing() {
+    hanging(5 << 20, 5 << 20).await;
+}
+
+/// The store hangs; what is held grows to `bound` and no further; afterwards all is stored once.
+async fn hanging(total_bytes: usize, bound: usize) {
     let world = World::new().await;
-    let (ingest, registry) = world.ingest(world.options()).await;
+    let (ingest, registry) = world.ingest(lagewarte_ingest::Options { total_bytes, ..world.options() }).await;
     let identity = world.enrol(&ingest, "gw-auenstadt").await;
     let mut raw = Raw::connect(&identity, ingest.uplink_address()).await;
     raw.hello().await;
@@ -175,14 +185,13 @@ async fn a_hanging_store_bounds_memory_and_loses_nothing() {
     let mut calm = 0;
     until("what is held grows no more", async || {
         let held = metric(&registry, "in_flight_bytes", "");
-        assert!(held <= SENSOR_BYTES as f64, "{held} bytes of one sensor");
+        assert!(held <= bound as f64, "{held} bytes are held");
         calm = if held > 0.0 && held == before { calm + 1 } else { 0 };
         before = held;
         calm > 40
     })
     .await;
-    assert!(before > (SENSOR_BYTES / 2) as f64, "the bound was reached: {before}");
-    // Another sensor still gets its Welcome refused or waits; it is not told that anything is stored.
+    assert!(before > (bound / 2) as f64, "the bound was reached: {before}");
     signal("-CONT");
     flood.await.unwrap();
     let mut acked = 0;
