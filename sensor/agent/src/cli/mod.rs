@@ -240,10 +240,18 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("lagewarte-sensor: {e:#}");
+            eprintln!("lagewarte-sensor: {}", told(&e));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, each said once: many errors already quote theirs.
+fn told(e: &anyhow::Error) -> String {
+    e.chain().skip(1).fold(e.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Log lines go to stderr; `LAGEWARTE_LOG` sets the level (error, warn, info, debug).
@@ -263,6 +271,14 @@ mod tests {
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("lagewarte-sensor").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let io = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let quoted = crate::config::ConfigError::Read { path: "a.yaml".into(), source: io() };
+        assert_eq!(told(&quoted.into()).matches(&io().to_string()).count(), 1);
+        assert_eq!(told(&anyhow::Error::new(io()).context("reading a")), format!("reading a: {}", io()));
     }
 
     #[test]
