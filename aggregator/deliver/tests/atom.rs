@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! The feed, read by two independent readers: valid Atom, own warnings only, nothing the channel may not carry.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! Mails over a real SMTP server: exact recipients and bodies, refusals, retries, a server that is away, STARTTLS.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
 
 mod common;
 

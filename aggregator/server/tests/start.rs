@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! The real program: it starts, answers, survives a kill and stops; and where it cannot start it says what to do.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
 
 use std::{
     fs,
