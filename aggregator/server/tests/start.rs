@@ -145,7 +145,8 @@ fn register(dir: &Path) {
 
 #[test]
 fn it_starts_answers_survives_a_kill_and_stops_on_sigterm() {
-    let place = Place::new();
+    let (place, engine) = (Place::new(), free_port());
+    place.write(&place.data(), &format!("clickhouse: {{http-port: {engine}}}\n"));
     let csv = tempfile::tempdir().unwrap();
     register(csv.path());
     // Before the first start: the register is loaded by a command of its own.
@@ -174,6 +175,14 @@ fn it_starts_answers_survives_a_kill_and_stops_on_sigterm() {
     let assignment: lagewarte_base::assignment::Assignment = serde_yaml_ng::from_slice(&yaml.stdout).unwrap();
     assert_eq!((assignment.version, assignment.owners.len(), assignment.fault()), (3, 2, None));
     assert_eq!(place.json(&["warning", "list"]), serde_json::json!([]));
+
+    // The running engine, named by URL, is a ClickHouse server like any other.
+    let credentials = fs::read(place.data().join("engine/credentials.json")).unwrap();
+    let credentials: Value = serde_json::from_slice(&credentials).unwrap();
+    let url = format!("http://ingest:{}@127.0.0.1:{engine}", credentials["ingest"].as_str().unwrap());
+    let other = Place::new();
+    let out = other.command(&["engine", "check"]).env("CLICKHOUSE_URL", url).output().unwrap();
+    assert!(out.status.success() && text(&out.stdout).contains("(server) answers"), "{}", text(&out.stderr));
 
     // kill -9: the engine ends by itself, and the next start takes the folder over.
     serve.0.kill().unwrap();
@@ -303,4 +312,14 @@ fn a_wrong_configuration_is_refused_with_file_key_and_remedy() {
     place.write(Path::new("/proc/lagewarte"), "");
     let err = place.refusal(&mut place.command(&["serve"]));
     assert!(err.contains("data-dir /proc/lagewarte cannot be used") && err.contains("set data-dir"), "{err}");
+}
+
+#[test]
+fn engine_check_and_migrate_run_the_real_engine_and_can_be_repeated() {
+    let place = Place::new();
+    let check = place.json(&["engine", "check"]);
+    assert_eq!(check["kind"], "embedded");
+    assert!(check["clickhouse"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()), "{check}");
+    assert!(place.json(&["migrate"])["telemetry_steps"].as_u64().unwrap() > 0);
+    assert_eq!(place.json(&["migrate"])["telemetry_steps"], 0, "the second time there is nothing to do");
 }

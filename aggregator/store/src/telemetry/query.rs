@@ -550,7 +550,10 @@ impl Telemetry {
     /// # Errors
     /// The store's answer.
     pub async fn version(&self) -> Result<String, TelemetryError> {
+        // Outside our database: a new server does not have it yet.
         self.client()
+            .clone()
+            .with_database("system")
             .query("SELECT version()")
             .fetch_one()
             .await
