@@ -111,7 +111,7 @@ pub fn inspect(
         _ => None,
     };
     if let Some(flow) = flow.as_mut().filter(|f| f.accepted) {
-        lagewarte_app::inspect(flow.flow, flow.direction, p.payload);
+        lagewarte_app::inspect(flow, p.payload);
     }
     engine.inspect(&p, flow.as_mut(), scratch, out);
 }
