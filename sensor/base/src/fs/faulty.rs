@@ -19,6 +19,8 @@ use super::{AppendFile, Fs};
 struct Inode {
     now: Vec<u8>,
     synced: Vec<u8>,
+    /// What was written behind `synced` and cut off again: an unsynced truncation may be undone.
+    cut_off: Vec<u8>,
     /// A sync failed: the kernel has dropped the dirty pages and later syncs say Ok without writing them.
     cursed: bool,
 }
@@ -119,17 +121,21 @@ impl FaultyFs {
         let w = &mut *w;
         for inode in &mut w.inodes {
             let mut kept = inode.synced.clone();
-            let grown = inode.now.len().saturating_sub(kept.len());
-            if !inode.cursed && inode.now.starts_with(&kept) && grown > 0 {
+            // A failed sync, too, may have written some of its pages.
+            let written = if rng.bool() { &inode.cut_off } else { &inode.now };
+            let grown = written.len().saturating_sub(kept.len());
+            if grown > 0 && written.starts_with(&kept) {
                 let keep = rng.usize(0..=grown);
                 let from = kept.len();
-                kept.extend_from_slice(&inode.now[from..from + keep]);
+                kept.extend_from_slice(&written[from..from + keep]);
                 if keep > 0 && rng.u8(0..3) == 0 {
-                    // The length arrived, the bytes did not.
+                    // The length arrived, some of the bytes did not.
                     let hole = from + rng.usize(0..keep);
-                    kept[hole..].fill(0);
+                    let end = hole + rng.usize(0..=kept.len() - hole);
+                    kept[hole..end].fill(0);
                 }
             }
+            inode.cut_off.clear();
             inode.now.clone_from(&kept);
             inode.synced = kept;
             inode.cursed = false;
@@ -176,13 +182,18 @@ impl AppendFile for Handle {
         let inode = &mut w.inodes[self.inode];
         if !inode.cursed {
             inode.synced.clone_from(&inode.now);
+            inode.cut_off.clear();
         }
         Ok(())
     }
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut w = self.fs.alive()?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        w.inodes[self.inode].now.truncate(len);
+        let inode = &mut w.inodes[self.inode];
+        if inode.now.len() > inode.cut_off.len() {
+            inode.cut_off.clone_from(&inode.now);
+        }
+        inode.now.truncate(len);
         Ok(())
     }
 }
