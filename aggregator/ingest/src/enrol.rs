@@ -3,7 +3,7 @@
 //! The enrolment service: a one-time token and a signing request become a sensor's certificate.
 //!
 //! Must never issue twice for one token, log a secret, or issue for a sensor that the register does not name. Limits: one
-//! small request a call; the token is checked before anything is parsed.
+//! small request a call (`MAX_CSR`); a request that could not be signed does not cost its token.
 
 use std::sync::Arc;
 

@@ -226,16 +226,19 @@ async fn a_poisoned_event_goes_to_quarantine_with_its_reason_and_blocks_nothing(
     put("auenstadt", now(), "alert", "{\"event_type\":\"alert\""); // cut off
     put("wehrmuende", now(), "stats", "{\"event_type\":\"stats\",\"stats\":{}}"); // not its own
     put("nobody-at-all", now(), "stats", "{\"event_type\":\"stats\",\"stats\":{}}");
-    put("auenstadt", now() + 30 * 86_400_000_000, "stats", "{\"event_type\":\"stats\",\"stats\":{}}"); // next month
+    let month = 30 * 86_400_000_000;
+    put("auenstadt", now() + month, "flow", "{\"event_type\":\"flow\"}"); // next month
+    put("auenstadt", now() + month, "stats", "{\"event_type\":\"stats\",\"stats\":{}}"); // a wrong clock must not blind us
     put("auenstadt", now(), "stats", &"[".repeat(100));
     sent.extend(good(10));
     sensor.drained().await;
     assert_eq!(world.ids("alert").await.len(), sent.len());
     let reasons = world.ask("SELECT reason, count() FROM quarantine GROUP BY reason ORDER BY reason").await;
     assert_eq!(reasons, "implausible-time\t1\nnot-its-owner\t2\nnot-json\t1\ntoo-deep\t1");
+    assert_eq!(world.ask("SELECT count() FROM health WHERE event_us > now() + INTERVAL 20 DAY").await, "1");
     assert_eq!(metric(&registry, "events_quarantined_total", ""), 5.0);
     assert_eq!(metric(&registry, "events_quarantined_total", "not-its-owner"), 2.0);
-    assert_eq!(metric(&registry, "events_received_total", ""), 25.0);
+    assert_eq!(metric(&registry, "events_received_total", ""), 26.0);
     sensor.uplink.stop().await;
     ingest.stop(Duration::from_secs(10)).await;
 }

@@ -134,11 +134,13 @@ pub fn extract(
         return Err(Poison::new(Reason::TooLarge, format!("{} bytes; {MAX_EVE_BYTES} are the most", env.eve.len())));
     }
     let age = received.micros().saturating_sub(env.event_us);
-    if !(-MAX_AHEAD_US..=MAX_BEHIND_US).contains(&age) {
+    // A sensor whose clock is wrong must still be seen: its health counts by receipt, and no rollup goes by its event time.
+    let dated = env.class != Class::Health as i32;
+    if dated && !(-MAX_AHEAD_US..=MAX_BEHIND_US).contains(&age) {
         let event = Timestamp::from_micros(env.event_us);
         return Err(Poison::new(Reason::ImplausibleTime, format!("event {event}, received {received}")));
     }
-    for (name, us) in [("observed", env.observed_us), ("spooled", env.spooled_us), ("sent", sent.micros())] {
+    for (name, us) in [("event", env.event_us), ("observed", env.observed_us), ("spooled", env.spooled_us), ("sent", sent.micros())] {
         if !(0..=MAX_CLOCK_US).contains(&us) {
             return Err(Poison::new(Reason::ImplausibleTime, format!("{name} is {us} µs")));
         }
