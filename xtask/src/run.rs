@@ -6,6 +6,25 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+/// Cargo, in the source tree, without what the cargo that started us has put into the environment: a build script that
+/// looks at one of those variables (ring's does) would otherwise be run again, and all that stands on it built anew.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut c = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    c.args(args).current_dir(crate::paths::root());
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|n| {
+            n.starts_with("CARGO_MANIFEST_")
+                || n.starts_with("CARGO_PKG_")
+                || n.starts_with("CARGO_BIN_")
+                || n == "CARGO_CRATE_NAME"
+        });
+        if ours {
+            c.env_remove(name);
+        }
+    }
+    c
+}
+
 /// Runs to the end with inherited output; an exit code other than 0 is an error.
 pub(crate) fn check(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;

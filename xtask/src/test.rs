@@ -8,7 +8,11 @@ use std::{path::PathBuf, process::Command, time::Instant};
 
 use anyhow::Context;
 
-use crate::{engine, paths, run::check, setup};
+use crate::{
+    engine, paths,
+    run::{self, check},
+    setup,
+};
 
 /// Least number of conformance cases (of all 818) that pass; may only be raised.
 const CONFORMANCE_FLOOR: u32 = 0;
@@ -47,8 +51,8 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
 static ENVIRONMENT: std::sync::OnceLock<Vec<(&'static str, PathBuf)>> = std::sync::OnceLock::new();
 
 fn cargo(args: &[&str]) -> Command {
-    let mut c = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    c.args(args).current_dir(paths::root()).envs(ENVIRONMENT.get().into_iter().flatten().map(|(k, v)| (k, v)));
+    let mut c = run::cargo(args);
+    c.envs(ENVIRONMENT.get().into_iter().flatten().map(|(k, v)| (k, v)));
     c
 }
 

@@ -13,7 +13,7 @@ mod process;
 mod register;
 mod world;
 
-pub use paths::{aggregator, python, root, sensor};
+pub use paths::{aggregator, binary, python, root, sensor};
 pub use process::{Process, free_port, output, wait_for};
 pub use register::{Constituent, SensorRow, write as write_register};
 pub use world::{Options, Sensor, World, get};

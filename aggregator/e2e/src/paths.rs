@@ -34,7 +34,11 @@ pub fn aggregator() -> anyhow::Result<PathBuf> {
     binary("lagewarte-aggregator", "lagewarte-server")
 }
 
-fn binary(name: &str, package: &str) -> anyhow::Result<PathBuf> {
+/// A binary of the workspace.
+///
+/// # Errors
+/// Where it is not built.
+pub fn binary(name: &str, package: &str) -> anyhow::Result<PathBuf> {
     let dir = std::env::var_os("LAGEWARTE_BIN_DIR").map_or_else(|| target().join("debug"), PathBuf::from);
     let path = dir.join(name);
     if !path.is_file() {

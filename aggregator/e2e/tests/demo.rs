@@ -8,10 +8,8 @@ use serde_json::Value;
 
 #[test]
 fn every_attack_reaches_exactly_the_addressed_and_nothing_is_lost() {
-    let out = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--locked", "-p", "xtask", "--", "demo", "--once", "--json"])
-        .output()
-        .expect("cargo starts");
+    let xtask = lagewarte_e2e::binary("xtask", "xtask").expect("built");
+    let out = Command::new(xtask).args(["demo", "--once", "--json"]).output().expect("the demo starts");
     let text = String::from_utf8_lossy(&out.stdout);
     let last = text.lines().last().unwrap_or_default();
     let said = String::from_utf8_lossy(&out.stderr);

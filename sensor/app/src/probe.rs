@@ -317,9 +317,7 @@ fn smb(d: &[u8]) -> Answer {
         [0, _, _, _, 0xfd..=0xff, b'S', b'M', b'B', ..] => Is(AppProto::Smb),
         // NetBIOS session request: two encoded names follow.
         [0x81, 0, 0, 0x44, 0x20, ..] => Is(AppProto::Smb),
-        [0, _, _, _, 0xfd..=0xff, ..] | [0, ..]
-            if d.len() < 5 || (d.len() < 8 && b"SMB".starts_with(&d[5..])) =>
-        {
+        [0, _, _, _, 0xfd..=0xff, ..] | [0, ..] if d.len() < 5 || (d.len() < 8 && b"SMB".starts_with(&d[5..])) => {
             Perhaps
         }
         _ => No,

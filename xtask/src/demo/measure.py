@@ -70,7 +70,7 @@ for constituent, sid, n in ch.query("SELECT toString(constituent), signature_id,
     alerts_by_sid.setdefault(str(sid), {})[constituent] = n
 before_start = ch.query(
     "SELECT count() FROM alert WHERE event_us < fromUnixTimestamp64Micro({t:Int64})", parameters={"t": a["start_us"]}).result_rows[0][0]
-rollup = ch.query("SELECT sum(n) FROM alert_1h").result_rows[0][0] if "alert_1h" in [
+rollup = ch.query("SELECT sum(alerts) FROM alert_1h").result_rows[0][0] if "alert_1h" in [
     r[0] for r in ch.query("SHOW TABLES").result_rows] else None
 
 # Hops of each alert and health event; durable is the segment's.

@@ -9,14 +9,15 @@ mod plan;
 mod story;
 mod world;
 
-use std::{
-    process::Command,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{engine, paths, run::check, setup};
+use crate::{
+    engine,
+    run::{cargo, check},
+    setup,
+};
 use world::Land;
 
 /// Arguments of `cargo xtask demo`.
@@ -52,9 +53,9 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         bar.set_message(text.to_owned());
     };
     say("building (the first time takes some minutes)");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--quiet", "--locked", "-p", "lagewarte-agent", "-p", "lagewarte-server", "--bins"];
-    check(Command::new(cargo).args(build).current_dir(paths::root()))?;
+    // The whole workspace, as the tests build it: a smaller choice would unify features differently and build twice.
+    let build = ["build", "--quiet", "--locked", "--workspace", "--bins"];
+    check(&mut cargo(&build))?;
     let begun = Instant::now();
 
     let mut land = Land::new(python)?;

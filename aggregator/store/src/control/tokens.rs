@@ -265,7 +265,9 @@ impl Control {
     /// [`ControlError::Refused`] for a short prefix.
     pub async fn revoke_token(&self, prefix: &str, who: &str, now_us: i64) -> Result<u64> {
         if prefix.len() < 8 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(ControlError::Refused("name a token by 8 or more digits of its SHA-256 (see: register tokens)".into()));
+            return Err(ControlError::Refused(
+                "name a token by 8 or more digits of its SHA-256 (see: register tokens)".into(),
+            ));
         }
         let mut tx = self.pool.begin().await?;
         let sql = "UPDATE token SET revoked_us = $2 WHERE sha256 LIKE $1 || '%' AND revoked_us IS NULL";

@@ -140,7 +140,9 @@ pub fn extract(
         let event = Timestamp::from_micros(env.event_us);
         return Err(Poison::new(Reason::ImplausibleTime, format!("event {event}, received {received}")));
     }
-    for (name, us) in [("event", env.event_us), ("observed", env.observed_us), ("spooled", env.spooled_us), ("sent", sent.micros())] {
+    for (name, us) in
+        [("event", env.event_us), ("observed", env.observed_us), ("spooled", env.spooled_us), ("sent", sent.micros())]
+    {
         if !(0..=MAX_CLOCK_US).contains(&us) {
             return Err(Poison::new(Reason::ImplausibleTime, format!("{name} is {us} µs")));
         }
