@@ -119,7 +119,7 @@ impl Land {
         let text = get(&format!("{}/api/v1/lage", self.world.http), Some(&self.cert_token))?;
         let lage: Value = serde_json::from_str(&text)?;
         let row = lage["sensors"].as_array().into_iter().flatten().find(|s| s["name"] == sensor).cloned();
-        Ok(row.and_then(|s| s["state"].as_str().map(str::to_owned)))
+        Ok(row.and_then(|s| s["sight"].as_str().map(str::to_owned)))
     }
 
     /// Counts with independent clients: clickhouse-connect and Python's sqlite3.
