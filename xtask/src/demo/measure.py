@@ -85,7 +85,7 @@ for o, sp, se, re, du in ch.query(
                        ("received_to_durable", re, du), ("read_to_durable", o, du)):
         hops[name].append(y - x)
 
-db = sqlite3.connect(f"file:{os.path.join(a['data'], 'control.sqlite')}?mode=ro", uri=True)
+db = sqlite3.connect(f"file:{os.path.join(a['data'], 'control.db')}?mode=ro", uri=True)
 warned, feed, mail_db, acked = {}, {}, {}, {}
 steps = {"pictured_to_released": [], "released_to_first_served": [], "released_to_delivered": [], "first_served_to_acknowledged": []}
 warnings = db.execute("SELECT id, title, kind, state, pictured_us, released_us FROM warning").fetchall()
