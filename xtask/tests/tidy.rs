@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The rules of the house that a compiler does not hold: module headers, licences, dependency direction, `unsafe`.
 
+#![expect(clippy::unwrap_used, reason = "a test file: helpers of the tests fail as the tests do")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
