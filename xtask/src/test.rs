@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Least number of conformance cases (of all 818) that pass; may only be raised.
-const CONFORMANCE_FLOOR: u32 = 0;
+const CONFORMANCE_FLOOR: u32 = 59;
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -80,7 +80,7 @@ fn conformance() -> anyhow::Result<()> {
         eprintln!("not run: the conformance cases are not beside this checkout");
         return Ok(());
     }
-    check(&mut cargo(&["build", "-p", "lagewarte-agent", "--bins", "--locked"]))?;
+    check(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
     check(
         Command::new("python3")
             .arg(runner)
