@@ -156,26 +156,15 @@ fn recorded_captures_give_the_same_events_too() {
         }
     }
     found.sort();
-    let (mut replayed, mut refused) = (0, 0);
     for path in &found {
         let pcap = std::fs::read(path).expect("readable");
-        match replay(&pcap, 1, false) {
-            Ok((one, totals)) => {
-                for workers in [2, 4] {
-                    let many = replay(&pcap, workers, false).expect("as with one worker");
-                    assert_eq!(lines(&one), lines(&many.0), "{} with {workers} workers", path.display());
-                }
-                assert_eq!(totals.read, totals.decoder.pkts + totals.unsupported, "{}", path.display());
-                replayed += 1;
-            }
-            Err(e) => {
-                assert!(format!("{e:#}").contains("link type"), "{}: {e:#}", path.display());
-                refused += 1;
-            }
+        let (one, totals) = replay(&pcap, 1, false).unwrap_or_else(|e| panic!("{}: {e:#}", path.display()));
+        for workers in [2, 4] {
+            let many = replay(&pcap, workers, false).expect("as with one worker");
+            assert_eq!(lines(&one), lines(&many.0), "{} with {workers} workers", path.display());
         }
+        assert_eq!(totals.read, totals.decoder.pkts + totals.unsupported, "{}", path.display());
     }
-    assert_eq!(replayed + refused, found.len());
-    assert!(replayed * 50 >= found.len() * 49, "{refused} of {} captures were refused", found.len());
 }
 
 #[test]
@@ -212,12 +201,13 @@ fn a_failing_sink_stops_everything_in_good_order() {
 }
 
 #[test]
-fn a_link_type_that_nobody_can_decode_is_a_clear_error() {
+fn a_link_type_that_nobody_can_decode_is_counted_and_stops_nothing() {
     let mut c = Capture::ethernet();
     c.linktype = 147;
     c.push(at(0), vec![1, 2, 3]);
-    let e = format!("{:#}", replay(&c.write(), 1, false).expect_err("refused"));
-    assert!(e.contains("link type 147") && e.contains("Ethernet (1)"), "{e}");
+    let (records, totals) = replay(&c.write(), 1, false).expect("goes on");
+    assert_eq!((totals.read, totals.unsupported, totals.unsupported_linktype), (1, 1, 147));
+    assert!(records.is_empty(), "nothing was looked at");
 }
 
 #[test]

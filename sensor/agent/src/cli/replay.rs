@@ -78,6 +78,13 @@ impl Replay {
             sink.record(pipeline::stats_record(&totals, None))?;
         }
         sink.file.flush().map_err(|e| sink.failed(&e))?;
+        if totals.unsupported > 0 {
+            let why = lagewarte_capture::Error::LinkType(
+                self.capture.display().to_string(),
+                totals.unsupported_linktype.into(),
+            );
+            eprintln!("{why}; {} frames were counted and not looked at", totals.unsupported);
+        }
         if let Some(d) = &totals.capture.damage {
             eprintln!(
                 "{}: damaged at byte {} ({}): the {} packets before it were processed, what follows cannot be read. Record it again, or cut it with editcap",

@@ -118,6 +118,8 @@ pub struct Totals {
     pub shed: u64,
     /// Frames of a link type that cannot be decoded.
     pub unsupported: u64,
+    /// The last such LINKTYPE; 0 where there was none.
+    pub unsupported_linktype: u16,
     /// Time of the first frame.
     pub first: Option<Timestamp>,
     /// Time of the last frame.
@@ -297,11 +299,8 @@ impl<'s> Dispatcher<'s> {
                 Ok(Next::Frame(f)) => {
                     self.counts.read += 1;
                     if !supported(f.linktype) {
-                        if self.counts.read == 1 && self.live.is_none() {
-                            let name = "the capture".to_owned();
-                            break Some(CaptureError::LinkType(name, f.linktype.into()));
-                        }
                         self.counts.unsupported += 1;
+                        self.counts.unsupported_linktype = f.linktype;
                         continue;
                     }
                     let workers = self.batches.len() as u64;
