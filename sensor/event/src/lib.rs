@@ -17,6 +17,7 @@ mod generated {
 }
 
 pub mod eve;
+pub mod fields;
 
 pub use generated::*;
 pub use prost::Message;

@@ -26,7 +26,6 @@ use lagewarte_base::{
 use lagewarte_event::{Class, MAX_EVE_BYTES};
 use serde_json::{Map, Value, json};
 
-pub mod fields;
 pub mod files;
 pub mod owners;
 pub mod pseudonym;
@@ -34,6 +33,7 @@ pub mod rewrite;
 pub mod scrub;
 
 pub use files::{Orders, OrdersError};
+pub use lagewarte_event::fields;
 
 use owners::{Owner, Owners};
 use pseudonym::{KeyError, Keyring, Pseudonyms};

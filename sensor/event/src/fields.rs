@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The allow-list: which EVE fields may leave, and what each one holds.
+//! The allow-list: which EVE fields may leave, and what each one holds; the sensor's door and the aggregator's for foreign
+//! events go by this one table.
 //!
 //! A field that does not stand here never leaves, whatever the profile says: a new field of a new Suricata is silent until
 //! somebody has looked at it. Names are those of the EVE schema (Suricata user guide, "Eve JSON Format"). Lists hold what
