@@ -64,7 +64,14 @@ impl AddressSet {
         let (core, flipped) = unwrap_negations(text, |name| vars.address(name))?;
         let mut wanted = Parts::default();
         let mut unwanted = Parts::default();
-        collect(core, vars, flipped, 0, &mut wanted, &mut unwanted)?;
+        walk(core, flipped, 0, &|name| vars.address(name), &mut |item, negated| {
+            let into = if negated { &mut unwanted } else { &mut wanted };
+            single(item, into)?;
+            if into.v4.len() + into.v6.len() > MAX_ADDRESSES {
+                return Err(format!("more than {MAX_ADDRESSES} entries in an address list"));
+            }
+            Ok(())
+        })?;
         let negated = !unwanted.v4.is_empty() || !unwanted.v6.is_empty();
         // What is negated only is negated within its own family: `!10.0.0.0/8` holds no IPv6 address, as in Suricata.
         if wanted.v4.is_empty() && !unwanted.v4.is_empty() {
@@ -92,16 +99,19 @@ struct Parts {
     v6: Vec<(u128, u128)>,
 }
 
-fn collect(
-    text: &str,
-    vars: &Variables,
+/// Walks a list, nested lists and variables: each single entry goes to `leaf` with whether it is negated.
+///
+/// # Errors
+/// Nested deeper than [`MAX_NESTING`], a negation inside a negated group, or what `resolve` and `leaf` refuse.
+pub(crate) fn walk<'a>(
+    text: &'a str,
     negated: bool,
     depth: usize,
-    wanted: &mut Parts,
-    unwanted: &mut Parts,
+    resolve: &impl Fn(&str) -> Result<&'a str, String>,
+    leaf: &mut impl FnMut(&str, bool) -> Result<(), String>,
 ) -> Result<(), String> {
     if depth > MAX_NESTING {
-        return Err(format!("address lists are nested more than {MAX_NESTING} deep (a variable naming itself?)"));
+        return Err(format!("the list is nested more than {MAX_NESTING} deep (a variable naming itself?)"));
     }
     for item in split_list(text)? {
         let (not, item) = match item.strip_prefix('!') {
@@ -110,15 +120,11 @@ fn collect(
         };
         let negated = once_negated(item, negated, not)?;
         if item.starts_with('[') {
-            collect(item, vars, negated, depth + 1, wanted, unwanted)?;
+            walk(item, negated, depth + 1, resolve, leaf)?;
         } else if let Some(name) = item.strip_prefix('$') {
-            collect(vars.address(name)?, vars, negated, depth + 1, wanted, unwanted)?;
+            walk(resolve(name)?, negated, depth + 1, resolve, leaf)?;
         } else {
-            let into = if negated { &mut *unwanted } else { &mut *wanted };
-            single(item, into)?;
-            if into.v4.len() + into.v6.len() > MAX_ADDRESSES {
-                return Err(format!("more than {MAX_ADDRESSES} entries in an address list"));
-            }
+            leaf(item, negated)?;
         }
     }
     Ok(())
@@ -149,7 +155,7 @@ pub(crate) fn unwrap_negations<'a>(
 }
 
 /// Refuses a negation inside a negated group.
-pub(crate) fn once_negated(item: &str, outer: bool, inner: bool) -> Result<bool, String> {
+fn once_negated(item: &str, outer: bool, inner: bool) -> Result<bool, String> {
     if inner && (outer || item.starts_with('!')) {
         return Err(format!(
             "{item:?} is negated inside a negated group, which Suricata does not read as set logic does; write the ranges out"
@@ -159,7 +165,7 @@ pub(crate) fn once_negated(item: &str, outer: bool, inner: bool) -> Result<bool,
 }
 
 /// Splits `[a,b,[c,d]]`, `a,b` or `a` at its outermost commas; a trailing comma is allowed.
-pub(crate) fn split_list(text: &str) -> Result<Vec<&str>, String> {
+fn split_list(text: &str) -> Result<Vec<&str>, String> {
     let text = text.trim();
     let (inner, listed) = match text.strip_prefix('[') {
         Some(rest) => match closing(rest) {

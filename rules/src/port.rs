@@ -5,8 +5,8 @@
 //! Flattened like addresses ([`crate::address`]), with the same refusal of a negation inside a negated group.
 
 use crate::{
-    address::{inside, merge, once_negated, split_list, subtract, unwrap_negations},
-    limits::{MAX_ADDRESSES, MAX_NESTING},
+    address::{inside, merge, subtract, unwrap_negations, walk},
+    limits::MAX_ADDRESSES,
     vars::Variables,
 };
 
@@ -47,7 +47,14 @@ impl PortSet {
         }
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         let (core, flipped) = unwrap_negations(text, |name| vars.port(name))?;
-        collect(core, vars, flipped, 0, &mut wanted, &mut unwanted)?;
+        walk(core, flipped, 0, &|name| vars.port(name), &mut |item, negated| {
+            let into = if negated { &mut unwanted } else { &mut wanted };
+            into.push(single(item)?);
+            if into.len() > MAX_ADDRESSES {
+                return Err(format!("more than {MAX_ADDRESSES} entries in a port list"));
+            }
+            Ok(())
+        })?;
         if wanted.is_empty() {
             if unwanted.is_empty() {
                 return Err(format!("the port list {text:?} is empty"));
@@ -60,38 +67,6 @@ impl PortSet {
         }
         Ok(Self { ranges })
     }
-}
-
-fn collect(
-    text: &str,
-    vars: &Variables,
-    negated: bool,
-    depth: usize,
-    wanted: &mut Vec<(u16, u16)>,
-    unwanted: &mut Vec<(u16, u16)>,
-) -> Result<(), String> {
-    if depth > MAX_NESTING {
-        return Err(format!("port lists are nested more than {MAX_NESTING} deep (a variable naming itself?)"));
-    }
-    for item in split_list(text)? {
-        let (not, item) = match item.strip_prefix('!') {
-            Some(rest) => (true, rest.trim_start()),
-            None => (false, item),
-        };
-        let negated = once_negated(item, negated, not)?;
-        if item.starts_with('[') {
-            collect(item, vars, negated, depth + 1, wanted, unwanted)?;
-        } else if let Some(name) = item.strip_prefix('$') {
-            collect(vars.port(name)?, vars, negated, depth + 1, wanted, unwanted)?;
-        } else {
-            let into = if negated { &mut *unwanted } else { &mut *wanted };
-            into.push(single(item)?);
-            if into.len() > MAX_ADDRESSES {
-                return Err(format!("more than {MAX_ADDRESSES} entries in a port list"));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn single(item: &str) -> Result<(u16, u16), String> {

@@ -11,7 +11,7 @@ use lagewarte_base::{ags::Ags, id::ConstituentId};
 use lagewarte_store::{
     control::{
         coverage::Sight,
-        levels::{Area, AreaLevel, Level},
+        levels::{Area, AreaLevel, Level, Reason},
     },
     telemetry::AlertGroup,
 };
@@ -86,40 +86,52 @@ pub struct Standing {
     /// Its level.
     pub level: Level,
     /// Why.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
 }
 
 /// Rules G1 to G3: the level of one constituent and why.
-pub fn of_constituent(activity: Option<&Activity>, campaigns: &[InCampaign], now_us: i64) -> (Level, Vec<String>) {
+pub fn of_constituent(activity: Option<&Activity>, campaigns: &[InCampaign], now_us: i64) -> (Level, Vec<Reason>) {
     let mut level = Level::Grey;
     let mut reasons = Vec::new();
-    let mut raise = |to: Level, why: String| {
+    let mut raise = |to: Level, why: Reason| {
         level = level.max(to);
         reasons.push((to, why));
     };
     if let Some((at, rule)) =
         activity.and_then(|a| a.taken_over.as_ref()).filter(|t| t.0 >= now_us.saturating_sub(TAKEN_US))
     {
-        raise(Level::Red, format!("Ein Rechner ist wahrscheinlich übernommen: „{rule}“, {} (G3).", ago(now_us - at)));
+        let text = format!("Ein Rechner ist wahrscheinlich übernommen: „{rule}“, {} (G3).", ago(now_us - at));
+        raise(Level::Red, Reason::new("G3", [("signature", rule.as_str().into()), ("last_us", (*at).into())], text));
     }
     for (title, severity, last) in campaigns.iter().filter(|c| c.2 >= now_us.saturating_sub(ACTIVE_US)) {
-        match severity {
-            1 => raise(
-                Level::Orange,
-                format!("Teil einer schweren Kampagne: {title}, zuletzt {} (G2).", ago(now_us - last)),
-            ),
-            _ => raise(Level::Yellow, format!("Teil einer Kampagne: {title}, zuletzt {} (G1).", ago(now_us - last))),
-        }
+        let (to, rule, what) = match severity {
+            1 => (Level::Orange, "G2", "Teil einer schweren Kampagne"),
+            _ => (Level::Yellow, "G1", "Teil einer Kampagne"),
+        };
+        let facts = [
+            ("campaign", title.as_str().into()),
+            ("severity", i64::from(*severity).into()),
+            ("last_us", (*last).into()),
+        ];
+        raise(to, Reason::new(rule, facts, format!("{what}: {title}, zuletzt {} ({rule}).", ago(now_us - last))));
     }
     let (one, two) = activity.map_or((0, 0), |a| a.alerts(now_us));
     if one + two >= YELLOW_ALERTS {
         let h = ACTIVE_US / 3_600_000_000;
-        raise(Level::Yellow, format!("{one} Alarme der Schwere 1 und {two} der Schwere 2 in {h} Stunden (G1)."));
+        let facts = [
+            ("alerts_severity_1", one.into()),
+            ("alerts_severity_2", two.into()),
+            ("threshold", YELLOW_ALERTS.into()),
+            ("hours", h.into()),
+        ];
+        let text = format!("{one} Alarme der Schwere 1 und {two} der Schwere 2 in {h} Stunden (G1).");
+        raise(Level::Yellow, Reason::new("G1", facts, text));
     }
     reasons.sort_by_key(|r| std::cmp::Reverse(r.0));
-    let mut reasons: Vec<String> = reasons.into_iter().map(|r| r.1).collect();
+    let mut reasons: Vec<Reason> = reasons.into_iter().map(|r| r.1).collect();
     if reasons.is_empty() {
-        reasons.push("Keine Alarme der Schwere 1 oder 2, keine Kampagne (G0).".into());
+        let text = "Keine Alarme der Schwere 1 oder 2, keine Kampagne (G0).";
+        reasons.push(Reason::new("G0", [], text.into()));
     }
     (level, reasons)
 }
@@ -138,19 +150,25 @@ pub fn of_areas(standings: &[Standing]) -> Vec<AreaLevel> {
     for (key, all) in by(Ags::as_str) {
         let level = all.iter().map(|s| s.level).max().unwrap_or(Level::Grey);
         let worst = all.iter().filter(|s| s.level == level);
-        let mut reasons: Vec<String> = match all.len() {
-            1 => worst.flat_map(|s| s.reasons.clone()).collect(),
-            _ => worst.flat_map(|s| s.reasons.iter().map(move |r| format!("{}: {r}", s.name))).collect(),
-        };
+        let single = all.len() == 1;
+        let mut reasons: Vec<Reason> = worst
+            .flat_map(|s| {
+                s.reasons.iter().map(move |r| Reason {
+                    constituent: Some(s.constituent.clone()),
+                    text: if single { r.text.clone() } else { format!("{}: {}", s.name, r.text) },
+                    ..r.clone()
+                })
+            })
+            .collect();
         reasons.truncate(MAX_REASONS);
         out.push(area(Area::Municipality, key, level, reasons, &all));
     }
     for (key, all) in by(Ags::kreis) {
-        let (level, reasons) = of_many(&municipalities(&all), KREIS, ["R1", "R2", "R3"], "Gemeinden");
+        let (level, reasons) = of_many(&municipalities(&all), KREIS, ["R0", "R1", "R2", "R3"], "Gemeinden");
         out.push(area(Area::Kreis, key, level, reasons, &all));
     }
     for (key, all) in by(Ags::land) {
-        let (level, reasons) = of_many(&municipalities(&all), LAND, ["L1", "L2", "L3"], "Gemeinden");
+        let (level, reasons) = of_many(&municipalities(&all), LAND, ["L0", "L1", "L2", "L3"], "Gemeinden");
         out.push(area(Area::Land, key, level, reasons, &all));
     }
     out
@@ -173,26 +191,44 @@ fn municipalities(all: &[&Standing]) -> Vec<Level> {
 ///
 /// Red: `red` or more municipalities are red. Orange: one is red, or `orange` or more are orange. Yellow: one is above
 /// grey. Else grey.
-fn of_many(levels: &[Level], (orange, red): (usize, usize), names: [&str; 3], of: &str) -> (Level, Vec<String>) {
+fn of_many(levels: &[Level], (orange, red): (usize, usize), names: [&str; 4], of: &str) -> (Level, Vec<Reason>) {
     let n = |l: Level| levels.iter().filter(|x| **x >= l).count();
     let (yellows, oranges, reds) = (n(Level::Yellow), n(Level::Orange), n(Level::Red));
-    if reds >= red {
-        (Level::Red, vec![format!("{reds} {of} sind rot; ab {red} ({}).", names[2])])
+    let all = levels.len();
+    let (level, rule, text) = if reds >= red {
+        (Level::Red, names[3], format!("{reds} {of} sind rot; ab {red} ({}).", names[3]))
     } else if reds > 0 {
-        (Level::Orange, vec![format!("{reds} von {} {of} ist rot ({}).", levels.len(), names[1])])
+        (Level::Orange, names[2], format!("{reds} von {all} {of} ist rot ({}).", names[2]))
     } else if oranges >= orange {
-        (Level::Orange, vec![format!("{oranges} {of} sind orange; ab {orange} ({}).", names[1])])
+        (Level::Orange, names[2], format!("{oranges} {of} sind orange; ab {orange} ({}).", names[2]))
     } else if yellows > 0 {
-        (Level::Yellow, vec![format!("{yellows} von {} {of} über grau ({}).", levels.len(), names[0])])
+        (Level::Yellow, names[1], format!("{yellows} von {all} {of} über grau ({}).", names[1]))
     } else {
-        (Level::Grey, vec![format!("Keine der {} {of} über grau.", levels.len())])
-    }
+        (Level::Grey, names[0], format!("Keine der {all} {of} über grau."))
+    };
+    let facts = [
+        ("municipalities", all.into()),
+        ("yellow_or_more", yellows.into()),
+        ("orange_or_more", oranges.into()),
+        ("red", reds.into()),
+        ("threshold_orange", orange.into()),
+        ("threshold_red", red.into()),
+    ];
+    (level, vec![Reason::new(rule, facts, text)])
 }
 
-fn area(area: Area, key: String, level: Level, mut reasons: Vec<String>, all: &[&Standing]) -> AreaLevel {
+fn area(area: Area, key: String, level: Level, mut reasons: Vec<Reason>, all: &[&Standing]) -> AreaLevel {
     let n = |sight: Sight| all.iter().filter(|s| s.sight == sight).count();
     let seen = all.iter().filter(|s| visible(s.sight)).count();
-    reasons.push(sight_sentence(all.len(), seen, n(Sight::Partial), n(Sight::Blind), n(Sight::NoSensor)));
+    let (partial, blind, none) = (n(Sight::Partial), n(Sight::Blind), n(Sight::NoSensor));
+    let facts = [
+        ("visible", seen.into()),
+        ("constituents", all.len().into()),
+        ("partial", partial.into()),
+        ("blind", blind.into()),
+        ("no_sensor", none.into()),
+    ];
+    reasons.push(Reason::new(Reason::SIGHT, facts, sight_sentence(all.len(), seen, partial, blind, none)));
     AreaLevel {
         area,
         key,
@@ -278,7 +314,7 @@ mod tests {
         ] {
             let (level, reasons) = of_constituent(Some(&activity(&groups)), &campaigns, NOW);
             assert_eq!(level, want, "{groups:?} {campaigns:?}");
-            assert!(reasons[0].contains(word), "{reasons:?} lacks {word}");
+            assert!(reasons[0].text.contains(word), "{reasons:?} lacks {word}");
         }
         assert_eq!(of_constituent(None, &[], NOW).0, Level::Grey);
     }
@@ -290,13 +326,13 @@ mod tests {
             ags: ags.parse().unwrap(),
             sight,
             level,
-            reasons: vec![format!("weil {name}")],
+            reasons: vec![Reason::new("G1", [], format!("weil {name}"))],
         }
     }
 
     fn level_of(areas: &[AreaLevel], key: &str) -> (Level, i64, i64, String) {
         let a = areas.iter().find(|a| a.key == key).unwrap();
-        (a.level, a.visible, a.total, a.reasons.join(" "))
+        (a.level, a.visible, a.total, a.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" "))
     }
 
     #[test]
@@ -321,6 +357,32 @@ mod tests {
             assert_eq!(level_of(&areas, "09162").0, kreis, "{levels:?}");
             assert_eq!(level_of(&areas, "09").0, land, "{levels:?}");
         }
+    }
+
+    #[test]
+    fn reasons_are_data_a_program_can_read() {
+        let alerts = activity(&[group("", 1, NOW - H, 2), group("", 2, NOW - H, 3)]);
+        let campaign = ("SSH".to_owned(), 1, NOW - 60_000_000);
+        let (level, reasons) = of_constituent(Some(&alerts), &[campaign], NOW);
+        let json = serde_json::to_value(&reasons).unwrap();
+        assert_eq!(level, Level::Orange);
+        assert_eq!(json[0]["rule"], "G2");
+        let last = NOW - 60_000_000;
+        assert_eq!(json[0]["facts"], serde_json::json!({"campaign": "SSH", "severity": 1, "last_us": last}));
+        assert_eq!(json[1]["rule"], "G1");
+        assert_eq!(json[1]["facts"]["alerts_severity_1"], 2);
+        assert_eq!(json[1]["facts"]["alerts_severity_2"], 3);
+
+        let all = [
+            standing("rot", "09162000", Sight::Seeing, Level::Red),
+            standing("grau", "09163001", Sight::Blind, Level::Grey),
+        ];
+        let areas = of_areas(&all);
+        let of = |key: &str| areas.iter().find(|a| a.key == key).unwrap();
+        assert_eq!(of("09162000").reasons[0].constituent.as_ref().unwrap().as_str(), "rot");
+        let land = serde_json::to_value(&of("09").reasons).unwrap();
+        assert_eq!((&land[0]["rule"], &land[0]["facts"]["red"]), (&"L2".into(), &1.into()));
+        assert_eq!((&land[1]["rule"], &land[1]["facts"]["blind"]), (&"sight".into(), &1.into()));
     }
 
     #[test]

@@ -243,7 +243,7 @@ async fn silence_turns_blind_after_three_intervals_and_never_quiet() {
     let levels = w.control.levels().await.unwrap();
     let land = levels.iter().find(|l| l.key == "09").unwrap();
     assert_eq!((land.level, land.visible, land.total), (Level::Grey, 0, 6));
-    assert!(land.reasons.last().unwrap().contains("keine Aussage"), "{land:?}");
+    assert!(land.reasons.last().unwrap().text.contains("keine Aussage"), "{land:?}");
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn levels_follow_the_published_rule_and_say_what_is_visible() {
     let level = async |w: &World, key: &str| {
         let all = w.control.levels().await.unwrap();
         let l = all.iter().find(|l| l.key == key).unwrap().clone();
-        (l.level, l.visible, l.total, l.reasons.join(" "))
+        (l.level, l.visible, l.total, l.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
     };
     let (l, visible, total, why) = level(&w, "09").await;
     assert_eq!((l, visible, total), (Level::Grey, 4, 6));

@@ -15,7 +15,7 @@ use lagewarte_store::{
     Scope,
     control::{
         Control, ControlError,
-        campaigns::{Campaign, CampaignKind},
+        campaigns::{Campaign, CampaignKind, Member},
         warnings::{Draft, NewAddressed, Release, Warning, WarningState},
     },
 };
@@ -69,10 +69,10 @@ impl Warner {
         }
         let known = self.control.warnings_of_open_campaigns().await?;
         let mut known: BTreeMap<Uuid, Warning> = known.into_iter().map(|w| (w.campaign, w)).collect();
-        let covered = by_signature(&open);
+        let covered = Covered::new(&open, &known);
         for campaign in &open {
             let old = known.remove(&campaign.id);
-            let affected = affected(campaign, old.as_ref(), &covered);
+            let affected = covered.affected(campaign, old.as_ref());
             if affected.is_empty() || old.as_ref().is_some_and(|w| settled(w, &affected)) {
                 continue;
             }
@@ -183,28 +183,54 @@ impl Policy {
     }
 }
 
-/// Who is warned by which open campaign of a signature: (signature id, constituent).
-fn by_signature(open: &[Campaign]) -> BTreeSet<(&str, &ConstituentId)> {
-    open.iter()
-        .filter(|c| c.kind == CampaignKind::Signature)
-        .flat_map(|c| c.members.iter().map(|m| (c.key.as_str(), &m.constituent)))
-        .collect()
+/// Who is warned of what by another open campaign: one attack, one warning, whichever campaign is found first.
+struct Covered<'a> {
+    /// In an open campaign of a signature: (signature id, constituent).
+    by_signature: BTreeSet<(&'a str, &'a ConstituentId)>,
+    /// Already warned by the campaign of an external address: (signature id, constituent, address).
+    by_address: BTreeSet<(u64, ConstituentId, &'a str)>,
 }
 
-/// Whom this campaign's warning addresses: its constituents. An address's campaign leaves out those who are warned of
-/// the same alerts by a signature's campaign, unless its own warning addresses them already: one attack, one warning.
-fn affected<'a>(
-    campaign: &'a Campaign,
-    old: Option<&Warning>,
-    covered: &BTreeSet<(&str, &ConstituentId)>,
-) -> BTreeSet<&'a ConstituentId> {
-    let ids: Vec<String> = campaign.evidence.signatures.iter().map(|s| s.id.to_string()).collect();
-    let warned_otherwise = |c: &ConstituentId| {
-        campaign.kind == CampaignKind::Address
-            && !old.is_some_and(|w| w.addressed.iter().any(|a| a.constituent == *c))
-            && ids.iter().any(|id| covered.contains(&(id.as_str(), c)))
-    };
-    campaign.members.iter().map(|m| &m.constituent).filter(|c| !warned_otherwise(c)).collect()
+impl<'a> Covered<'a> {
+    fn new(open: &'a [Campaign], known: &BTreeMap<Uuid, Warning>) -> Self {
+        let of = |kind| open.iter().filter(move |c| c.kind == kind);
+        let by_signature = of(CampaignKind::Signature)
+            .flat_map(|c| c.members.iter().map(|m| (c.key.as_str(), &m.constituent)))
+            .collect();
+        let by_address = of(CampaignKind::Address)
+            .filter_map(|c| Some((c, known.get(&c.id).filter(|w| w.state == WarningState::Released)?)))
+            .flat_map(|(c, w)| {
+                let warned = w.addressed.iter().filter(|a| a.released_us.is_some());
+                warned.flat_map(|a| {
+                    c.evidence.signatures.iter().map(|s| (s.id, a.constituent.clone(), c.key.as_str()))
+                })
+            })
+            .collect();
+        Self { by_signature, by_address }
+    }
+
+    /// Whom this campaign's warning addresses: its constituents, but those whom another campaign's warning tells of the
+    /// same alerts, unless its own warning addresses them already. An address's campaign leaves them to the
+    /// signature's; a signature's campaign leaves out whom the address's campaign has warned before, as long as every
+    /// attacker seen there is one of those addresses.
+    fn affected<'c>(&self, campaign: &'c Campaign, old: Option<&Warning>) -> BTreeSet<&'c ConstituentId> {
+        let mine = |c: &ConstituentId| old.is_some_and(|w| w.addressed.iter().any(|a| a.constituent == *c));
+        let warned_otherwise = |m: &Member| match campaign.kind {
+            CampaignKind::Address => campaign
+                .evidence
+                .signatures
+                .iter()
+                .any(|s| self.by_signature.contains(&(s.id.to_string().as_str(), &m.constituent))),
+            CampaignKind::Signature => {
+                let attackers = &m.evidence.external;
+                let Ok(id) = campaign.key.parse() else { return false };
+                !attackers.is_empty()
+                    && attackers.iter().all(|ip| self.by_address.contains(&(id, m.constituent.clone(), ip.as_str())))
+            }
+        };
+        let members = campaign.members.iter();
+        members.filter(|m| mine(&m.constituent) || !warned_otherwise(m)).map(|m| &m.constituent).collect()
+    }
 }
 
 /// Nothing to do: everyone affected was warned, or the warning was withdrawn.

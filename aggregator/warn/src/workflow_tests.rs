@@ -220,6 +220,26 @@ async fn one_attack_is_one_warning_though_signature_and_address_both_make_a_camp
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_found_a_beat_before_its_signature_does_not_warn_twice() {
+    each_db(async |db: Db| {
+        let (c, warner) = room(&db, vec![Policy { k: 1, ..policy() }]).await;
+        c.put_campaign(&campaign(CampaignKind::Address, "203.0.113.7", 1_100_101, &ON_TIME), 10).await.unwrap();
+        assert_eq!(warner.step(20).await.unwrap().released[0].1.len(), 3);
+        // The same attack by its signature, a beat later: only who was not told is told.
+        let everyone = [("a", false), ("b", false), ("c", false), ("d", false)];
+        c.put_campaign(&ssh(&everyone), 30).await.unwrap();
+        assert_eq!(warner.step(40).await.unwrap().released[0].1, [id("d")]);
+        assert_eq!(warner.step(50).await.unwrap(), Step::default());
+        // Another attacker at one of them is news there.
+        let mut more = ssh(&everyone);
+        more.members[0].evidence.external.push("203.0.113.8".into());
+        c.put_campaign(&more, 60).await.unwrap();
+        assert_eq!(warner.step(70).await.unwrap().released[0].1, [id("a")]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_aggregators_warn_each_constituent_once() {
     each_db(async |db: Db| {
         let (c, warner) = room(&db, vec![policy()]).await;

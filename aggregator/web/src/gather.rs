@@ -230,7 +230,7 @@ fn standing(l: Option<&AreaLevel>) -> view::Standing {
     l.map_or(view::Standing { level: None, reasons: Vec::new(), visible: 0, total: 0, since: None }, |l| {
         view::Standing {
             level: Some(l.level),
-            reasons: l.reasons.clone(),
+            reasons: l.reasons.iter().map(|r| r.text.clone()).collect(),
             visible: count(l.visible),
             total: count(l.total),
             since: Some(at(l.since_us)),

@@ -5,8 +5,9 @@
 //! Four levels as the BSI names its IT-Bedrohungslage: 1 grau, 2 gelb, 3 orange, 4 rot. Must never stand without
 //! reasons, nor stand for what nobody can see: `visible` of `total` says how much of the area is seen.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
+use lagewarte_base::id::ConstituentId;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -90,6 +91,95 @@ words! {
     }
 }
 
+/// Why an area has its level: the published rule, what it found, and the sentence for the reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredReason")]
+pub struct Reason {
+    /// The rule of `docs/lagebild.md` (G0 to G3, R0 to R3, L0 to L3), or [`Reason::SIGHT`]; empty where an older version
+    /// wrote the sentence alone.
+    pub rule: String,
+    /// Whose standing it is; None where the rule is about the area.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constituent: Option<ConstituentId>,
+    /// What the rule looked at, by name: counts, thresholds, times (`*_us`), titles.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, Fact>,
+    /// German, one sentence or two.
+    pub text: String,
+}
+
+impl Reason {
+    /// The rule's name of the sentence that says how much of the area is visible.
+    pub const SIGHT: &'static str = "sight";
+
+    /// About the area itself.
+    pub fn new<const N: usize>(rule: &str, facts: [(&str, Fact); N], text: String) -> Self {
+        let facts = facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
+        Self { rule: rule.to_owned(), constituent: None, facts, text }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Something that a rule looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Fact {
+    /// A count, a threshold, a time in µs.
+    Number(i64),
+    /// A name or title.
+    Text(String),
+}
+
+impl From<i64> for Fact {
+    fn from(n: i64) -> Self {
+        Self::Number(n)
+    }
+}
+impl From<usize> for Fact {
+    fn from(n: usize) -> Self {
+        Self::Number(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+}
+impl From<u64> for Fact {
+    fn from(n: u64) -> Self {
+        Self::Number(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+}
+impl From<&str> for Fact {
+    fn from(s: &str) -> Self {
+        Self::Text(s.to_owned())
+    }
+}
+
+/// How reasons stand in the database: version 0.1.0's first stores held the sentence alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredReason {
+    Sentence(String),
+    Full {
+        rule: String,
+        #[serde(default)]
+        constituent: Option<ConstituentId>,
+        #[serde(default)]
+        facts: BTreeMap<String, Fact>,
+        text: String,
+    },
+}
+
+impl From<StoredReason> for Reason {
+    fn from(s: StoredReason) -> Self {
+        match s {
+            StoredReason::Sentence(text) => Self::new("", [], text),
+            StoredReason::Full { rule, constituent, facts, text } => Self { rule, constituent, facts, text },
+        }
+    }
+}
+
 /// The level of an area.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AreaLevel {
@@ -99,8 +189,8 @@ pub struct AreaLevel {
     pub key: String,
     /// The level.
     pub level: Level,
-    /// Why: German sentences, the rule's own first.
-    pub reasons: Vec<String>,
+    /// Why, the rule's own first.
+    pub reasons: Vec<Reason>,
     /// How many of the area's constituents are seen.
     pub visible: i64,
     /// How many it has.
@@ -123,7 +213,7 @@ pub struct LevelChange {
     /// From which; None for the first.
     pub previous: Option<Level>,
     /// Why.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
 }
 
 impl Control {
@@ -139,7 +229,7 @@ impl Control {
         let mut tx = self.pool.begin().await?;
         let mut changes = Vec::new();
         for l in rows {
-            let reasons = serde_json::to_string(&l.reasons).unwrap_or_default(); // strings always serialise
+            let reasons = serde_json::to_string(&l.reasons).unwrap_or_default(); // text and numbers always serialise
             let old = tx.row("SELECT level FROM level WHERE area = $1 AND key = $2", vals![l.area, &l.key]).await?;
             let previous = old.map(|r| r.level("level")).transpose()?;
             let sql = "INSERT INTO level (area, key, level, reasons, visible, total, since_us) \

@@ -8,7 +8,7 @@ use crate::{
     control::{
         campaigns::{CampaignKind, Evidence, Found, MAX_LIST, Member, MemberEvidence, Signature},
         coverage::{Coverage, Sight},
-        levels::{Area, AreaLevel, Level},
+        levels::{Area, AreaLevel, Level, Reason},
     },
 };
 
@@ -145,7 +145,7 @@ async fn levels_keep_their_reasons_and_each_change() {
             area,
             key: key.into(),
             level,
-            reasons: vec![why.into()],
+            reasons: vec![Reason::new("L1", [("red", 1usize.into())], why.into())],
             visible: 1,
             total: 2,
             since_us: 0,
@@ -164,10 +164,10 @@ async fn levels_keep_their_reasons_and_each_change() {
         let all = c.levels().await.unwrap();
         let land_now = &all[0];
         assert_eq!((land_now.area, land_now.level, land_now.since_us), (Area::Land, Level::Orange, 30));
-        assert_eq!(land_now.reasons, ["r3"]);
+        assert_eq!(land_now.reasons, [Reason::new("L1", [("red", 1usize.into())], "r3".into())]);
         let changes = c.level_changes(0, 99).await.unwrap();
         assert_eq!(changes.iter().map(|c| c.at_us).collect::<Vec<_>>(), [30, 10, 10]);
-        assert_eq!(changes[1].reasons, ["r1"], "the reasons of the change, not of a later look");
+        assert_eq!(changes[1].reasons[0].text, "r1", "the reasons of the change, not of a later look");
         let bare = AreaLevel { reasons: vec![], ..land(Level::Red, "") };
         assert!(c.put_levels(&[bare], 40).await.is_err());
     })
