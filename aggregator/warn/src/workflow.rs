@@ -201,9 +201,7 @@ impl<'a> Covered<'a> {
             .filter_map(|c| Some((c, known.get(&c.id).filter(|w| w.state == WarningState::Released)?)))
             .flat_map(|(c, w)| {
                 let warned = w.addressed.iter().filter(|a| a.released_us.is_some());
-                warned.flat_map(|a| {
-                    c.evidence.signatures.iter().map(|s| (s.id, a.constituent.clone(), c.key.as_str()))
-                })
+                warned.flat_map(|a| c.evidence.signatures.iter().map(|s| (s.id, a.constituent.clone(), c.key.as_str())))
             })
             .collect();
         Self { by_signature, by_address }

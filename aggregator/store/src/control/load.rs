@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Loading the register from a folder of CSV files: all of it or nothing of it, again and again.
 //!
-//! `constituents.csv` (id, name, kind, ags, population), `networks.csv` (constituent, cidr), `sensors.csv` (id, name,
+//! `constituents.csv` (id, name, kind, ags, population, and if wished ags_from), `networks.csv` (constituent, cidr), `sensors.csv` (id, name,
 //! constituent, serves, interval_s), `contacts.csv` (constituent, name, role, mail, phone): UTF-8, comma, first line the
 //! column names in any order. Every fault is reported with file, line and column, at most [`MAX_FAULTS`] of them. What
 //! is in the register and no longer in the files is reported and kept; with `prune` networks, contacts and the lists of
 //! whom a sensor serves follow the files. Must never delete a constituent or a sensor: they have a history. A changed
-//! AGS is dated. Networks of different constituents that overlap are reported: shared lines are lawful, mistakes are not.
+//! AGS is dated: from the day in ags_from (a Gebietsreform has one), else from the load. Networks of different constituents that overlap are reported: shared lines are lawful, mistakes are not.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use lagewarte_base::{ags::Ags, id::ConstituentId};
+use lagewarte_base::{ags::Ags, id::ConstituentId, time::Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -68,10 +68,17 @@ impl fmt::Display for Fault {
 /// The files' content, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegisterFiles {
-    constituents: Vec<Constituent>,
+    constituents: Vec<FileConstituent>,
     networks: Vec<Network>,
     sensors: Vec<FileSensor>,
     contacts: Vec<Contact>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FileConstituent {
+    constituent: Constituent,
+    /// Since when its AGS is in force, where the file says it.
+    ags_from_us: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +128,14 @@ impl Reader {
         }
     }
 
-    fn lines<'a>(&mut self, dir: &Path, file: &'static str, columns: &'a [&'static str]) -> Vec<Line<'a>> {
+    /// The lines of a file; the last `optional` of its columns may be left out.
+    fn lines<'a>(
+        &mut self,
+        dir: &Path,
+        file: &'static str,
+        columns: &'a [&'static str],
+        optional: usize,
+    ) -> Vec<Line<'a>> {
         let path = dir.join(file);
         let text = match std::fs::metadata(&path) {
             Ok(m) if m.len() > MAX_FILE_BYTES => {
@@ -149,10 +163,12 @@ impl Reader {
                 return Vec::new();
             }
         };
-        let wanted = columns.join(",");
+        let must = &columns[..columns.len().saturating_sub(optional)];
+        let wanted = must.join(",");
         let position: Vec<Option<usize>> = columns.iter().map(|c| head.iter().position(|h| h == c)).collect();
-        let known = head.iter().all(|h| columns.contains(&h.as_str())) && head.len() == columns.len();
-        if !known || position.contains(&None) {
+        let known = head.iter().all(|h| columns.contains(&h.as_str()));
+        let once = head.len() == position.iter().flatten().count();
+        if !known || !once || position.iter().take(must.len()).any(Option::is_none) {
             self.fault(file, 1, "", format!("the first line must name the columns {wanted}"));
             return Vec::new();
         }
@@ -237,7 +253,7 @@ pub fn read(dir: &Path) -> Result<RegisterFiles, Vec<Fault>> {
     let mut files = RegisterFiles::default();
 
     let mut ids = BTreeMap::new();
-    for l in r.lines(dir, "constituents.csv", &["id", "name", "kind", "ags", "population"]) {
+    for l in r.lines(dir, "constituents.csv", &["id", "name", "kind", "ags", "population", "ags_from"], 1) {
         let id: Option<ConstituentId> = r.cell(&l, "id");
         if let Some(id) = &id {
             r.once(&mut ids, id, &l, "id");
@@ -253,8 +269,19 @@ pub fn read(dir: &Path) -> Result<RegisterFiles, Vec<Fault>> {
                 }
             },
         };
+        let ags_from_us = match l.text("ags_from") {
+            "" => None,
+            day => {
+                let midnight = Timestamp::parse_eve(&format!("{day}T00:00:00.000000+0000"));
+                if midnight.is_none() || day.len() != 10 {
+                    r.fault(l.file, l.line, "ags_from", format!("{day:?} is no day; 2026-01-01 would be"));
+                }
+                midnight.map(Timestamp::micros)
+            }
+        };
         if let (Some(id), Some(name), Some(kind), Some(ags), Some(population)) = (id, name, kind, ags, population) {
-            files.constituents.push(Constituent { id, name, kind, ags, population });
+            let constituent = Constituent { id, name, kind, ags, population };
+            files.constituents.push(FileConstituent { constituent, ags_from_us });
         }
     }
 
@@ -274,7 +301,7 @@ pub fn read(dir: &Path) -> Result<RegisterFiles, Vec<Fault>> {
     };
 
     let mut seen = BTreeMap::new();
-    for l in r.lines(dir, "networks.csv", &["constituent", "cidr"]) {
+    for l in r.lines(dir, "networks.csv", &["constituent", "cidr"], 0) {
         let constituent = member(&mut r, &l, "constituent", l.text("constituent"));
         let Ok(cidr) = l.text("cidr").parse::<IpNet>() else {
             let what = format!("{:?} is no network; 10.1.0.0/16 or 2001:db8::/48 would be", l.text("cidr"));
@@ -292,7 +319,7 @@ pub fn read(dir: &Path) -> Result<RegisterFiles, Vec<Fault>> {
     }
 
     let (mut seen, mut names) = (BTreeMap::new(), BTreeMap::new());
-    for l in r.lines(dir, "sensors.csv", &["id", "name", "constituent", "serves", "interval_s"]) {
+    for l in r.lines(dir, "sensors.csv", &["id", "name", "constituent", "serves", "interval_s"], 0) {
         let id = match l.text("id") {
             "" => Some(None),
             _ => r.cell::<Uuid>(&l, "id").map(Some),
@@ -321,7 +348,7 @@ pub fn read(dir: &Path) -> Result<RegisterFiles, Vec<Fault>> {
     }
 
     let mut seen = BTreeMap::new();
-    for l in r.lines(dir, "contacts.csv", &["constituent", "name", "role", "mail", "phone"]) {
+    for l in r.lines(dir, "contacts.csv", &["constituent", "name", "role", "mail", "phone"], 0) {
         let constituent = member(&mut r, &l, "constituent", l.text("constituent"));
         let name = r.filled(&l, "name");
         let (mail, phone) = (l.text("mail").to_owned(), l.text("phone").to_owned());
@@ -441,7 +468,7 @@ impl Control {
         prune: bool,
         report: &mut LoadReport,
     ) -> Result<()> {
-        let ids: BTreeSet<&str> = files.constituents.iter().map(|c| c.id.as_str()).collect();
+        let ids: BTreeSet<&str> = files.constituents.iter().map(|c| c.constituent.id.as_str()).collect();
         for r in tx.rows("SELECT id FROM constituent ORDER BY id", vec![]).await? {
             let id = r.text("id")?;
             if !ids.contains(id.as_str()) {
@@ -526,7 +553,14 @@ impl Control {
     }
 }
 
-async fn constituent(tx: &mut Tx, c: &Constituent, now_us: i64, report: &mut LoadReport) -> Result<()> {
+async fn constituent(tx: &mut Tx, file: &FileConstituent, now_us: i64, report: &mut LoadReport) -> Result<()> {
+    let FileConstituent { constituent: c, ags_from_us } = file;
+    if ags_from_us.is_some_and(|from| from > now_us) {
+        return Err(ControlError::Refused(format!(
+            "constituents.csv: the AGS {} of {} is in force from a day to come; load it on that day",
+            c.ags, c.id
+        )));
+    }
     let before = tx.row("SELECT ags FROM constituent WHERE id = $1", vals![&c.id]).await?;
     let old: Option<Ags> = before.map(|r| r.parse("ags")).transpose()?;
     let sql = "INSERT INTO constituent (id, name, kind, ags, population) VALUES ($1, $2, $3, $4, $5) \
@@ -536,10 +570,21 @@ async fn constituent(tx: &mut Tx, c: &Constituent, now_us: i64, report: &mut Loa
                OR COALESCE(constituent.population, -1) <> COALESCE(excluded.population, -1)";
     let n = tx.execute(sql, vals![&c.id, &c.name, c.kind, c.ags, c.population]).await?;
     report.count("constituent", old.is_some(), n);
+    if old == Some(c.ags)
+        && let Some(from) = ags_from_us
+    {
+        // The day was not known when the AGS came, or was wrong: it is put right, but never before the one it followed.
+        let sql = "UPDATE constituent_ags SET from_us = $2 WHERE constituent = $1 AND from_us <> $2 \
+                   AND from_us = (SELECT MAX(a.from_us) FROM constituent_ags a WHERE a.constituent = $1) \
+                   AND NOT EXISTS (SELECT 1 FROM constituent_ags b WHERE b.constituent = $1 AND b.from_us >= $2 \
+                   AND b.from_us <> constituent_ags.from_us)";
+        let n = tx.execute(sql, vals![&c.id, *from]).await?;
+        report.count("AGS date", true, n);
+    }
     if old != Some(c.ags) {
         let sql = "INSERT INTO constituent_ags (constituent, ags, from_us) VALUES ($1, $2, $3) \
                    ON CONFLICT (constituent, from_us) DO UPDATE SET ags = excluded.ags";
-        tx.execute(sql, vals![&c.id, c.ags, now_us]).await?;
+        tx.execute(sql, vals![&c.id, c.ags, ags_from_us.unwrap_or(now_us)]).await?;
         report.ags_changes.extend(old.map(|old| (c.id.clone(), old, c.ags)));
     }
     Ok(())

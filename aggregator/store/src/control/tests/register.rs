@@ -62,10 +62,49 @@ async fn a_second_load_changes_nothing_and_what_disappears_is_reported_and_kept(
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ags_is_in_force_from_the_day_that_the_file_names() {
+    each_db(async |db: Db| {
+        let c = db.control().await;
+        let dir = tempfile::tempdir().unwrap();
+        let load = async |line: &str, now_us: i64| {
+            let text = format!("id,name,kind,ags,population,ags_from\n{line}\n");
+            let rest = [
+                ("networks.csv", "constituent,cidr\n"),
+                ("sensors.csv", "id,name,constituent,serves,interval_s\n"),
+                ("contacts.csv", "constituent,name,role,mail,phone\n"),
+            ];
+            write(dir.path(), &[("constituents.csv", text.as_str()), rest[0], rest[1], rest[2]]);
+            c.load_register(&load::read(dir.path()).unwrap(), false, "anna", now_us).await
+        };
+        const DAY: i64 = 86_400_000_000;
+        let at = async |day: i64| c.ags_at(&id("a"), day * DAY).await.unwrap().unwrap().to_string();
+        load("a,A,municipality,09162000,,1970-01-03", 100 * DAY).await.unwrap();
+        load("a,A,municipality,09162009,,1970-01-21", 100 * DAY).await.unwrap();
+        assert_eq!(
+            (at(3).await, at(19).await, at(20).await),
+            ("09162000".into(), "09162000".into(), "09162009".into())
+        );
+        // A wrong day is put right; one before the AGS that it followed is not taken.
+        load("a,A,municipality,09162009,,1970-01-11", 101 * DAY).await.unwrap();
+        assert_eq!((at(9).await, at(10).await), ("09162000".into(), "09162009".into()));
+        load("a,A,municipality,09162009,,1970-01-02", 101 * DAY).await.unwrap();
+        assert_eq!((at(9).await, at(10).await), ("09162000".into(), "09162009".into()));
+        let early = load("a,A,municipality,09162001,,1970-06-01", 101 * DAY).await.unwrap_err().to_string();
+        assert!(early.contains("a day to come"), "{early}");
+    })
+    .await;
+}
+
 #[test]
 fn every_fault_has_its_file_line_and_column() {
     let cases: &[(&str, &str, &str)] = &[
         ("constituents.csv", "id,name,kind,ags\n", "constituents.csv:1: the first line must name the columns"),
+        (
+            "constituents.csv",
+            "id,name,kind,ags,population,ags_from\na,x,municipality,09162000,,1.1.2026\n",
+            "constituents.csv:2: column ags_from: \"1.1.2026\" is no day",
+        ),
         (
             "constituents.csv",
             "id,name,kind,ags,population\nA,x,municipality,09162000,\n",
