@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Choices of the flow table, with Suricata's names and the values of its stock configuration.
 
-use crate::tcp::Pickup;
+use crate::{stream, tcp::Pickup};
 
 /// Seconds without a packet after which a flow of a protocol is over, by state: YAML `flow-timeouts.<proto>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct Config {
     pub vlan_tracking: bool,
     /// `stream.midstream` and `stream.async-oneside`.
     pub pickup: Pickup,
+    /// TCP reassembly.
+    pub stream: stream::Config,
     /// Seed of community_id where it is enabled: `community-id`, `community-id-seed`.
     pub community_id: Option<u16>,
     /// Whether flow records are wanted.
@@ -79,6 +81,7 @@ impl Default for Config {
             icmp: Timeouts { new: 30, established: 300, closed: 0 },
             vlan_tracking: true,
             pickup: Pickup::default(),
+            stream: stream::Config::default(),
             community_id: None,
             records: true,
             ethernet: false,

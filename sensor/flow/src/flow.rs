@@ -9,7 +9,11 @@ use std::net::IpAddr;
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::Vlans;
 
-use crate::{app::AppState, tcp::Tracker};
+use crate::{
+    app::AppState,
+    stream::{Chunk, Memory, Stream},
+    tcp::Tracker,
+};
 
 /// Most flowbits set on one flow. Threat: a rule set with thousands of bits and a peer that sets them all.
 pub const MAX_FLOWBITS: usize = 32;
@@ -118,6 +122,8 @@ pub struct Flow {
     pub flowbits: FlowBits,
     /// What it speaks.
     pub app: AppState,
+    /// What its two sides say, put together; None until TCP carries data.
+    pub stream: Option<Box<Stream>>,
     pub(crate) tcp: Option<Tracker>,
     /// Set once both directions were heard by packets that are no ICMP errors.
     pub(crate) heard: [bool; 2],
@@ -160,9 +166,22 @@ pub struct FlowRef<'a> {
     pub events: crate::tcp::StreamEvents,
     /// Whether the packet's payload may be believed to be the stream's: good checksum, known to the TCP state.
     pub accepted: bool,
+    pub(crate) memory: &'a mut Memory,
 }
 
 impl FlowRef<'_> {
+    /// The next piece of the flow's stream that this packet brought to be handed on: call until there is none, before the
+    /// next packet. To borrow other fields of the flow beside the chunk, call [`Stream::next_chunk`] on its field.
+    pub fn next_chunk(&mut self) -> Option<Chunk<'_>> {
+        self.flow.stream.as_mut()?.next_chunk()
+    }
+    /// Lets go of stream bytes that nobody needs any more. Call once the packet has been inspected; where it is not
+    /// called, the next packet of the flow does it.
+    pub fn release(&mut self) {
+        if let Some(s) = &mut self.flow.stream {
+            s.release(self.memory);
+        }
+    }
     /// Whether the flow was taken up in its middle, so that who is the client is a guess.
     pub fn guessed(&self) -> bool {
         self.flow.tcp.as_ref().is_some_and(|t| t.midstream)
@@ -172,6 +191,9 @@ impl FlowRef<'_> {
         self.flow.turn();
         if let Some(t) = &mut self.flow.tcp {
             t.turn();
+        }
+        if let Some(s) = &mut self.flow.stream {
+            s.turn();
         }
         self.flow.app.turn();
         self.direction = self.direction.reverse();

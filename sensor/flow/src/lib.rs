@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Flow table on packet time: states, timeouts, memory cap, community_id.
+//! Flow table on packet time: states, timeouts, memory cap, community_id; TCP streams put together.
 //!
 //! Must never read a clock, share a lock or know a rule. A worker owns its table; all packets of a flow come to one
 //! worker. Limits: `flow.memcap` is hard ([`FlowTable::capacity`]), flowbits and prefixes are capped.
@@ -11,6 +11,7 @@ mod config;
 mod flow;
 mod key;
 mod record;
+mod stream;
 mod table;
 mod tcp;
 
@@ -19,5 +20,6 @@ pub use community::community_id;
 pub use config::{Config, FullPolicy, Timeouts};
 pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};
 pub use record::Reason;
-pub use table::{Counters, FlowTable, Outcome};
+pub use stream::{Chunk, ChunkKind, Config as StreamConfig, Memory, MemoryCounters, Policy, Stream};
+pub use table::{Counters, Ended, FlowTable, Outcome};
 pub use tcp::{Pickup, StreamEvent, StreamEvents, TcpState};

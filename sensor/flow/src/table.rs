@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, hash::BuildHasher, mem, sync::Arc};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::{Checksum, Packet, Vlans};
+use lagewarte_decode::{Checksum, Packet, Tcp, Vlans, flag};
 use lagewarte_event::eve::Record;
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State},
     key::{Key, Tuple, tuple},
     record::{Reason, record},
+    stream::{Memory, Policy},
     tcp::{Step, StreamEvents, TcpState, Tracker},
 };
 
@@ -108,6 +109,22 @@ pub enum Outcome<'a> {
     Drop,
 }
 
+/// What takes the flows that end.
+pub trait Ended {
+    /// A flow ends: the last chance for what hangs on it, before its record is written.
+    fn ending(&mut self, flow: &mut Flow, why: Reason, index: u64) {
+        let _ = (flow, why, index);
+    }
+    /// The record of a flow that ended.
+    fn record(&mut self, record: Record);
+}
+
+impl Ended for Vec<Record> {
+    fn record(&mut self, record: Record) {
+        self.push(record);
+    }
+}
+
 struct Entry {
     flow: Flow,
     key: Key,
@@ -130,6 +147,7 @@ pub struct FlowTable {
     newest: u32,
     capacity: usize,
     counters: Counters,
+    memory: Memory,
 }
 
 impl FlowTable {
@@ -137,6 +155,7 @@ impl FlowTable {
     pub fn new(cfg: Arc<Config>, workers: usize) -> Self {
         let share = usize::try_from(cfg.memcap).unwrap_or(usize::MAX) / workers.max(1);
         Self {
+            memory: Memory::new(&cfg.stream, workers),
             capacity: (share / FLOW_COST).clamp(1, NIL as usize - 1),
             cfg,
             hasher: DefaultHashBuilder::default(),
@@ -157,9 +176,13 @@ impl FlowTable {
     pub const fn counters(&self) -> Counters {
         self.counters
     }
+    /// What the memory of its streams did.
+    pub const fn stream_memory(&self) -> &Memory {
+        &self.memory
+    }
 
     /// Finds or begins the packet's flow and counts the packet. Records of flows that this ends go to `out`.
-    pub fn packet(&mut self, p: &Packet<'_>, out: &mut Vec<Record>) -> Outcome<'_> {
+    pub fn packet(&mut self, p: &Packet<'_>, out: &mut dyn Ended) -> Outcome<'_> {
         let Some(t) = tuple(p) else { return Outcome::NoFlow };
         let vlans = if self.cfg.vlan_tracking { p.vlans } else { Vlans::default() };
         let key = Key::new(&t, vlans);
@@ -196,13 +219,16 @@ impl FlowTable {
         };
         self.touch(slot);
         match self.slots[slot as usize].as_mut() {
-            Some(e) => Outcome::Flow(update(&mut e.flow, p, &t, new, &self.cfg, &mut self.counters)),
+            Some(e) => {
+                let Self { cfg, counters, memory, .. } = self;
+                Outcome::Flow(update(&mut e.flow, p, &t, new, cfg, counters, memory))
+            }
             None => Outcome::NoFlow, // cannot be: the slot was found or filled above
         }
     }
 
     /// Ends every flow that is over at `now`, a time that the dispatcher gives to all workers alike.
-    pub fn sweep(&mut self, now: Timestamp, index: u64, out: &mut Vec<Record>) {
+    pub fn sweep(&mut self, now: Timestamp, index: u64, out: &mut dyn Ended) {
         while let Some(&(due, slot)) = self.due.first() {
             if due > now.secs() {
                 return;
@@ -223,7 +249,7 @@ impl FlowTable {
     }
 
     /// Ends every flow because the capture did, `last` being the time of its last packet.
-    pub fn finish(&mut self, last: Timestamp, index: u64, out: &mut Vec<Record>) {
+    pub fn finish(&mut self, last: Timestamp, index: u64, out: &mut dyn Ended) {
         for slot in 0..self.slots.len() {
             let why = match &self.slots[slot] {
                 Some(e) if deadline(&e.flow, &self.cfg) < last => Reason::Timeout,
@@ -277,6 +303,7 @@ impl FlowTable {
             detect: DetectMarks::default(),
             flowbits: FlowBits::default(),
             app: AppState::default(),
+            stream: None,
             tcp: None,
             heard: [false; 2],
             community_id: None,
@@ -301,7 +328,7 @@ impl FlowTable {
         slot
     }
 
-    fn end(&mut self, slot: u32, why: Reason, index: u64, out: &mut Vec<Record>) {
+    fn end(&mut self, slot: u32, why: Reason, index: u64, out: &mut dyn Ended) {
         self.unlink(slot);
         let Some(mut e) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
         if let Ok(found) = self.index.find_entry(e.hash, |&s| s == slot) {
@@ -318,9 +345,14 @@ impl FlowTable {
         } += 1;
         c.end[e.flow.state as usize] += 1; // invariant: end has one place for each state
         self.measure();
+        if let Some(s) = &mut e.flow.stream {
+            s.finish();
+            self.memory.moved(s.told(), 0);
+        }
+        out.ending(&mut e.flow, why, index);
         if self.cfg.records {
             e.flow.app.finish(e.flow.proto == 6);
-            out.push(record(&mut e.flow, why, index, &self.cfg));
+            out.record(record(&mut e.flow, why, index, &self.cfg));
         }
     }
 
@@ -386,11 +418,12 @@ fn update<'f>(
     new: bool,
     cfg: &Config,
     counters: &mut Counters,
+    memory: &'f mut Memory,
 ) -> FlowRef<'f> {
     let mut direction = direction(f, p, t);
     let tcp_before = f.tcp.as_ref().is_some_and(|t| !matches!(t.state, TcpState::SynSent | TcpState::SynRecv));
     let mut established = f.state == State::Established || tcp_before;
-    let mut step = Step { events: StreamEvents::default(), in_order: true };
+    let mut step = Step { events: StreamEvents::default(), in_order: true, valid: false };
     if let Some(segment) = p.tcp().filter(|_| !t.quoted) {
         step.in_order = false;
         if p.checksum == Checksum::Bad {
@@ -410,6 +443,7 @@ fn update<'f>(
                     }
                 }
             }
+            stream(f, direction, segment, p.payload, step, cfg, memory);
             if let Some(tracker) = &f.tcp {
                 f.state = tracker.state.flow_state();
             }
@@ -431,7 +465,46 @@ fn update<'f>(
             f.icmp_response = p.icmp().map(|i| (i.kind, i.code));
         }
     }
-    FlowRef { flow: f, direction, established, new, events: step.events, accepted: step.in_order }
+    FlowRef { flow: f, direction, established, new, events: step.events, accepted: step.in_order, memory }
+}
+
+/// Puts a segment into its stream.
+fn stream(
+    f: &mut Flow,
+    direction: Direction,
+    segment: &Tcp<'_>,
+    payload: &[u8],
+    step: Step,
+    cfg: &Config,
+    memory: &mut Memory,
+) {
+    let Some(tracker) = f.tcp.as_ref().filter(|_| step.valid) else { return };
+    if f.stream.is_none() && payload.is_empty() {
+        return;
+    }
+    let stream = f.stream.get_or_insert_default();
+    for (d, first) in [Direction::ToServer, Direction::ToClient].into_iter().zip(tracker.first()) {
+        if let Some(first) = first {
+            stream.half_mut(d).begin(first, cfg.stream.depth);
+        }
+    }
+    let has = |f: u8| segment.flags & f != 0;
+    let seq = segment.seq.wrapping_add(u32::from(has(flag::SYN)));
+    let end = seq.wrapping_add(payload.len() as u32); // below 2^16
+    if has(flag::ACK) {
+        stream.half_mut(direction.reverse()).acknowledge(segment.ack);
+    }
+    let mine = stream.half_mut(direction);
+    mine.store(seq, payload, Policy::Bsd, memory);
+    if has(flag::FIN) {
+        mine.fin(end);
+    }
+    if cfg.pickup.async_oneside && f.sides[direction.reverse().index()].packets == 0 {
+        mine.acknowledge(end.wrapping_add(u32::from(has(flag::FIN)))); // nobody else will
+    }
+    if tracker.state == TcpState::Closed {
+        stream.finish();
+    }
 }
 
 fn direction(f: &Flow, p: &Packet<'_>, t: &Tuple) -> Direction {

@@ -141,6 +141,8 @@ pub(crate) struct Step {
     pub events: StreamEvents,
     /// Whether its payload is the next in its direction and the session is open.
     pub in_order: bool,
+    /// Whether it belongs to the session, so that its payload is the stream's.
+    pub valid: bool,
 }
 
 /// When a session may begin without a handshake; Suricata's `stream.midstream` and `stream.async-oneside`.
@@ -189,7 +191,8 @@ impl Tracker {
         };
         let from = if reversed { Direction::ToClient } else { Direction::ToServer };
         let (me, other) = (from.index(), from.reverse().index());
-        t.isn[me] = p.seq;
+        // Taken up in the middle, the stream begins here.
+        t.isn[me] = if kind & flag::SYN != 0 { p.seq } else { p.seq.wrapping_sub(1) };
         t.known[me] = true;
         t.next[me] = p.seq;
         if p.flags & flag::ACK != 0 {
@@ -199,6 +202,7 @@ impl Tracker {
         }
         t.flags[me] |= p.flags;
         step.in_order = t.advance(me, p, len) && t.state == TcpState::Established;
+        step.valid = true;
         if kind & flag::FIN != 0 {
             t.finish(from, p, len);
         }
@@ -224,6 +228,7 @@ impl Tracker {
         if has(flag::RST) {
             if self.rst_fits(from, p) {
                 self.state = TcpState::Closed;
+                step.valid = true;
             } else {
                 step.events.set(StreamEvent::RstInvalidAck);
             }
@@ -304,6 +309,7 @@ impl Tracker {
         }
         let open = !matches!(self.state, TcpState::SynSent | TcpState::Closed);
         step.in_order = self.advance(me, p, len) && open;
+        step.valid = open;
         if has(flag::FIN) {
             self.finish(from, p, len);
         } else if has(flag::ACK) && self.fin[other].is_some_and(|f| p.ack == f) {
@@ -315,6 +321,11 @@ impl Tracker {
             };
         }
         step
+    }
+
+    /// Sequence numbers of each side's first byte, where they are known.
+    pub(crate) fn first(&self) -> [Option<u32>; 2] {
+        [0, 1].map(|i| self.known[i].then_some(self.isn[i].wrapping_add(1)))
     }
 
     /// Exchanges client and server.

@@ -96,6 +96,10 @@ impl Worker {
         if let Some(engine) = engine {
             engine.inspect(&p, flow.as_mut(), &mut self.scratch, &mut self.candidates);
         }
+        if let Some(f) = &mut flow {
+            while f.next_chunk().is_some() {} // nobody reads streams yet
+            f.release();
+        }
         self.anomalies.write(&p, flow, mismatch, &mut self.anomaly_records);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, RawFrame};
-use lagewarte_flow::{Config, FlowTable};
+use lagewarte_flow::{Config, FlowTable, Outcome};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let config = Config { memcap: 16 << 10, community_id: Some(0), ethernet: true, ..Config::default() };
@@ -17,7 +17,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         (rest, index, now) = (tail, index + 1, now + 1000 * i64::from(u16::from_le_bytes([g, h])));
         let time = Timestamp::from_micros(now);
         let frame = RawFrame { index, time, linktype: 1, wire_len: data.len() as u32, data };
-        let _ = table.packet(&Decoder { checksums: false }.decode(frame), &mut out);
+        if let Outcome::Flow(mut f) = table.packet(&Decoder { checksums: false }.decode(frame), &mut out) {
+            while f.next_chunk().is_some() {}
+            f.release();
+        }
     }
     table.finish(Timestamp::from_micros(now), index, &mut out);
     assert!(out.len() as u64 <= index);
