@@ -28,7 +28,7 @@ fn packets(c: &mut Criterion) {
     group.bench_function("decode", |b| {
         b.iter(|| {
             for f in capture.raw() {
-                black_box(Decoder { checksums: true }.decode(f));
+                black_box(Decoder::default().decode(f));
             }
         });
     });
@@ -37,7 +37,7 @@ fn packets(c: &mut Criterion) {
             || (table(), Vec::new()),
             |(table, out)| {
                 for f in capture.raw() {
-                    let _ = black_box(table.packet(&Decoder { checksums: true }.decode(f), out));
+                    let _ = black_box(table.packet(&Decoder::default().decode(f), out));
                 }
                 table.finish(Timestamp::from_micros(i64::MAX / 4), u64::MAX, out);
             },

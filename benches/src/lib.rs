@@ -105,7 +105,7 @@ pub fn inspect(
     out: &mut Vec<Candidate>,
 ) {
     let mut records = Vec::new();
-    let p = Decoder { checksums: true }.decode(f);
+    let p = Decoder::default().decode(f);
     let mut flow = match table.packet(&p, &mut records) {
         Outcome::Flow(flow) => Some(flow),
         _ => None,

@@ -161,8 +161,10 @@ pub struct FlowTest {
     pub to_client: bool,
     /// `established`, `not_established`, `stateless`, or nothing.
     pub state: FlowState,
-    /// `no_frag`: the packet was not put together from fragments; without reassembly none is.
+    /// `no_frag`: the packet was not put together from fragments.
     pub no_frag: bool,
+    /// `only_frag`: it was.
+    pub only_frag: bool,
     /// `no_stream`: the packet's payload, never reassembled data.
     pub no_stream: bool,
 }

@@ -134,7 +134,7 @@ fn values_that_contradict_or_mean_nothing_are_refused() {
         ("tcp", "flow:established,not_established;"),
         ("tcp", "flow:established; flow:established;"),
         ("tcp", "flow:only_stream;"),
-        ("tcp", "flow:only_frag;"),
+        ("tcp", "flow:only_frag,no_frag;"),
         ("tcp", "flow:sideways;"),
         ("tcp", "flow;"),
         ("tcp", "flowbits:set;"),

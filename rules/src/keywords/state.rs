@@ -22,11 +22,8 @@ pub(crate) fn flow(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String>
             "no_stream" => f.no_stream = true,
             "no_frag" if f.no_frag => return Err(String::from("no_frag is given twice")),
             "no_frag" => f.no_frag = true,
-            "only_frag" => {
-                return Err(String::from(
-                    "only_frag asks for packets put together from fragments, which this version does not do",
-                ));
-            }
+            "only_frag" if f.only_frag => return Err(String::from("only_frag is given twice")),
+            "only_frag" => f.only_frag = true,
             "only_stream" => {
                 return Err(String::from(
                     "only_stream asks for reassembled data, and streams are not reassembled by this version",
@@ -34,6 +31,9 @@ pub(crate) fn flow(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String>
             }
             other => return Err(format!("{other:?} is not a flow option")),
         }
+    }
+    if d.flow.no_frag && d.flow.only_frag {
+        return Err(String::from("no packet is of both kinds: give one of no_frag and only_frag"));
     }
     Ok(())
 }

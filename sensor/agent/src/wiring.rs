@@ -14,7 +14,10 @@ use arc_swap::ArcSwap;
 use lagewarte_capture::{CaptureFile, Filter, Next, Source};
 use lagewarte_decode::{Checksum, Decoder, RawFrame};
 use lagewarte_detect::{Engine, Output};
-use lagewarte_flow::{Config as Flow, FullPolicy, Pickup, Timeouts};
+use lagewarte_flow::{
+    Config as Flow, FullPolicy, Pickup, Timeouts,
+    defrag::{self, ByHost, Policy},
+};
 use lagewarte_rules::{Classification, Options as RuleOptions, Refusal, Variables};
 
 use crate::{
@@ -47,7 +50,8 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
     let [decode, stream, applayer] = eve.anomaly;
     Options {
         workers,
-        decoder: Decoder { checksums: engine.checksums != Some(Checksums::None) },
+        decoder: Decoder { checksums: engine.checksums != Some(Checksums::None), ..settings.network.decoder },
+        defrag: fragments(settings),
         flow: Flow {
             memcap: settings.flow_memcap,
             default: timeouts(settings.timeouts.default, defaults.default),
@@ -55,6 +59,7 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
             udp: timeouts(settings.timeouts.udp, defaults.udp),
             icmp: timeouts(settings.timeouts.icmp, defaults.icmp),
             vlan_tracking: settings.vlan_tracking,
+            depth_tracking: settings.network.depth_tracking,
             full: FullPolicy::parse(&settings.flow_policy).unwrap_or_default(),
             pickup: Pickup { midstream: settings.midstream, async_oneside: settings.async_oneside },
             community_id: eve.community_id,
@@ -67,6 +72,25 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
         engine: None,
         live: None,
     }
+}
+
+fn fragments(settings: &Settings) -> defrag::Config {
+    let n = &settings.network;
+    let mut c = defrag::Config {
+        memcap: n.defrag_memcap,
+        trackers: n.trackers,
+        max_frags: n.max_frags,
+        timeout: ByHost::new(n.timeout),
+        policy: ByHost::new(Policy::default()),
+        vlan_tracking: settings.vlan_tracking,
+    };
+    for (net, seconds) in &n.timeouts {
+        c.timeout.add(*net, *seconds);
+    }
+    for (net, system) in &n.systems {
+        c.policy.add(*net, Policy::of_host(system).unwrap_or_default()); // every system has one: a test holds it
+    }
+    c
 }
 
 /// A rule set compiled, with what was refused on the way.
@@ -225,7 +249,7 @@ pub fn checksums(path: &Path, settings: &Settings, engine: &cli::Engine) -> anyh
         _ => {}
     }
     let mut file = CaptureFile::open(path, None)?;
-    let decoder = Decoder { checksums: true };
+    let decoder = Decoder::default();
     let (mut good, mut bad) = (0u32, 0u32);
     for index in 1..=AUTO_PACKETS {
         let Next::Frame(f) = file.next()? else { break };

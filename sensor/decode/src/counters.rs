@@ -6,7 +6,7 @@
 
 use crate::{
     event::Event,
-    packet::{Checksum, Packet, Transport, Tunnel},
+    packet::{Checksum, Link, Links, Packet, PacketSource, Transport, Tunnel},
 };
 
 macro_rules! counters {
@@ -72,23 +72,51 @@ counters! {
     vlan_qinq = "vlan_qinq",
     /// Frames with three tags.
     vlan_qinqinq = "vlan_qinqinq",
-    /// GRE, recognised and not entered.
-    gre = "gre",
-    /// IPv4 in IP, recognised and not entered.
-    ipv4_in_ip = "ipv4_in_ip",
-    /// IPv6 in IP, recognised and not entered.
-    ipv6_in_ip = "ipv6_in_ip",
-    /// VXLAN, recognised and not entered.
-    vxlan = "vxlan",
-    /// Geneve, recognised and not entered.
-    geneve = "geneve",
-    /// Teredo, recognised and not entered.
-    teredo = "teredo",
-    /// MPLS, recognised and not entered.
-    mpls = "mpls",
-    /// PPPoE, recognised and not entered.
+    /// IP packets without a link header.
+    raw = "raw",
+    /// Loopback frames.
+    null = "null",
+    /// Linux cooked frames.
+    sll = "sll",
+    /// Linux cooked frames of the second kind.
+    sll2 = "sll2",
+    /// ARP.
+    arp = "arp",
+    /// PPP.
+    ppp = "ppp",
+    /// PPPoE.
     pppoe = "pppoe",
-    /// Fragments of IPv4 and IPv6, not put together in this step.
+    /// Cisco HDLC.
+    chdlc = "chdlc",
+    /// Packets behind MPLS labels.
+    mpls = "mpls",
+    /// Packets behind a network service header.
+    nsh = "nsh",
+    /// Frames with a VN-tag.
+    vntag = "vntag",
+    /// Frames with a provider backbone header.
+    ieee8021ah = "ieee8021ah",
+    /// FabricPath frames.
+    dce = "dce",
+    /// GRE with a packet in it.
+    gre = "gre",
+    /// ERSPAN with a frame in it.
+    erspan = "erspan",
+    /// IPv4 in IPv4.
+    ipv4_in_ipv4 = "ipv4_in_ipv4",
+    /// IPv6 in IPv4.
+    ipv6_in_ipv4 = "ipv6_in_ipv4",
+    /// IPv4 in IPv6.
+    ipv4_in_ipv6 = "ipv4_in_ipv6",
+    /// IPv6 in IPv6.
+    ipv6_in_ipv6 = "ipv6_in_ipv6",
+    /// VXLAN with a frame in it.
+    vxlan = "vxlan",
+    /// Geneve with a packet in it.
+    geneve = "geneve",
+    /// Teredo with a packet in it.
+    teredo = "teredo",
+    /// Fragments of IPv4 and IPv6.
     fragments = "fragments",
     /// Packets with a wrong checksum (only where checksums are tested).
     bad_checksum = "bad_checksum",
@@ -97,12 +125,14 @@ counters! {
 }
 
 impl Counters {
-    /// Counts one packet.
+    /// Counts one packet. Frames are counted by the packet on the wire, layers by the packet that has them.
     pub fn count(&mut self, p: &Packet<'_>) {
-        self.pkts += 1;
-        self.bytes += p.frame.len() as u64;
-        self.max_pkt_size = self.max_pkt_size.max(p.frame.len() as u64);
-        self.cut += u64::from(p.frame.len() < p.wire_len as usize);
+        if p.source == PacketSource::Wire {
+            self.pkts += 1;
+            self.bytes += p.frame.len() as u64;
+            self.max_pkt_size = self.max_pkt_size.max(p.frame.len() as u64);
+            self.cut += u64::from(p.frame.len() < p.wire_len as usize);
+        }
         self.ethernet += u64::from(p.ether.is_some());
         let tags = p.vlans.as_slice().len();
         self.vlan += u64::from(tags > 0);
@@ -125,16 +155,36 @@ impl Counters {
             Transport::Esp { .. } => self.esp += 1,
             Transport::None | Transport::Other => {}
         }
-        match p.tunnel {
+        match p.inner.map(|i| i.tunnel) {
             None => {}
             Some(Tunnel::Gre) => self.gre += 1,
-            Some(Tunnel::IpInIp) => self.ipv4_in_ip += 1,
-            Some(Tunnel::Ipv6InIp) => self.ipv6_in_ip += 1,
+            Some(Tunnel::Erspan) => self.erspan += 1,
+            Some(Tunnel::Ipv4InIpv4) => self.ipv4_in_ipv4 += 1,
+            Some(Tunnel::Ipv6InIpv4) => self.ipv6_in_ipv4 += 1,
+            Some(Tunnel::Ipv4InIpv6) => self.ipv4_in_ipv6 += 1,
+            Some(Tunnel::Ipv6InIpv6) => self.ipv6_in_ipv6 += 1,
             Some(Tunnel::Vxlan) => self.vxlan += 1,
             Some(Tunnel::Geneve) => self.geneve += 1,
             Some(Tunnel::Teredo) => self.teredo += 1,
-            Some(Tunnel::Mpls) => self.mpls += 1,
-            Some(Tunnel::Pppoe) => self.pppoe += 1,
+        }
+        if p.links != Links::default() {
+            for (link, n) in [
+                (Link::Raw, &mut self.raw),
+                (Link::Null, &mut self.null),
+                (Link::Sll, &mut self.sll),
+                (Link::Sll2, &mut self.sll2),
+                (Link::Arp, &mut self.arp),
+                (Link::Ppp, &mut self.ppp),
+                (Link::Pppoe, &mut self.pppoe),
+                (Link::Chdlc, &mut self.chdlc),
+                (Link::Mpls, &mut self.mpls),
+                (Link::Nsh, &mut self.nsh),
+                (Link::Vntag, &mut self.vntag),
+                (Link::Ieee8021ah, &mut self.ieee8021ah),
+                (Link::Dce, &mut self.dce),
+            ] {
+                *n += u64::from(p.links.has(link));
+            }
         }
         self.bad_checksum += u64::from(p.checksum == Checksum::Bad);
         if !p.events.is_empty() {

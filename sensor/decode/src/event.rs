@@ -52,6 +52,10 @@ events! {
     Ipv4OptDuplicate = "ipv4.opt_duplicate" NOTED,
     Ipv4OptUnknown = "ipv4.opt_unknown" NOTED,
     Ipv4Icmpv6 = "ipv4.icmpv6" INVALID,
+    Ipv4UnknownProtocol = "ipv4.unknown_protocol" NOTED,
+    Ipv4FragPktTooLarge = "ipv4.frag_pkt_too_large" NOTED,
+    Ipv4FragOverlap = "ipv4.frag_overlap" NOTED,
+    Ipv4FragIgnored = "ipv4.frag_ignored" NOTED,
     Ipv6PktTooSmall = "ipv6.pkt_too_small" INVALID,
     Ipv6TruncPkt = "ipv6.trunc_pkt" INVALID,
     Ipv6WrongIpVersion = "ipv6.wrong_ip_version" INVALID,
@@ -75,6 +79,13 @@ events! {
     Ipv6UnknownNextHeader = "ipv6.unknown_next_header" NOTED,
     Ipv6Icmpv4 = "ipv6.icmpv4" INVALID,
     Ipv6FragInvalidLength = "ipv6.frag_invalid_length" NOTED,
+    Ipv6FragPktTooLarge = "ipv6.frag_pkt_too_large" NOTED,
+    Ipv6FragOverlap = "ipv6.frag_overlap" NOTED,
+    Ipv6FragIgnored = "ipv6.frag_ignored" NOTED,
+    Ipv6Ipv4InIpv6TooSmall = "ipv6.ipv4_in_ipv6_too_small" INVALID,
+    Ipv6Ipv4InIpv6WrongVersion = "ipv6.ipv4_in_ipv6_wrong_version" INVALID,
+    Ipv6Ipv6InIpv6TooSmall = "ipv6.ipv6_in_ipv6_too_small" INVALID,
+    Ipv6Ipv6InIpv6WrongVersion = "ipv6.ipv6_in_ipv6_wrong_version" INVALID,
     Icmpv4PktTooSmall = "icmpv4.pkt_too_small" INVALID,
     Icmpv4UnknownType = "icmpv4.unknown_type" NOTED,
     Icmpv4UnknownCode = "icmpv4.unknown_code" NOTED,
@@ -98,24 +109,84 @@ events! {
     UdpLenInvalid = "udp.len_invalid" INVALID,
     SctpPktTooSmall = "sctp.pkt_too_small" INVALID,
     EspPktTooSmall = "esp.pkt_too_small" INVALID,
+    PppPktTooSmall = "ppp.pkt_too_small" INVALID,
+    PppVjuPktTooSmall = "ppp.vju_pkt_too_small" INVALID,
+    PppIp4PktTooSmall = "ppp.ip4_pkt_too_small" INVALID,
+    PppIp6PktTooSmall = "ppp.ip6_pkt_too_small" INVALID,
+    PppWrongType = "ppp.wrong_type" INVALID,
+    PppUnsupProto = "ppp.unsup_proto" NOTED,
+    PppoePktTooSmall = "pppoe.pkt_too_small" INVALID,
+    PppoeWrongCode = "pppoe.wrong_code" INVALID,
+    PppoeMalformedTags = "pppoe.malformed_tags" NOTED,
+    GrePktTooSmall = "gre.pkt_too_small" INVALID,
+    GreWrongVersion = "gre.wrong_version" INVALID,
+    GreVersion0Recur = "gre.version0_recur" INVALID,
+    GreVersion0Flags = "gre.version0_flags" INVALID,
+    GreVersion0HdrTooBig = "gre.version0_hdr_too_big" INVALID,
+    GreVersion0MalformedSreHdr = "gre.version0_malformed_sre_hdr" INVALID,
+    GreVersion1Chksum = "gre.version1_chksum" INVALID,
+    GreVersion1Route = "gre.version1_route" INVALID,
+    GreVersion1Ssr = "gre.version1_ssr" INVALID,
+    GreVersion1Recur = "gre.version1_recur" INVALID,
+    GreVersion1Flags = "gre.version1_flags" INVALID,
+    GreVersion1NoKey = "gre.version1_no_key" INVALID,
+    GreVersion1WrongProtocol = "gre.version1_wrong_protocol" INVALID,
+    GreVersion1HdrTooBig = "gre.version1_hdr_too_big" INVALID,
+    VntagHeaderTooSmall = "vntag.header_too_small" INVALID,
+    VntagUnknownType = "vntag.unknown_type" INVALID,
+    Ieee8021ahHeaderTooSmall = "ieee8021ah.header_too_small" INVALID,
+    DcePktTooSmall = "dce.pkt_too_small" INVALID,
+    MplsHeaderTooSmall = "mpls.header_too_small" INVALID,
+    MplsPktTooSmall = "mpls.pkt_too_small" INVALID,
+    MplsBadLabelRouterAlert = "mpls.bad_label_router_alert" INVALID,
+    MplsBadLabelImplicitNull = "mpls.bad_label_implicit_null" INVALID,
+    MplsBadLabelReserved = "mpls.bad_label_reserved" INVALID,
+    MplsUnknownPayloadType = "mpls.unknown_payload_type" INVALID,
+    VxlanUnknownPayloadType = "vxlan.unknown_payload_type" NOTED,
+    GeneveUnknownPayloadType = "geneve.unknown_payload_type" NOTED,
+    ErspanHeaderTooSmall = "erspan.header_too_small" NOTED,
+    ErspanUnsupportedVersion = "erspan.unsupported_version" NOTED,
+    ErspanTooManyVlanLayers = "erspan.too_many_vlan_layers" NOTED,
+    ChdlcPktTooSmall = "chdlc.pkt_too_small" INVALID,
+    NshHeaderTooSmall = "nsh.header_too_small" INVALID,
+    NshUnsupportedVersion = "nsh.unsupported_version" INVALID,
+    NshBadHeaderLength = "nsh.bad_header_length" INVALID,
+    NshReservedType = "nsh.reserved_type" INVALID,
+    NshUnsupportedType = "nsh.unsupported_type" INVALID,
+    NshUnknownPayload = "nsh.unknown_payload" INVALID,
+    TooManyLayers = "too_many_layers" INVALID,
 }
 
-/// A set of events of one packet: two words, no allocation.
+/// A set of events of one packet: three words, no allocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events(u128);
+pub struct Events([u64; WORDS]);
+
+const WORDS: usize = 3;
+
+const fn place(e: Event) -> (usize, u64) {
+    ((e as usize) / 64, 1 << (e as usize % 64)) // invariant: WORDS words hold every event, asserted below
+}
 
 impl Events {
     /// Adds one.
     pub const fn set(&mut self, e: Event) {
-        self.0 |= 1 << e as u8;
+        let (word, bit) = place(e);
+        self.0[word] |= bit;
+    }
+    /// Adds all of `other`.
+    pub fn add(&mut self, other: Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine |= theirs;
+        }
     }
     /// Whether it is there.
     pub const fn has(self, e: Event) -> bool {
-        self.0 >> (e as u8) & 1 == 1
+        let (word, bit) = place(e);
+        self.0[word] & bit != 0
     }
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0[0] | self.0[1] | self.0[2] == 0
     }
     /// Those there are, in the order of [`Event::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Event> {
@@ -123,21 +194,21 @@ impl Events {
     }
     /// Whether one of them makes the packet unusable.
     pub fn invalid(self) -> bool {
-        const MASK: u128 = {
-            let (mut mask, mut i) = (0, 0);
+        const MASK: Events = {
+            let (mut mask, mut i) = (Events([0; WORDS]), 0);
             while i < Event::ALL.len() {
                 if Event::ALL[i].invalidates() {
-                    mask |= 1 << Event::ALL[i] as u8;
+                    mask.set(Event::ALL[i]);
                 }
                 i += 1;
             }
             mask
         };
-        self.0 & MASK != 0
+        self.0.iter().zip(MASK.0).any(|(have, mask)| have & mask != 0)
     }
 }
 
-const _: () = assert!(Event::ALL.len() <= 128, "Events holds 128 bits");
+const _: () = assert!(Event::ALL.len() <= 64 * WORDS, "Events holds a bit for every event");
 
 #[cfg(test)]
 mod tests {
@@ -160,6 +231,10 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Event::ALL.len());
-        assert!(names.iter().all(|n| n.starts_with("decoder.") && n.matches('.').count() == 2));
+        assert!(
+            names
+                .iter()
+                .all(|n| n.starts_with("decoder.") && (n.matches('.').count() == 2 || *n == "decoder.too_many_layers"))
+        );
     }
 }

@@ -16,8 +16,8 @@ use etherparse::{
 use crate::{
     decoder::Decoder,
     event::{Event, Events},
-    packet::{Checksum, Fragment, Ip, Packet, Transport, Tunnel},
-    transport,
+    packet::{Checksum, Fragment, Ip, Packet, Transport},
+    transport, tunnel,
 };
 
 /// Most IPv6 extension headers walked. Threat: a packet that is nothing but extension headers.
@@ -27,6 +27,7 @@ pub const MAX_EXTENSIONS: usize = 16;
 pub(crate) mod proto {
     pub(crate) const HOPOPTS: u8 = 0;
     pub(crate) const ICMP: u8 = 1;
+    pub(crate) const IGMP: u8 = 2;
     pub(crate) const IPIP: u8 = 4;
     pub(crate) const TCP: u8 = 6;
     pub(crate) const UDP: u8 = 17;
@@ -46,6 +47,9 @@ pub(crate) mod proto {
 }
 
 pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
+    if !d.layer(p) {
+        return;
+    }
     let h = match Ipv4HeaderSlice::from_slice(data) {
         Ok(h) => h,
         Err(e) => {
@@ -61,7 +65,7 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
     if total < hlen {
         return p.events.set(Event::Ipv4IplenSmallerThanHlen);
     }
-    let Some(payload) = data.get(hlen..total) else {
+    let (Some(packet), Some(payload)) = (data.get(..total), data.get(hlen..total)) else {
         return p.events.set(Event::Ipv4TruncPkt);
     };
     if hlen > 20 {
@@ -71,6 +75,9 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
         offset: h.fragments_offset().value().wrapping_mul(8),
         more: h.more_fragments(),
         id: h.identification().into(),
+        header_len: hlen as u16, // at most 60
+        next_at: 9,
+        next: h.protocol().0,
     });
     p.ip = Some(Ip {
         src: IpAddr::V4(Ipv4Addr::from(h.source())),
@@ -78,6 +85,7 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
         proto: h.protocol().0,
         ttl: h.ttl(),
         header: h.slice(),
+        packet,
         payload,
         fragment,
     });
@@ -86,11 +94,26 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
         p.checksum = if sum == 0 { Checksum::Good } else { Checksum::Bad };
     }
     if fragment.is_some() {
-        return; // not put together in this step; counted by the counters
+        return; // what puts fragments together gives the whole packet back to the decoder
     }
     match h.protocol().0 {
         proto::ICMPV6 => p.events.set(Event::Ipv4Icmpv6),
         number => upper(d, p, number, payload),
+    }
+    if !matches!(
+        h.protocol().0,
+        proto::ICMP
+            | proto::IGMP
+            | proto::TCP
+            | proto::UDP
+            | proto::GRE
+            | proto::SCTP
+            | proto::ESP
+            | proto::IPIP
+            | proto::IPV6
+            | proto::ICMPV6
+    ) {
+        p.events.set(Event::Ipv4UnknownProtocol);
     }
 }
 
@@ -136,13 +159,17 @@ fn v4_options(events: &mut Events, mut options: &[u8]) {
 }
 
 pub(crate) fn v6<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
+    if !d.layer(p) {
+        return;
+    }
     if data.len() < 40 {
         return p.events.set(Event::Ipv6PktTooSmall);
     }
     let Ok(h) = Ipv6HeaderSlice::from_slice(data) else {
         return p.events.set(Event::Ipv6WrongIpVersion);
     };
-    let Some(payload) = data.get(40..40 + usize::from(h.payload_length())) else {
+    let total = 40 + usize::from(h.payload_length());
+    let (Some(packet), Some(payload)) = (data.get(..total), data.get(40..total)) else {
         return p.events.set(Event::Ipv6TruncPkt);
     };
     let mut ip = Ip {
@@ -151,6 +178,7 @@ pub(crate) fn v6<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
         proto: h.next_header().0,
         ttl: h.hop_limit(),
         header: h.slice(),
+        packet,
         payload,
         fragment: None,
     };
@@ -175,6 +203,7 @@ pub(crate) fn v6<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
 /// Walks the extension headers: leaves `ip.proto` and `ip.payload` at the upper layer. False where there is none.
 fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
     let (mut routing, mut hop_by_hop, mut destination, mut auth, mut fragment) = (0, 0, 0, 0, 0);
+    let mut next_at = 6; // in the fixed header
     for _ in 0..MAX_EXTENSIONS {
         if ip.proto != proto::NONE && ip.payload.len() < 2 {
             events.set(Event::Ipv6TruncExthdr); // a header was promised and there is none
@@ -218,6 +247,7 @@ fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
                         }
                     }
                 }
+                next_at = at(ip) as u16;
                 advance(ip, ext.next_header().0, ext.slice().len());
             }
             proto::AH => {
@@ -232,6 +262,7 @@ fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
                 } else if ext.slice().get(2..4) != Some(&[0, 0]) {
                     events.set(Event::Ipv6ExthdrAhResNotNull);
                 }
+                next_at = at(ip) as u16;
                 advance(ip, ext.next_header().0, ext.slice().len());
             }
             proto::FRAGMENT => {
@@ -245,6 +276,7 @@ fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
                 fragment += 1;
                 if fragment > 1 {
                     events.set(Event::Ipv6ExthdrDuplFh);
+                    next_at = at(ip) as u16;
                     advance(ip, ext.next_header().0, 8);
                     continue;
                 }
@@ -252,13 +284,21 @@ fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
                 let offset = ext.fragment_offset().value().wrapping_mul(8);
                 if !ext.is_fragmenting_payload() {
                     events.set(Event::Ipv6ExthdrUselessFh);
+                    next_at = at(ip) as u16;
                     advance(ip, ext.next_header().0, 8);
                     continue;
                 }
                 if ext.more_fragments() && !len.is_multiple_of(8) {
                     events.set(Event::Ipv6FragInvalidLength);
                 }
-                ip.fragment = Some(Fragment { offset, more: ext.more_fragments(), id: ext.identification() });
+                ip.fragment = Some(Fragment {
+                    offset,
+                    more: ext.more_fragments(),
+                    id: ext.identification(),
+                    header_len: at(ip) as u16,
+                    next_at,
+                    next: ext.next_header().0,
+                });
                 advance(ip, ext.next_header().0, 8);
                 return true;
             }
@@ -267,6 +307,12 @@ fn extensions(events: &mut Events, ip: &mut Ip<'_>) -> bool {
     }
     events.set(Event::Ipv6TruncExthdr); // more extension headers than any sender needs
     false
+}
+
+/// Where in the packet the walk stands: the payload is always its end. Fits in 16 bits: [`MAX_EXTENSIONS`] of at most
+/// 2048 bytes each, behind 40.
+const fn at(ip: &Ip<'_>) -> usize {
+    ip.packet.len() - ip.payload.len()
 }
 
 fn advance(ip: &mut Ip<'_>, next: u8, by: usize) {
@@ -317,20 +363,19 @@ fn v6_options(events: &mut Events, mut options: &[u8], hop_by_hop: bool) {
 fn upper<'a>(d: &Decoder, p: &mut Packet<'a>, number: u8, data: &'a [u8]) {
     match number {
         proto::TCP => transport::tcp(p, data),
-        proto::UDP => transport::udp(p, data),
+        proto::UDP => transport::udp(d, p, data),
         proto::ICMP => transport::icmpv4(p, data),
         proto::ICMPV6 => transport::icmpv6(p, data),
         proto::SCTP => transport::sctp(p, data),
         proto::ESP => transport::esp(p, data),
         _ => {
-            p.tunnel = match number {
-                proto::IPIP => Some(Tunnel::IpInIp),
-                proto::IPV6 => Some(Tunnel::Ipv6InIp),
-                proto::GRE => Some(Tunnel::Gre),
-                _ => None,
-            };
             p.transport = Transport::Other;
             p.payload = data;
+            match number {
+                proto::IPIP | proto::IPV6 => tunnel::ip_in_ip(p, number, data),
+                proto::GRE => tunnel::gre(p, data),
+                _ => {}
+            }
         }
     }
     if d.checksums && p.checksum != Checksum::Bad {

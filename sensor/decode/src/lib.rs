@@ -3,22 +3,27 @@
 //! Bytes of a frame to layers, through etherparse's slices.
 //!
 //! Must never allocate, never fail and never stop anything: what cannot be decoded is an [`Event`] in the packet, and
-//! counted. Knows no flow, no rule, no file. Limits: [`MAX_VLANS`], [`MAX_EXTENSIONS`]; tunnels are recognised and not
-//! entered, fragments are recognised and not put together.
+//! counted. Knows no flow, no rule, no file. Limits: [`MAX_VLANS`], [`MAX_EXTENSIONS`], [`MAX_LABELS`],
+//! [`Decoder::max_layers`]. A packet in a packet is decoded by [`Decoder::inner`]; fragments are recognised here and put
+//! together by the flow crate, which gives the whole packet to [`Decoder::rebuilt`].
 
 mod counters;
 mod decoder;
 mod event;
 mod ip;
+mod link;
 mod packet;
 mod shard;
 mod transport;
+mod tunnel;
 
 pub use counters::Counters;
-pub use decoder::{Decoder, RawFrame, linktype_name, supported};
+pub use decoder::{Decoder, Origin, Ports, RawFrame};
 pub use event::{Event, Events};
 pub use ip::MAX_EXTENSIONS;
+pub use link::{MAX_LABELS, linktype_name, supported};
 pub use packet::{
-    Checksum, Ether, Fragment, Icmp, Ip, MAX_VLANS, Packet, Quoted, Tcp, Transport, Tunnel, Udp, Vlans, flag,
+    Carries, Checksum, Ether, Fragment, Icmp, Inner, Ip, Link, Links, MAX_VLANS, Packet, PacketSource, Quoted, Root,
+    Tcp, Transport, Tunnel, Udp, Vlans, flag,
 };
-pub use shard::shard;
+pub use shard::{Route, owner};

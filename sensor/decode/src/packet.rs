@@ -36,8 +36,18 @@ pub struct Packet<'a> {
     pub transport: Transport<'a>,
     /// What the transport carries; for an unknown transport what IP carries; else empty.
     pub payload: &'a [u8],
-    /// A tunnel that was recognised and not entered.
-    pub tunnel: Option<Tunnel>,
+    /// A packet that this one carries: [`crate::Decoder::inner`] decodes it.
+    pub inner: Option<Inner<'a>>,
+    /// How the packet came to be.
+    pub source: PacketSource,
+    /// The packet on the wire, where this one was carried by it or put together from fragments.
+    pub root: Option<Root>,
+    /// How many tunnels it lies in: EVE `tunnel.depth`.
+    pub depth: u8,
+    /// Headers understood so far, those of the packets around it included.
+    pub(crate) layers: u8,
+    /// Link headers on the way to IP.
+    pub links: Links,
     /// Result of the checksum test.
     pub checksum: Checksum,
     /// Everything that is odd or wrong with it.
@@ -95,13 +105,15 @@ pub struct Ip<'a> {
     pub ttl: u8,
     /// The header: IPv4 with options, or the fixed 40 bytes of IPv6.
     pub header: &'a [u8],
-    /// What IP carries, cut to IP's own length (no link padding); behind the IPv6 extension headers understood.
+    /// The whole packet from the header on, cut to IP's own length (no link padding).
+    pub packet: &'a [u8],
+    /// What IP carries; behind the IPv6 extension headers understood.
     pub payload: &'a [u8],
     /// Set where the packet is a part of a larger one.
     pub fragment: Option<Fragment>,
 }
 
-/// A fragment's place in its packet. Fragments are counted and not put together in this step.
+/// A fragment's place in its packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
     /// Offset in bytes.
@@ -110,6 +122,12 @@ pub struct Fragment {
     pub more: bool,
     /// Identification.
     pub id: u32,
+    /// Bytes of [`Ip::packet`] that stand before every fragment: the IPv4 header, or all of IPv6 before the fragment header.
+    pub header_len: u16,
+    /// Where in them IPv6 says that a fragment header follows; for IPv4 where the protocol stands.
+    pub next_at: u16,
+    /// The protocol behind the fragment header.
+    pub next: u8,
 }
 
 /// The layer above IP.
@@ -201,18 +219,118 @@ pub struct Quoted {
     pub dst_port: u16,
 }
 
-/// A tunnel that was seen and not entered.
+/// A packet inside a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inner<'a> {
+    /// What it is carried by.
+    pub tunnel: Tunnel,
+    /// What stands first in `data`.
+    pub carries: Carries,
+    /// The carried packet.
+    pub data: &'a [u8],
+    /// VLAN id that the tunnel's header (ERSPAN) gives it.
+    pub vlan: Option<u16>,
+}
+
+/// What carries a packet in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "names of protocols")]
 pub enum Tunnel {
     Gre,
-    IpInIp,
-    Ipv6InIp,
+    Erspan,
+    Ipv4InIpv4,
+    Ipv6InIpv4,
+    Ipv4InIpv6,
+    Ipv6InIpv6,
+    Teredo,
     Vxlan,
     Geneve,
-    Teredo,
-    Mpls,
+}
+
+/// What a carried packet begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "names of protocols")]
+pub enum Carries {
+    Ipv4,
+    Ipv6,
+    Ethernet,
+    Ppp,
+    /// A VLAN tag and what follows it.
+    Vlan,
+}
+
+/// How a packet came to be: EVE `pkt_src`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PacketSource {
+    /// Captured.
+    #[default]
+    Wire,
+    /// Put together from fragments.
+    Defrag,
+    /// Taken out of a tunnel.
+    Tunnel(Tunnel),
+}
+
+impl PacketSource {
+    /// EVE's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wire => "wire/pcap",
+            Self::Defrag => "defrag",
+            Self::Tunnel(Tunnel::Gre | Tunnel::Erspan) => "gre tunnel",
+            Self::Tunnel(Tunnel::Ipv4InIpv4 | Tunnel::Ipv6InIpv4) => "ipv4 tunnel",
+            Self::Tunnel(Tunnel::Ipv4InIpv6 | Tunnel::Ipv6InIpv6) => "ipv6 tunnel",
+            Self::Tunnel(Tunnel::Teredo) => "teredo tunnel",
+            Self::Tunnel(Tunnel::Vxlan) => "vxlan encapsulation",
+            Self::Tunnel(Tunnel::Geneve) => "geneve encapsulation",
+        }
+    }
+}
+
+/// What events tell of the packet on the wire: EVE `tunnel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Ports; 0 where there are none.
+    pub ports: (u16, u16),
+    /// IP protocol.
+    pub proto: u8,
+}
+
+/// Link headers of a packet, for the counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links(u16);
+
+/// One link header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "names of protocols")]
+pub enum Link {
+    Raw,
+    Null,
+    Sll,
+    Sll2,
+    Ppp,
     Pppoe,
+    Chdlc,
+    Mpls,
+    Nsh,
+    Vntag,
+    Ieee8021ah,
+    Dce,
+    Arp,
+}
+
+impl Links {
+    pub(crate) const fn set(&mut self, l: Link) {
+        self.0 |= 1 << l as u16;
+    }
+    /// Whether there was one of that kind.
+    pub const fn has(self, l: Link) -> bool {
+        self.0 >> (l as u16) & 1 == 1
+    }
 }
 
 /// What the checksums say.
@@ -256,6 +374,11 @@ impl Packet<'_> {
             Transport::Icmpv4(i) | Transport::Icmpv6(i) => Some(i),
             _ => None,
         }
+    }
+    /// What events of a packet inside this one tell of it.
+    pub fn as_root(&self) -> Option<Root> {
+        let ip = self.ip.as_ref()?;
+        Some(Root { src: ip.src, dst: ip.dst, ports: self.ports().unwrap_or_default(), proto: ip.proto })
     }
     /// The TCP header.
     pub const fn tcp(&self) -> Option<&Tcp<'_>> {

@@ -10,9 +10,11 @@ use etherparse::{TcpHeaderSlice, UdpHeaderSlice, checksum::u64_16bit_word};
 use lagewarte_base::reader::Reader;
 
 use crate::{
+    decoder::Decoder,
     event::{Event, Events},
     ip::proto,
-    packet::{Checksum, Icmp, Packet, Quoted, Tcp, Transport, Tunnel, Udp},
+    packet::{Checksum, Icmp, Packet, Quoted, Tcp, Transport, Udp},
+    tunnel,
 };
 
 pub(crate) fn tcp<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
@@ -81,7 +83,7 @@ fn tcp_options(events: &mut Events, mut options: &[u8]) {
     }
 }
 
-pub(crate) fn udp<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
+pub(crate) fn udp<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
     let Ok(h) = UdpHeaderSlice::from_slice(data) else {
         return p.events.set(Event::UdpHlenTooSmall);
     };
@@ -95,12 +97,7 @@ pub(crate) fn udp<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
     let (src_port, dst_port) = (h.source_port(), h.destination_port());
     p.transport = Transport::Udp(Udp { src_port, dst_port, header: h.slice() });
     p.payload = payload;
-    p.tunnel = match dst_port {
-        4789 if payload.len() >= 16 && payload[0] & 0x08 != 0 => Some(Tunnel::Vxlan),
-        6081 if payload.len() >= 16 && payload[0] >> 6 == 0 => Some(Tunnel::Geneve),
-        3544 if payload.len() >= 40 && payload[0] >> 4 == 6 => Some(Tunnel::Teredo),
-        _ => None,
-    };
+    tunnel::udp(d, p);
 }
 
 pub(crate) fn sctp<'a>(p: &mut Packet<'a>, data: &'a [u8]) {

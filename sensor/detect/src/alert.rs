@@ -10,7 +10,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::{Packet, Transport, linktype_name};
+use lagewarte_decode::{Packet, PacketSource, Transport, linktype_name};
 use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
@@ -122,6 +122,16 @@ impl Output {
         if let Some(m) = p.ether.filter(|_| self.ethernet) {
             tail.key("ether").open().key("src_mac").mac(m.src).key("dest_mac").mac(m.dst).close();
         }
+        if let Some(root) = p.root {
+            tail.key("tunnel").open();
+            tail.key("src_ip").ip(root.src).key("src_port").u64(root.ports.0.into());
+            tail.key("dest_ip").ip(root.dst).key("dest_port").u64(root.ports.1.into());
+            tail.key("proto").proto(root.proto).key("depth").u64(p.depth.into());
+            if self.pcap_cnt {
+                tail.key("pcap_cnt").u64(p.index);
+            }
+            tail.key("pkt_src").string(PacketSource::Wire.name()).close();
+        }
         if let Some(f) = flow {
             flow_id = Some(f.flow.id);
             if let Some(seed) = self.community_id {
@@ -178,7 +188,7 @@ impl Output {
             proto,
             icmp: p.icmp().map(|i| (i.kind, i.code)),
             response_icmp: None,
-            pkt_src: Some("wire/pcap"),
+            pkt_src: Some(p.source.name()),
             community_id: community.as_deref().or(made.as_deref()),
         });
         let tail = tail.finish();

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use lagewarte_decode::{Ip, Packet, Transport};
+use lagewarte_decode::{Ip, Packet, PacketSource, Transport};
 use lagewarte_flow::{Direction, FlowRef};
 use lagewarte_rules::{
     Rule, RuleSet,
@@ -373,7 +373,7 @@ impl Entry {
     // From cheap to dear.
     fn matches(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>, counters: &mut Counters) -> bool {
         self.header(p)
-            && self.flow(flow)
+            && self.flow(p, flow)
             && self.rule.packet.iter().all(|t| header::holds(t, p))
             && self.bits(flow)
             && {
@@ -407,10 +407,14 @@ impl Entry {
         proto && ports && self.src.contains(ip.src) && self.dest.contains(ip.dst)
     }
 
-    fn flow(&self, flow: Option<&FlowRef<'_>>) -> bool {
+    fn flow(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>) -> bool {
         let test = &self.rule.flow;
         if !test.present {
             return true;
+        }
+        let rebuilt = p.source == PacketSource::Defrag;
+        if (test.no_frag && rebuilt) || (test.only_frag && !rebuilt) {
+            return false;
         }
         let established = flow.map(|f| f.established);
         // A packet without a flow goes to the server, as Suricata has it; a state it has not.

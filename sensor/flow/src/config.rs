@@ -56,6 +56,8 @@ pub struct Config {
     pub icmp: Timeouts,
     /// Whether VLAN ids tell flows apart: `vlan.use-for-tracking`.
     pub vlan_tracking: bool,
+    /// Whether the number of tunnels around a packet tells flows apart: `decoder.recursion-level.use-for-tracking`.
+    pub depth_tracking: bool,
     /// `stream.midstream` and `stream.async-oneside`.
     pub pickup: Pickup,
     /// TCP reassembly.
@@ -80,6 +82,7 @@ impl Default for Config {
             udp: Timeouts { new: 30, established: 300, closed: 0 },
             icmp: Timeouts { new: 30, established: 300, closed: 0 },
             vlan_tracking: true,
+            depth_tracking: true,
             pickup: Pickup::default(),
             stream: stream::Config::default(),
             community_id: None,

@@ -20,6 +20,8 @@ pub(crate) struct Key {
     high: End,
     proto: u8,
     vlans: Vlans,
+    /// Tunnels around it: the same addresses inside and outside are two flows.
+    depth: u8,
 }
 
 /// The ends of a packet as it was sent, and the flow it names.
@@ -35,9 +37,9 @@ pub(crate) struct Tuple {
 }
 
 impl Key {
-    pub(crate) fn new(t: &Tuple, vlans: Vlans) -> Self {
+    pub(crate) fn new(t: &Tuple, vlans: Vlans, depth: u8) -> Self {
         let (low, high) = if t.src <= t.dst { (t.src, t.dst) } else { (t.dst, t.src) };
-        Self { low, high, proto: t.proto, vlans }
+        Self { low, high, proto: t.proto, vlans, depth }
     }
 
     /// EVE `flow_id` of a flow with this key that began at `start`: positive, below 2^53.
@@ -63,7 +65,7 @@ impl Key {
             eat(u64::from(v) | 1 << 16);
         }
         eat(start.micros() as u64);
-        eat(0);
+        eat(self.depth.into());
         i64::try_from(x >> 11).map_or(1, |id| id.max(1))
     }
 }

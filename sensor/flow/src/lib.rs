@@ -8,6 +8,7 @@
 mod app;
 mod community;
 mod config;
+pub mod defrag;
 mod flow;
 mod key;
 mod record;

@@ -185,7 +185,8 @@ impl FlowTable {
     pub fn packet(&mut self, p: &Packet<'_>, out: &mut dyn Ended) -> Outcome<'_> {
         let Some(t) = tuple(p) else { return Outcome::NoFlow };
         let vlans = if self.cfg.vlan_tracking { p.vlans } else { Vlans::default() };
-        let key = Key::new(&t, vlans);
+        let depth = if self.cfg.depth_tracking { p.depth } else { 0 };
+        let key = Key::new(&t, vlans, depth);
         let hash = self.hasher.hash_one(key);
         let mut found = self.find(hash, &key);
         if let Some(slot) = found {

@@ -18,7 +18,7 @@ fn ip(s: &str) -> IpAddr {
 
 fn packet(index: u64, time: Timestamp, data: &[u8]) -> Packet<'_> {
     let raw = RawFrame { index, time, linktype: 1, wire_len: data.len() as u32, data };
-    Decoder { checksums: true }.decode(raw)
+    Decoder::default().decode(raw)
 }
 
 struct Run {

@@ -12,7 +12,11 @@ use std::{
 
 use lagewarte_base::signed::PublicKey;
 
-use super::{Fault, node::Node};
+use super::{
+    Fault,
+    network::{self, Network},
+    node::Node,
+};
 
 /// Most worker threads: more than any gateway has cores.
 pub const MAX_WORKERS: usize = 256;
@@ -42,6 +46,8 @@ pub struct Settings {
     pub pcap_checksums: Option<bool>,
     /// `vlan.use-for-tracking`.
     pub vlan_tracking: bool,
+    /// Tunnels and fragments.
+    pub network: Network,
     /// `flow.memcap`, bytes.
     pub flow_memcap: u64,
     /// `flow-timeouts`.
@@ -161,6 +167,7 @@ impl Settings {
             bpf: r.text("af-packet.bpf-filter"),
             pcap_checksums: r.flag("pcap-file.checksum-checks"),
             vlan_tracking: r.flag("vlan.use-for-tracking").unwrap_or(true),
+            network: Network::read(tree),
             flow_memcap: r.size("flow.memcap").unwrap_or(128 << 20),
             timeouts: Timeouts {
                 default: r.timeouts("default"),
@@ -192,7 +199,7 @@ impl Settings {
     /// What is out of bounds: what types alone do not say.
     pub fn faults(&self, tree: &Node) -> Vec<Fault> {
         let r = Reader { tree, base: None };
-        let mut faults = Vec::new();
+        let mut faults = network::faults(tree);
         let mut fault = |key: &str, what: String| faults.push(Fault { key: key.into(), line: None, what });
         let mut within = |key: &str, value: Option<u64>, low: u64, high: u64| {
             if let Some(v) = value.filter(|v| !(low..=high).contains(v)) {

@@ -127,6 +127,8 @@ fn every_honoured_key_changes_a_setting() {
             // What a key needs beside it to mean anything.
             let beside = match name.as_str() {
                 "default-rule-path" => vec!["rule-files=[a.rules]".to_owned()],
+                "defrag.host-config.NAME.timeout" => vec!["defrag.host-config.NAME.address=[10.0.0.0/8]".to_owned()],
+                "defrag.host-config.NAME.address" => vec!["defrag.host-config.NAME.timeout=30".to_owned()],
                 "outputs.eve-log.community-id-seed" => vec!["outputs.eve-log.community-id=yes".to_owned()],
                 _ => vec![],
             };

@@ -83,7 +83,7 @@ impl Writer {
             dest_port: ports.map(|(_, d)| d),
             proto: p.ip.map(|ip| ip.proto),
             icmp: p.icmp().map(|i| (i.kind, i.code)),
-            pkt_src: Some("wire/pcap"),
+            pkt_src: Some(p.source.name()),
             ..Head::default()
         };
         let mut app_proto = None;

@@ -5,7 +5,7 @@
 //! Must never be read by two threads at once; it is handed over whole.
 
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::RawFrame;
+use lagewarte_decode::{Events, Origin, RawFrame};
 
 use super::Totals;
 
@@ -14,6 +14,8 @@ use super::Totals;
 pub(super) struct Batch {
     bytes: Vec<u8>,
     frames: Vec<Meta>,
+    /// Frames of the capture whose outermost packet is for this worker.
+    read: usize,
     /// Number of the boundary, from 1.
     pub(super) sequence: u64,
     /// Number of the last packet before the boundary, of whichever worker.
@@ -28,7 +30,20 @@ pub(super) struct Batch {
     pub(super) report: Option<Box<(Timestamp, Totals)>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What is to be known of a frame that is not one plain packet.
+#[derive(Clone, Debug)]
+pub(super) struct Deep {
+    /// Set where it is a packet put together from fragments.
+    pub(super) origin: Option<Origin>,
+    /// Found on its innermost packet when fragments were put together.
+    pub(super) events: Events,
+    /// The packets in it that are this worker's, outermost in the lowest bit.
+    pub(super) mask: u64,
+    /// How many packets of the frame are around it.
+    pub(super) first: u8,
+}
+
+#[derive(Clone, Debug)]
 struct Meta {
     index: u64,
     time: Timestamp,
@@ -37,12 +52,15 @@ struct Meta {
     wire_len: u32,
     at: usize,
     len: usize,
+    deep: Option<Box<Deep>>,
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, f: RawFrame<'_>, observed: Timestamp) {
+    pub(super) fn push(&mut self, f: RawFrame<'_>, observed: Timestamp, deep: Option<Box<Deep>>) {
         let RawFrame { index, time, linktype, wire_len, data } = f;
-        self.frames.push(Meta { index, time, observed, linktype, wire_len, at: self.bytes.len(), len: data.len() });
+        self.read += usize::from(deep.as_ref().is_none_or(|d| d.first == 0 && d.mask & 1 == 1));
+        let (at, len) = (self.bytes.len(), data.len());
+        self.frames.push(Meta { index, time, observed, linktype, wire_len, at, len, deep });
         self.bytes.extend_from_slice(data);
     }
     pub(super) fn close(&mut self, sequence: u64, index: u64, now: Option<Timestamp>, end: bool) {
@@ -51,18 +69,24 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.frames.clear();
+        self.read = 0;
         self.report = None;
         self.count = false;
         self.end = false;
     }
-    pub(super) fn len(&self) -> usize {
-        self.frames.len()
+    /// Frames of the capture that it stands for: a frame that several workers have counts with its outermost packet's.
+    pub(super) const fn read(&self) -> usize {
+        self.read
     }
     /// The frames with the time at which each was read.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (RawFrame<'_>, Timestamp)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RawFrame<'_>, Timestamp, Option<&Deep>)> {
         self.frames.iter().map(|m| {
             let data = &self.bytes[m.at..m.at + m.len]; // push put them there
-            (RawFrame { index: m.index, time: m.time, linktype: m.linktype, wire_len: m.wire_len, data }, m.observed)
+            (
+                RawFrame { index: m.index, time: m.time, linktype: m.linktype, wire_len: m.wire_len, data },
+                m.observed,
+                m.deep.as_deref(),
+            )
         })
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Output {
 #[derive(Debug)]
 pub(super) struct Item {
     index: u64,
+    /// Among the items of one frame: those of its innermost packet come first, as they do for a single worker.
+    rank: u8,
     observed: Timestamp,
     what: What,
 }
@@ -43,11 +45,11 @@ enum What {
 }
 
 impl Item {
-    pub(super) fn record(index: u64, record: Record, observed: Timestamp) -> Self {
-        Self { index, observed, what: What::Record(record) }
+    pub(super) fn record((index, rank): (u64, u8), record: Record, observed: Timestamp) -> Self {
+        Self { index, rank, observed, what: What::Record(record) }
     }
-    pub(super) fn candidate(index: u64, candidate: Candidate, observed: Timestamp) -> Self {
-        Self { index, observed, what: What::Candidate(candidate) }
+    pub(super) fn candidate((index, rank): (u64, u8), candidate: Candidate, observed: Timestamp) -> Self {
+        Self { index, rank, observed, what: What::Candidate(candidate) }
     }
 }
 
@@ -123,7 +125,7 @@ impl Merge {
         }
         // A packet belongs to one worker, and each worker's items are in order: a stable sort by packet keeps the order
         // within a packet and merges what is sorted already.
-        items.sort_by_key(|i| i.index);
+        items.sort_by_key(|i| (i.index, i.rank));
         for mut item in items {
             match item.what {
                 What::Record(mut r) => {

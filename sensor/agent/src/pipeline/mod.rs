@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The way of a packet: source → dispatcher → workers → ordered stage → sink. One way for files and for interfaces.
 //!
-//! - The dispatcher reads the source and hands each frame to the worker that owns its address pair, in batches.
+//! - The dispatcher reads the source, puts fragments together, and hands each packet to the worker that owns its address
+//!   pair, in batches. A frame with packets in packets goes to the owner of each.
 //! - A worker owns its flows: it decodes, finds the flow, its protocol and the rules that match. No locks.
 //! - The ordered stage takes the workers' output in the order of packets and thins alerts, so that any number of workers
 //!   gives the same events in the same order.
@@ -15,6 +16,7 @@
 
 mod anomaly;
 mod batch;
+mod deal;
 mod merge;
 mod paced;
 mod stats;
@@ -32,15 +34,17 @@ use std::{
 use arc_swap::ArcSwap;
 use lagewarte_base::{clock::Clock, time::Timestamp};
 use lagewarte_capture::{Error as CaptureError, Next, Source, Stats as CaptureStats};
-use lagewarte_decode::{Decoder, RawFrame, shard, supported};
+use lagewarte_decode::{Decoder, RawFrame, supported};
 use lagewarte_detect::Engine;
 use lagewarte_event::eve::Record;
 
 pub use anomaly::Anomalies;
+pub use deal::MAX_DEPTH;
 pub use paced::{Paced, Played};
 pub use stats::{record as stats_record, write as write_stats};
 
 use batch::Batch;
+use deal::Dealer;
 use merge::{Merge, Output};
 use worker::Worker;
 
@@ -54,6 +58,8 @@ pub struct Options {
     pub workers: usize,
     /// How to decode.
     pub decoder: Decoder,
+    /// How to put fragments together.
+    pub defrag: lagewarte_flow::defrag::Config,
     /// The flow table's choices.
     pub flow: lagewarte_flow::Config,
     /// Which anomalies are written.
@@ -80,7 +86,8 @@ impl Options {
     pub fn file() -> Self {
         Self {
             workers: 1,
-            decoder: Decoder { checksums: true },
+            decoder: Decoder::default(),
+            defrag: lagewarte_flow::defrag::Config::default(),
             flow: lagewarte_flow::Config::default(),
             anomalies: Anomalies::default(),
             pcap_cnt: true,
@@ -128,6 +135,8 @@ pub struct Totals {
     pub capture: CaptureStats,
     /// What the workers decoded.
     pub decoder: lagewarte_decode::Counters,
+    /// What putting fragments together did.
+    pub defrag: lagewarte_flow::defrag::Counters,
     /// What their flow tables did.
     pub flow: lagewarte_flow::Counters,
     /// What their inspection did.
@@ -256,6 +265,7 @@ struct Dispatcher<'s> {
     live: Option<LiveOptions>,
     stop: &'s AtomicBool,
     batches: Vec<Batch>,
+    dealer: Dealer,
     counts: Totals,
     /// Packets and bytes in the batches being filled.
     held: (usize, usize),
@@ -281,6 +291,7 @@ impl<'s> Dispatcher<'s> {
             live,
             stop,
             batches: (0..workers).map(|_| Batch::default()).collect(),
+            dealer: Dealer::new(options.decoder, options.defrag.clone()),
             counts: Totals::default(),
             held: (0, 0),
             held_since: Timestamp::default(),
@@ -303,8 +314,6 @@ impl<'s> Dispatcher<'s> {
                         self.counts.unsupported_linktype = f.linktype;
                         continue;
                     }
-                    let workers = self.batches.len() as u64;
-                    let to = if workers == 1 { 0 } else { (shard(f.linktype, f.data) % workers) as usize };
                     let raw = RawFrame {
                         index: self.counts.read,
                         time: f.time,
@@ -315,9 +324,8 @@ impl<'s> Dispatcher<'s> {
                     let observed = self.live.as_ref().map_or(f.time, |l| l.clock.now());
                     self.counts.first.get_or_insert(f.time);
                     self.counts.last = Some(f.time);
-                    self.batches[to].push(raw, observed); // to < the number of batches
                     self.held.0 += 1;
-                    self.held.1 += raw.data.len();
+                    self.held.1 += self.dealer.frame(raw, observed, &mut self.batches);
                     if self.held.0 == 1 {
                         self.held_since = observed;
                     }
@@ -337,6 +345,7 @@ impl<'s> Dispatcher<'s> {
 
     /// Hands out what is held, with the same boundary to every worker.
     fn flush(&mut self, hand: &mut dyn FnMut(usize, Batch) -> Result<Batch, Batch>, end: bool) {
+        self.counts.defrag = self.dealer.counters();
         let mut now = self.counts.last;
         let mut report = None;
         if let Some(l) = &self.live {
@@ -363,7 +372,7 @@ impl<'s> Dispatcher<'s> {
             self.batches[to] = match hand(to, batch) {
                 Ok(empty) => empty,
                 Err(refused) => {
-                    self.counts.shed += refused.len() as u64;
+                    self.counts.shed += refused.read() as u64;
                     refused
                 }
             };

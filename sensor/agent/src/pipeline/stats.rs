@@ -24,6 +24,7 @@ pub fn write(w: &mut JsonWriter, t: &Totals, uptime_s: u64) {
     }
     w.close();
     decoder(w, t);
+    defrag(w, t);
     flow(w, t);
     w.key("detect").open();
     w.key("alert").u64(t.ordered.alert).key("alert_queue_overflow").u64(t.ordered.overflow + t.detect.dropped);
@@ -43,12 +44,15 @@ fn decoder(w: &mut JsonWriter, t: &Totals) {
     w.key("event").open();
     let mut layer = "";
     for (e, n) in t.decoder.events() {
-        let Some((this, name)) = e.name().strip_prefix("decoder.").and_then(|n| n.split_once('.')) else { continue };
+        let name = e.name().strip_prefix("decoder.").unwrap_or(e.name());
+        let (this, name) = name.split_once('.').unwrap_or(("", name));
         if this != layer {
             if !layer.is_empty() {
                 w.close();
             }
-            w.key(this).open();
+            if !this.is_empty() {
+                w.key(this).open();
+            }
             layer = this;
         }
         w.key(name).u64(n);
@@ -57,6 +61,21 @@ fn decoder(w: &mut JsonWriter, t: &Totals) {
         w.close();
     }
     w.close().close();
+}
+
+fn defrag(w: &mut JsonWriter, t: &Totals) {
+    let d = &t.defrag;
+    w.key("defrag").open();
+    for (family, name) in ["ipv4", "ipv6"].into_iter().enumerate() {
+        w.key(name).open();
+        w.key("fragments").u64(d.fragments[family]).key("reassembled").u64(d.reassembled[family]); // two families
+        w.close();
+    }
+    w.key("max_trackers_reached").u64(d.max_trackers_reached).key("max_frags_reached").u64(d.max_frags_reached);
+    w.key("memcap_reached").u64(d.memcap_reached).key("tracker_hard_reuse").u64(d.hard_reuse);
+    w.key("tracker_timeout").u64(d.timeout).key("overlaps").u64(d.overlaps).key("too_large").u64(d.too_large);
+    w.key("ignored").u64(d.ignored).key("bad_checksum").u64(d.bad_checksum);
+    w.key("memuse").u64(d.memuse).key("memuse_peak").u64(d.memuse_peak).close();
 }
 
 fn flow(w: &mut JsonWriter, t: &Totals) {

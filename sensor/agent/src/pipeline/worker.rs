@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use lagewarte_decode::{Decoder, Packet, RawFrame, Transport};
+use lagewarte_base::time::Timestamp;
+use lagewarte_decode::{Decoder, Packet, Transport};
 use lagewarte_detect::{Candidate, Engine, Scratch};
 use lagewarte_event::eve::Record;
 use lagewarte_flow::{FlowRef, FlowTable, Outcome};
@@ -15,7 +16,8 @@ use lagewarte_flow::{FlowRef, FlowTable, Outcome};
 use super::{
     Options, Totals,
     anomaly::Writer,
-    batch::Batch,
+    batch::{Batch, Deep},
+    deal::MAX_DEPTH,
     merge::{Item, Output},
 };
 
@@ -55,13 +57,16 @@ impl Worker {
     pub(super) fn process(&mut self, batch: &Batch) -> Output {
         let mut out = Output { sequence: batch.sequence, ..Output::default() };
         let engine = self.engine.as_ref().map(|e| e.load());
-        for (raw, observed) in batch.iter() {
-            self.packet(raw, engine.as_ref().map(|e| &***e));
-            let index = raw.index;
-            // A flow that a packet ended comes before what the packet itself did.
-            out.items.extend(self.ended.drain(..).map(|r| Item::record(index, r, observed)));
-            out.items.extend(self.anomaly_records.drain(..).map(|r| Item::record(index, r, observed)));
-            out.items.extend(self.candidates.drain(..).map(|c| Item::candidate(index, c, observed)));
+        for (raw, observed, deep) in batch.iter() {
+            let mut p = match deep.and_then(|d| d.origin) {
+                Some(origin) => self.decoder.rebuilt(raw, origin),
+                None => self.decoder.decode(raw),
+            };
+            let engine = engine.as_ref().map(|e| &***e);
+            match deep {
+                None => self.one(&p, observed, u8::MAX, engine, &mut out),
+                Some(deep) => self.nested(&mut p, observed, deep, 0, engine, &mut out),
+            }
         }
         if let Some(now) = batch.now {
             if batch.end {
@@ -81,10 +86,40 @@ impl Worker {
         out
     }
 
-    fn packet(&mut self, raw: RawFrame<'_>, engine: Option<&Engine>) {
-        let p = self.decoder.decode(raw);
-        self.counters.count(&p);
-        let mut flow = match self.table.packet(&p, &mut self.ended) {
+    /// The packets of a frame that are this worker's, the innermost first: a rule that passes or drops what a tunnel
+    /// carries has spoken before the tunnel is looked at. Calls itself as deep as the dispatcher went.
+    fn nested(
+        &mut self,
+        p: &mut Packet<'_>,
+        observed: Timestamp,
+        deep: &Deep,
+        at: usize,
+        engine: Option<&Engine>,
+        out: &mut Output,
+    ) {
+        match self.decoder.inner(p).filter(|_| at + 1 < MAX_DEPTH) {
+            Some(mut inner) => self.nested(&mut inner, observed, deep, at + 1, engine, out),
+            None => p.events.add(deep.events),
+        }
+        if deep.mask >> at & 1 == 1 {
+            let around = deep.first.saturating_add(at as u8); // at < MAX_DEPTH
+            self.one(p, observed, u8::MAX - around, engine, out);
+        }
+    }
+
+    /// One packet, and what it made.
+    fn one(&mut self, p: &Packet<'_>, observed: Timestamp, rank: u8, engine: Option<&Engine>, out: &mut Output) {
+        self.packet(p, engine);
+        let at = (p.index, rank);
+        // A flow that a packet ended comes before what the packet itself did.
+        out.items.extend(self.ended.drain(..).map(|r| Item::record(at, r, observed)));
+        out.items.extend(self.anomaly_records.drain(..).map(|r| Item::record(at, r, observed)));
+        out.items.extend(self.candidates.drain(..).map(|c| Item::candidate(at, c, observed)));
+    }
+
+    fn packet(&mut self, p: &Packet<'_>, engine: Option<&Engine>) {
+        self.counters.count(p);
+        let mut flow = match self.table.packet(p, &mut self.ended) {
             Outcome::Flow(f) => Some(f),
             Outcome::NoFlow | Outcome::Full => None,
             Outcome::Drop => {
@@ -92,15 +127,15 @@ impl Worker {
                 return;
             }
         };
-        let mismatch = flow.as_mut().is_some_and(|f| app(f, &p));
+        let mismatch = flow.as_mut().is_some_and(|f| app(f, p));
         if let Some(engine) = engine {
-            engine.inspect(&p, flow.as_mut(), &mut self.scratch, &mut self.candidates);
+            engine.inspect(p, flow.as_mut(), &mut self.scratch, &mut self.candidates);
         }
         if let Some(f) = &mut flow {
             while f.next_chunk().is_some() {} // nobody reads streams yet
             f.release();
         }
-        self.anomalies.write(&p, flow, mismatch, &mut self.anomaly_records);
+        self.anomalies.write(p, flow, mismatch, &mut self.anomaly_records);
     }
 
     fn counts(&self) -> Totals {

@@ -135,7 +135,7 @@ impl Rig {
     /// The matches of one frame, before the ordered stage.
     pub(crate) fn matches(&mut self, f: &Frame) -> Vec<Candidate> {
         self.index += 1;
-        let p = Decoder { checksums: false }.decode(RawFrame {
+        let p = Decoder { checksums: false, ..Decoder::default() }.decode(RawFrame {
             index: self.index,
             time: Timestamp::from_micros(1_700_000_000_000_000 + f.ms * 1000),
             linktype: 1,
