@@ -31,6 +31,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("sensor/capture/fuzz", "file"),
     ("sensor/decode/fuzz", "frame"),
     ("sensor/decode/fuzz", "flows"),
+    ("sensor/decode/fuzz", "fragments"),
     ("sensor/spool/fuzz", "reader"),
     ("sensor/agent/fuzz", "release"),
     ("aggregator/store/fuzz", "extract"),

@@ -62,6 +62,7 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
             depth_tracking: settings.network.depth_tracking,
             full: FullPolicy::parse(&settings.flow_policy).unwrap_or_default(),
             pickup: Pickup { midstream: settings.midstream, async_oneside: settings.async_oneside },
+            stream: defaults.stream,
             community_id: eve.community_id,
             records: eve.flow,
             ethernet: eve.ethernet,

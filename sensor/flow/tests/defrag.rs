@@ -21,7 +21,7 @@ fn fragment4(id: u16, at: u16, more: bool, proto: u8, data: &[u8]) -> Vec<u8> {
     f.extend_from_slice(data);
     f[16..18].copy_from_slice(&(20 + data.len() as u16).to_be_bytes());
     f[18..20].copy_from_slice(&id.to_be_bytes());
-    f[20..22].copy_from_slice(&(at / 8 | u16::from(more) << 13).to_be_bytes());
+    f[20..22].copy_from_slice(&((at / 8) | (u16::from(more) << 13)).to_be_bytes());
     f[23] = proto;
     f[24..26].fill(0);
     let sum = f[14..34].chunks(2).fold(0u32, |s, w| s + u32::from(w[0]) * 256 + u32::from(w[1]));

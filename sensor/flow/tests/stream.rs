@@ -68,7 +68,7 @@ impl Run {
             wire_len: frame.len() as u32,
             data: frame,
         };
-        let p = Decoder { checksums: true }.decode(raw);
+        let p = Decoder::default().decode(raw);
         let mut seen = Vec::new();
         if let Outcome::Flow(mut f) = self.table.packet(&p, &mut self.taken) {
             while let Some(c) = f.next_chunk() {
@@ -173,7 +173,7 @@ fn what_a_caller_gives_back_comes_again_with_more() {
     r.client(ACK, 1001, 5001, b"abc");
     let frame = tcp(SERVER, CLIENT, ACK, 5001, 1004, b"");
     let raw = RawFrame { index: 9, time: Timestamp::from_parts(1, 0), linktype: 1, wire_len: 54, data: &frame };
-    let Outcome::Flow(mut f) = r.table.packet(&Decoder { checksums: true }.decode(raw), &mut r.taken) else {
+    let Outcome::Flow(mut f) = r.table.packet(&Decoder::default().decode(raw), &mut r.taken) else {
         panic!("it has a flow")
     };
     assert_eq!(f.next_chunk().map(|c| c.data), Some(b"abc".as_slice()));

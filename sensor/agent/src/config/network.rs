@@ -68,12 +68,16 @@ fn texts(node: &Node) -> Vec<&str> {
     }
 }
 
+/// The members of a section of `defrag.host-config`, each with its path.
+fn named(node: &Node) -> Vec<(String, &Node)> {
+    match node {
+        Node::Map(members) => members.iter().map(|(k, v)| (format!("defrag.host-config.{k}"), v)).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The sections of `defrag.host-config`, each with its path.
 fn hosts(tree: &Node) -> Vec<(String, &Node)> {
-    let named = |node| match node {
-        &Node::Map(ref members) => members.iter().map(|(k, v)| (format!("defrag.host-config.{k}"), v)).collect(),
-        _ => Vec::new(),
-    };
     match tree.at("defrag.host-config") {
         Some(Node::List(items)) => items.iter().flat_map(named).collect(),
         Some(node) => named(node),

@@ -17,7 +17,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         (rest, index, now) = (tail, index + 1, now + 1000 * i64::from(u16::from_le_bytes([g, h])));
         let time = Timestamp::from_micros(now);
         let frame = RawFrame { index, time, linktype: 1, wire_len: data.len() as u32, data };
-        if let Outcome::Flow(mut f) = table.packet(&Decoder { checksums: false, ..Decoder::default() }.decode(frame), &mut out) {
+        if let Outcome::Flow(mut f) =
+            table.packet(&Decoder { checksums: false, ..Decoder::default() }.decode(frame), &mut out)
+        {
             while f.next_chunk().is_some() {}
             f.release();
         }
