@@ -39,6 +39,8 @@ pub struct Origin {
     pub root: Option<Root>,
     /// Tunnels around it.
     pub depth: u8,
+    /// Bytes before its IP header: the completing fragment's link header.
+    pub link_len: usize,
     layers: u8,
 }
 
@@ -50,6 +52,7 @@ impl Origin {
             ether: fragment.ether,
             root: fragment.root.or_else(|| fragment.as_root()),
             depth: fragment.depth,
+            link_len: fragment.link_len,
             layers: fragment.layers,
         }
     }
@@ -121,14 +124,15 @@ impl Decoder {
         p
     }
 
-    /// Decodes an IP packet that was put together from fragments. The frame's link type is not looked at.
+    /// Decodes a packet that was put together from fragments. The frame is the link header of the fragment that completed
+    /// it, which is not looked at again, and the IP packet.
     pub fn rebuilt<'a>(&self, f: RawFrame<'a>, origin: Origin) -> Packet<'a> {
-        let linktype = link::types::RAW_DLT;
-        let mut p = blank(RawFrame { linktype, ..f }, origin);
+        let mut p = blank(f, origin);
         p.source = PacketSource::Defrag;
-        match f.data.first().map(|b| b >> 4) {
-            Some(6) => ip::v6(self, &mut p, f.data),
-            _ => ip::v4(self, &mut p, f.data),
+        let data = f.data.get(origin.link_len..).unwrap_or_default();
+        match data.first().map(|b| b >> 4) {
+            Some(6) => ip::v6(self, &mut p, data),
+            _ => ip::v4(self, &mut p, data),
         }
         p
     }
@@ -146,6 +150,7 @@ impl Decoder {
                 ether: None,
                 root: outer.root.or_else(|| outer.as_root()),
                 depth: outer.depth.saturating_add(1),
+                link_len: 0,
                 layers: outer.layers,
             },
         );
@@ -189,6 +194,7 @@ fn blank<'a>(f: RawFrame<'a>, o: Origin) -> Packet<'a> {
         inner: None,
         source: PacketSource::Wire,
         root: o.root,
+        link_len: 0,
         depth: o.depth,
         layers: o.layers,
         links: Links::default(),

@@ -50,6 +50,7 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
     if !d.layer(p) {
         return;
     }
+    p.link_len = p.frame.len() - data.len(); // data is always the frame's end
     let h = match Ipv4HeaderSlice::from_slice(data) {
         Ok(h) => h,
         Err(e) => {
@@ -162,6 +163,7 @@ pub(crate) fn v6<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
     if !d.layer(p) {
         return;
     }
+    p.link_len = p.frame.len() - data.len(); // data is always the frame's end
     if data.len() < 40 {
         return p.events.set(Event::Ipv6PktTooSmall);
     }

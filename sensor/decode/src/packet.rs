@@ -42,6 +42,8 @@ pub struct Packet<'a> {
     pub source: PacketSource,
     /// The packet on the wire, where this one was carried by it or put together from fragments.
     pub root: Option<Root>,
+    /// Bytes of the frame before the IP header; 0 where there is none.
+    pub link_len: usize,
     /// How many tunnels it lies in: EVE `tunnel.depth`.
     pub depth: u8,
     /// Headers understood so far, those of the packets around it included.

@@ -236,6 +236,7 @@ fn what_no_receiver_takes_is_not_taken() {
     put(&mut d, 1, &frag(8, false, 8));
     assert_eq!(names(&put(&mut d, 1, &frag(16, true, 8))), ["decoder.ipv4.frag_ignored"]);
     assert_eq!(names(&put(&mut d, 1, &frag(16, false, 8))), ["decoder.ipv4.frag_ignored"]);
+    assert_eq!(names(&put(&mut d, 1, &frag(8, false, 4))), ["decoder.ipv4.frag_overlap"]);
     assert_eq!(put(&mut d, 1, &frag(0, true, 8)).whole.map(|w| w.len()), Some(36));
     // A wrong header checksum.
     let mut wrong = frag(0, true, 8);

@@ -67,8 +67,10 @@ impl Dealer {
         }
         let done = self.defrag.packet(&p);
         let mut bytes = 0;
-        if let Some(whole) = done.whole {
-            let frame = RawFrame { wire_len: whole.len() as u32, data: &whole, ..raw }; // at most 65,575 bytes
+        if let Some(packet) = done.whole {
+            let whole = [p.frame.get(..p.link_len).unwrap_or_default(), &packet].concat();
+            // At most 65,575 bytes behind a link header.
+            let frame = RawFrame { linktype: p.linktype, wire_len: whole.len() as u32, data: &whole, ..raw };
             let after = first.saturating_add(packets as u8); // at most MAX_DEPTH
             bytes += self.deep(frame, Some(Origin::of(&p)), after, observed, batches);
         }

@@ -25,7 +25,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         while let Some(inner) = decoder.inner(&p) {
             p = inner;
         }
-        let mut origin = Origin::of(&p);
+        let mut origin = Origin { link_len: 0, ..Origin::of(&p) };
         let mut done = stage.packet(&p).whole;
         while let Some(whole) = done {
             assert!(whole.len() <= 65_575 + 40);
@@ -34,7 +34,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
                 p.ip.is_some() || p.events.has(Event::TooManyLayers),
                 "a packet put together has an IP header: {p:?}"
             );
-            origin = Origin::of(&p);
+            origin = Origin { link_len: 0, ..Origin::of(&p) };
             done = stage.packet(&p).whole;
         }
         assert!(stage.active() <= 8);

@@ -199,17 +199,18 @@ impl Defrag {
                 Entry { tracker: Tracker::default(), due: (0, 0) }
             }
         };
-        match entry.tracker.take(ip, &f, data, policy) {
-            Took::In { overlap: true } => {
+        let took = entry.tracker.take(ip, &f, data, policy);
+        match took {
+            Took::In { overlap: false } => {}
+            Took::In { overlap: true } | Took::Contradicts { overlap: true } => {
                 self.counters.overlaps += 1;
                 out.events.set(if v4 { Event::Ipv4FragOverlap } else { Event::Ipv6FragOverlap });
             }
-            Took::In { overlap: false } => {}
-            Took::Contradicts => {
-                self.counters.ignored += 1;
+            Took::Contradicts { overlap: false } => {
                 out.events.set(if v4 { Event::Ipv4FragIgnored } else { Event::Ipv6FragIgnored });
             }
         }
+        self.counters.ignored += u64::from(matches!(took, Took::Contradicts { .. }));
         if entry.tracker.complete() {
             match entry.tracker.rebuild(v4) {
                 Some(whole) => {

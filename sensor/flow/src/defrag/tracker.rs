@@ -46,7 +46,7 @@ pub(super) enum Took {
     /// Its bytes, or those that won.
     In { overlap: bool },
     /// It contradicts the length that is known.
-    Contradicts,
+    Contradicts { overlap: bool },
 }
 
 impl Tracker {
@@ -65,12 +65,17 @@ impl Tracker {
     pub(super) fn take(&mut self, ip: &Ip<'_>, f: &Fragment, data: &[u8], policy: Policy) -> Took {
         let (begin, end) = (u32::from(f.offset), u32::from(f.offset) + data.len() as u32);
         let furthest = self.pieces.last_key_value().map_or(0, |(at, p)| at + p.data.len() as u32);
-        match (self.end, f.more) {
-            (Some(known), false) if known != end => return Took::Contradicts,
-            (Some(known), true) if known < end => return Took::Contradicts,
-            (None, false) if furthest > end => return Took::Contradicts,
-            (None, false) => self.end = Some(end),
-            _ => {}
+        let contradicts = match (self.end, f.more) {
+            (Some(known), false) => known != end,
+            (Some(known), true) => known < end,
+            (None, false) => furthest > end,
+            (None, true) => false,
+        };
+        if contradicts {
+            return Took::Contradicts { overlap: self.range(begin, end).next().is_some() };
+        }
+        if !f.more {
+            self.end = Some(end);
         }
         if f.offset == 0 && self.header.is_none() {
             self.header = ip.packet.get(..f.header_len.into()).map(|bytes| Header {
@@ -83,11 +88,16 @@ impl Tracker {
         Took::In { overlap }
     }
 
-    fn insert(&mut self, new: (u32, u32), data: &[u8], policy: Policy) -> bool {
-        let (begin, end) = new;
+    /// Where the pieces begin that have bytes in a range.
+    fn range(&self, begin: u32, end: u32) -> impl Iterator<Item = u32> {
         let before = self.pieces.range(..begin).next_back().filter(|(at, p)| *at + p.data.len() as u32 > begin);
         let first = before.map_or(begin, |(at, _)| *at);
-        let hit: Vec<u32> = self.pieces.range(first..end).map(|(at, _)| *at).collect();
+        self.pieces.range(first..end).map(|(at, _)| *at)
+    }
+
+    fn insert(&mut self, new: (u32, u32), data: &[u8], policy: Policy) -> bool {
+        let (begin, end) = new;
+        let hit: Vec<u32> = self.range(begin, end).collect();
         let mut cursor = begin;
         for &at in &hit {
             let Some(piece) = self.pieces.get(&at) else { continue };
