@@ -9,6 +9,7 @@
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lagewarte_app::Apps;
 use lagewarte_base::{clock::SystemClock, fs::RealFs, time::Timestamp};
 use lagewarte_benches::{Capture, engine, inspect, rule_set};
 use lagewarte_decode::Decoder;
@@ -46,10 +47,10 @@ fn packets(c: &mut Criterion) {
     });
     group.bench_function("decode+flow+app+detect", |b| {
         b.iter_batched_ref(
-            || (table(), Scratch::default(), Vec::new()),
-            |(table, scratch, out)| {
+            || (table(), Apps::new(Arc::default(), 1), Scratch::default(), Vec::new()),
+            |(table, apps, scratch, out)| {
                 for f in capture.raw() {
-                    inspect(f, table, &engine, scratch, out);
+                    inspect(f, table, apps, &engine, scratch, out);
                 }
                 assert!(!out.is_empty(), "the captures fire rules");
             },
@@ -62,9 +63,10 @@ fn packets(c: &mut Criterion) {
 fn alerts(c: &mut Criterion) {
     let capture = Capture::committed().expect("the committed captures");
     let engine = engine().expect("the own rules compile");
-    let (mut t, mut scratch, mut out) = (table(), Scratch::default(), Vec::new());
+    let (mut t, mut apps) = (table(), Apps::new(Arc::default(), 1));
+    let (mut scratch, mut out) = (Scratch::default(), Vec::new());
     for f in capture.raw() {
-        inspect(f, &mut t, &engine, &mut scratch, &mut out);
+        inspect(f, &mut t, &mut apps, &engine, &mut scratch, &mut out);
     }
     let mut group = c.benchmark_group("alerts");
     group.throughput(Throughput::Elements(out.len() as u64)).sample_size(20);

@@ -8,9 +8,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use lagewarte_app::{Apps, LayerEvents};
 use lagewarte_base::time::Timestamp;
 use lagewarte_capture::{CaptureFile, Next, Source};
-use lagewarte_decode::{Decoder, RawFrame};
+use lagewarte_decode::{Decoder, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Output, Scratch};
 use lagewarte_flow::{FlowTable, Outcome};
 use lagewarte_rules::{Options, RuleSet};
@@ -100,6 +101,7 @@ pub fn engine() -> anyhow::Result<Engine> {
 pub fn inspect(
     f: RawFrame<'_>,
     table: &mut FlowTable,
+    apps: &mut Apps,
     engine: &Engine,
     scratch: &mut Scratch,
     out: &mut Vec<Candidate>,
@@ -111,7 +113,12 @@ pub fn inspect(
         _ => None,
     };
     if let Some(flow) = flow.as_mut().filter(|f| f.accepted) {
-        lagewarte_app::inspect(flow, p.payload);
+        let direction = flow.direction;
+        match p.transport {
+            Transport::Tcp(_) => drop(apps.tcp(flow, direction, p.payload, p.time)),
+            Transport::Udp(_) => drop(apps.udp(flow, p.payload, p.time)),
+            _ => {}
+        }
     }
-    engine.inspect(&p, flow.as_mut(), scratch, out);
+    engine.inspect(&p, flow.as_mut(), LayerEvents::default(), scratch, out);
 }

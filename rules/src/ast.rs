@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::{address::AddressSet, port::PortSet};
+use crate::{address::AddressSet, buffers::Buffer, port::PortSet};
 
 /// A rule that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,17 @@ pub struct Rule {
     pub packet: Vec<PacketTest>,
     /// Tests on the payload, in the rule's order (relative ones refer to the match before).
     pub payload: Vec<PayloadTest>,
+    /// EVE names of the application protocols, one of which the flow must speak; None: any or none. Named by the header or
+    /// by what the rule looks into.
+    pub protocols: Option<&'static [&'static str]>,
+    /// `app-layer-protocol`, in the rule's order.
+    pub spoken: Vec<SpokenTest>,
+    /// Tests on inspection buffers, each with what it looks for.
+    pub buffers: Vec<BufferTest>,
+    /// Other tests on a transaction.
+    pub transaction: Vec<TransactionTest>,
+    /// `app-layer-event` on the flow's protocol as a whole: the event's name in lower case.
+    pub layer_events: Vec<String>,
     /// `flowbits`, in the rule's order.
     pub flowbits: Vec<Flowbit>,
     /// Matches act (flowbits, pass) but make no alert.
@@ -105,6 +116,8 @@ pub enum Proto {
     Icmpv6,
     /// `pkthdr`: as `ip`, and a decoder event is looked for in packets that could not be decoded.
     Pkthdr,
+    /// An application protocol ([`Rule::protocols`]), over TCP or UDP.
+    App,
 }
 
 /// `->` or `<>`.
@@ -310,6 +323,81 @@ pub enum PayloadTest {
     },
 }
 
+/// What a rule looks for in one inspection buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BufferTest {
+    /// Which buffer.
+    pub buffer: &'static Buffer,
+    /// Contents and the like, in the rule's order.
+    pub tests: Vec<PayloadTest>,
+}
+
+/// A test on a transaction that is not on a buffer's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionTest {
+    /// A number, by the name that the application layer has for it; with several instances one that fits is enough.
+    Number {
+        /// Its name.
+        field: &'static str,
+        /// What it must be.
+        test: Interval,
+    },
+    /// `app-layer-event:<protocol>.<name>`.
+    Event {
+        /// EVE's name of the protocol.
+        protocol: &'static str,
+        /// The event's name.
+        name: String,
+    },
+}
+
+/// A test on a number of up to 64 bits: inside (or with `!` outside) of a range, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Interval {
+    /// Smallest.
+    pub from: u64,
+    /// Largest; smaller than `from` where nothing is inside.
+    pub to: u64,
+    /// Whether it must be outside.
+    pub negated: bool,
+}
+
+impl Interval {
+    /// Whether `n` passes.
+    pub const fn matches(self, n: u64) -> bool {
+        (self.from <= n && n <= self.to) != self.negated
+    }
+}
+
+/// `app-layer-protocol`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpokenTest {
+    /// EVE names, one of which is meant; `failed` is one of them.
+    pub protocols: &'static [&'static str],
+    /// `!`
+    pub negated: bool,
+    /// Whose word counts.
+    pub whose: Whose,
+}
+
+/// Whose word `app-layer-protocol` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// The flow's, as far as the packet's direction knows it: the default.
+    #[default]
+    Direction,
+    /// `final`: the flow's, once it is settled.
+    Final,
+    /// `either`: one of the two sides'.
+    Either,
+    /// `to_server`: the client's side.
+    ToServer,
+    /// `to_client`: the server's side.
+    ToClient,
+    /// `original`: what the flow spoke before it changed.
+    Original,
+}
+
 /// `content` with its modifiers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Content {
@@ -425,7 +513,18 @@ impl Rule {
         self.payload.is_empty()
             && self.packet.iter().all(|t| matches!(t, PacketTest::IpProto(_)))
             && !self.flow.present
+            && !self.speaks()
             && self.flowbits.iter().all(|f| f.op == FlowbitOp::Set)
+    }
+
+    /// Whether it asks anything of the application layer.
+    pub fn speaks(&self) -> bool {
+        self.protocols.is_some() || !self.spoken.is_empty() || !self.layer_events.is_empty() || self.transactional()
+    }
+
+    /// Whether it looks into transactions: it is then inspected once for each, not for each packet.
+    pub fn transactional(&self) -> bool {
+        !self.buffers.is_empty() || !self.transaction.is_empty()
     }
 
     /// Evaluation order: by action (pass, drop, reject, alert), by flowbits (setters first), by priority; the order of

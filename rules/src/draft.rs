@@ -7,8 +7,10 @@
 
 use crate::{
     ast::{
-        Content, FlowState, FlowTest, Flowbit, FlowbitOp, Number, PacketTest, PayloadTest, Proto, Target, Threshold,
+        BufferTest, Content, FlowState, FlowTest, Flowbit, FlowbitOp, Number, PacketTest, PayloadTest, Proto,
+        SpokenTest, Target, Threshold, TransactionTest,
     },
+    buffers::{Buffer, Ways},
     classification::Classification,
 };
 
@@ -30,13 +32,30 @@ pub(crate) struct Draft<'a> {
     pub(crate) flow: FlowTest,
     pub(crate) flow_state: Option<FlowState>,
     pub(crate) packet: Vec<PacketTest>,
-    pub(crate) payload: Vec<PayloadTest>,
+    pub(crate) payload: Vec<Placed>,
+    /// Where the next test goes: the sticky buffer and its number among the rule's sticky keywords; None: the payload.
+    pub(crate) sticky: Option<(&'static Buffer, usize)>,
+    /// Sticky keywords so far.
+    pub(crate) stickies: usize,
+    /// EVE names of the application protocols that the rule is about, and who said so.
+    pub(crate) protocols: Option<(&'static [&'static str], String)>,
+    pub(crate) spoken: Vec<SpokenTest>,
+    pub(crate) transaction: Vec<TransactionTest>,
+    pub(crate) layer_events: Vec<String>,
     /// `fast_pattern` of the contents, by position in `payload`; checked once all modifiers are known.
     pub(crate) fast: Vec<(usize, Fast)>,
     pub(crate) rawbytes: Vec<usize>,
     pub(crate) flowbits: Vec<Flowbit>,
     pub(crate) threshold: Option<Threshold>,
     pub(crate) warnings: Vec<(&'static str, String)>,
+}
+
+/// A test, and where it looks.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) test: PayloadTest,
+    /// The buffer and its instance among the rule's tests; None: the payload.
+    pub(crate) at: Option<(&'static Buffer, usize)>,
 }
 
 /// A classtype, looked up.
@@ -74,6 +93,12 @@ impl<'a> Draft<'a> {
             flow_state: None,
             packet: Vec::new(),
             payload: Vec::new(),
+            sticky: None,
+            stickies: 0,
+            protocols: None,
+            spoken: Vec::new(),
+            transaction: Vec::new(),
+            layer_events: Vec::new(),
             fast: Vec::new(),
             rawbytes: Vec::new(),
             flowbits: Vec::new(),
@@ -87,16 +112,64 @@ impl<'a> Draft<'a> {
         self.payload
             .iter_mut()
             .rev()
-            .find_map(|t| match t {
+            .find_map(|t| match &mut t.test {
                 PayloadTest::Content(c) => Some(c),
                 PayloadTest::Isdataat { .. } => None,
             })
             .ok_or_else(|| String::from("it must follow the `content` that it changes"))
     }
 
+    /// Adds a test where the rule looks at present. A relative one stays with the content that it refers to.
+    pub(crate) fn push(&mut self, test: PayloadTest) {
+        let at = match (&test, self.sticky) {
+            (PayloadTest::Isdataat { relative: true, .. }, None) => {
+                self.last_content_at().and_then(|i| self.payload.get(i)).and_then(|t| t.at)
+            }
+            (_, sticky) => sticky,
+        };
+        self.payload.push(Placed { test, at });
+    }
+
+    /// Notes that the rule is about one of these protocols.
+    pub(crate) fn about(&mut self, protocols: &'static [&'static str], who: &str) -> Result<(), String> {
+        match &self.protocols {
+            None => self.protocols = Some((protocols, who.to_owned())),
+            Some((had, _)) if protocols.iter().all(|p| had.contains(p)) => {
+                self.protocols = Some((protocols, who.to_owned()));
+            }
+            Some((had, _)) if had.iter().all(|p| protocols.contains(p)) => {}
+            // What both have in common, of the two lists the smaller: there is no third.
+            Some((had, by)) => {
+                return Err(format!(
+                    "it belongs to {}, and {by} says {}: the rule could never match",
+                    protocols.join(" or "),
+                    had.join(" or ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the rule looks for, by where it looks: in the payload, and in each buffer.
+    pub(crate) fn places(&mut self) -> (Vec<PayloadTest>, Vec<BufferTest>) {
+        let (mut payload, mut buffers) = (Vec::new(), Vec::<(usize, BufferTest)>::new());
+        for Placed { test, at } in std::mem::take(&mut self.payload) {
+            match at {
+                None => payload.push(test),
+                Some((buffer, instance)) => {
+                    match buffers.iter_mut().find(|(i, b)| *i == instance && b.buffer == buffer) {
+                        Some((_, b)) => b.tests.push(test),
+                        None => buffers.push((instance, BufferTest { buffer, tests: vec![test] })),
+                    }
+                }
+            }
+        }
+        (payload, buffers.into_iter().map(|(_, b)| b).collect())
+    }
+
     /// Where in `payload` that content stands.
     pub(crate) fn last_content_at(&self) -> Option<usize> {
-        self.payload.iter().rposition(|t| matches!(t, PayloadTest::Content(_)))
+        self.payload.iter().rposition(|t| matches!(t.test, PayloadTest::Content(_)))
     }
 
     /// Everything that needs all options at once. The keyword to blame and a sentence.
@@ -105,7 +178,8 @@ impl<'a> Draft<'a> {
         self.check_protocol()?;
         self.check_dsize()?;
         self.check_flowbits()?;
-        if matches!(self.payload.first(), Some(PayloadTest::Content(c)) if c.relative()) {
+        self.check_transaction()?;
+        if matches!(self.payload.first(), Some(Placed { test: PayloadTest::Content(c), .. }) if c.relative()) {
             let s = "the first content has no match before it: distance and within count from the payload's start";
             self.warnings.push(("distance", s.to_owned()));
         }
@@ -118,7 +192,7 @@ impl<'a> Draft<'a> {
             return err(String::from("only one content of a rule can be the fast_pattern"));
         }
         let Some((at, form)) = self.fast.first().copied() else { return Ok(()) };
-        let Some(PayloadTest::Content(c)) = self.payload.get_mut(at) else { return Ok(()) };
+        let Some(Placed { test: PayloadTest::Content(c), .. }) = self.payload.get_mut(at) else { return Ok(()) };
         let placed = c.relative() || c.offset.is_some() || c.depth.is_some() || c.startswith;
         match form {
             Fast::Only if placed => {
@@ -163,11 +237,11 @@ impl<'a> Draft<'a> {
                 Needs::Tcp => (
                     matches!(
                         self.proto,
-                        Proto::Tcp | Proto::TcpPkt | Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr
+                        Proto::Tcp | Proto::TcpPkt | Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr | Proto::App
                     ),
                     "TCP",
                 ),
-                Needs::Icmp => (!matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::Udp), "ICMP"),
+                Needs::Icmp => (!matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::Udp | Proto::App), "ICMP"),
                 Needs::Ipv4 => (!matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6), "IPv4"),
             };
             if !possible {
@@ -186,7 +260,7 @@ impl<'a> Draft<'a> {
             PacketTest::Dsize(Number::Lt(n) | Number::Between(_, n)) => Some(n.saturating_sub(1)),
             _ => None,
         });
-        let needed = self.payload.iter().map(|t| match t {
+        let needed = self.payload.iter().filter(|t| t.at.is_none()).map(|t| match &t.test {
             PayloadTest::Content(c) if !c.negated && !c.relative() => {
                 c.bytes.len() + usize::from(c.offset.unwrap_or(0))
             }
@@ -201,6 +275,43 @@ impl<'a> Draft<'a> {
             )),
             _ => Ok(()),
         }
+    }
+
+    // Buffers and transaction tests: each is looked for, in one direction, of one protocol.
+    fn check_transaction(&mut self) -> Result<(), (&'static str, String)> {
+        if let Some((buffer, instance)) = self.sticky
+            && !self.payload.iter().any(|t| t.at.is_some_and(|(b, i)| b == buffer && i == instance))
+        {
+            return Err((buffer.name, String::from("nothing is looked for in it: a content must follow")));
+        }
+        let mut ways = match (self.flow.to_server, self.flow.to_client) {
+            (true, _) => Ways::ToServer,
+            (_, true) => Ways::ToClient,
+            _ => Ways::Both,
+        };
+        let buffers: Vec<&'static Buffer> = self.payload.iter().filter_map(|t| t.at.map(|(b, _)| b)).collect();
+        for b in &buffers {
+            self.about(b.protocols, "another buffer or the header").map_err(|e| (b.name, e))?;
+            match (ways, b.ways) {
+                (_, Ways::Both) => {}
+                (Ways::Both, way) => ways = way,
+                (had, way) if had == way => {}
+                _ => {
+                    let s = "it holds what goes the other way than the rest of the rule looks: it could never match";
+                    return Err((b.name, s.to_owned()));
+                }
+            }
+        }
+        let app = !buffers.is_empty() || !self.transaction.is_empty();
+        if app && !matches!(self.proto, Proto::App | Proto::Tcp | Proto::Udp | Proto::Ip | Proto::Ipv4 | Proto::Ipv6) {
+            let name = buffers.first().map_or("app-layer-event", |b| b.name);
+            return Err((name, String::from("the rule's protocol has no transactions: write the protocol's own name")));
+        }
+        if app && self.payload.iter().all(|t| t.at.is_some()) {
+            self.flow.to_server |= ways == Ways::ToServer;
+            self.flow.to_client |= ways == Ways::ToClient;
+        }
+        Ok(())
     }
 
     fn check_flowbits(&self) -> Result<(), (&'static str, String)> {

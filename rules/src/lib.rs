@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod ast;
+pub mod buffers;
 pub mod classification;
 mod draft;
 mod keywords;

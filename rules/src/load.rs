@@ -19,9 +19,10 @@ use crate::{
     Refusal, RuleSet,
     address::{AddressSet, v4_text, v6_text},
     ast::{Action, Direction, Meta, Place, Proto, Rule},
+    buffers,
     classification::Classification,
     draft::Draft,
-    lex,
+    keywords, lex,
     limits::{MAX_FILE_BYTES, MAX_FLOWBITS},
     port::PortSet,
     registry,
@@ -207,7 +208,9 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
     let parts = lex::parts(text).map_err(|e| bad("", e))?;
     let action = action(parts.action).map_err(|e| bad("", e))?;
     // Keywords of application protocols say more to the writer than their protocol does: looked at first.
-    if let Some((name, _)) = parts.options.iter().find(|(n, _)| registry::find(n).is_none()) {
+    if let Some((name, _)) =
+        parts.options.iter().find(|(n, _)| registry::find(n).is_none() && buffers::find(n).is_none())
+    {
         return Err(bad(name, registry::refusal(name)));
     }
     let proto = proto(parts.proto).map_err(|e| bad("", e))?;
@@ -225,11 +228,20 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         return Err(bad("", String::from("ICMP has no ports: the rule could never match; write any")));
     }
     let mut draft = Draft::new(proto, &options.classification);
+    if proto == Proto::App
+        && let Some(p) = buffers::protocol(parts.proto)
+    {
+        draft.protocols = Some((p.protocols, String::from("the header")));
+    }
     for (name, value) in &parts.options {
-        let Some(k) = registry::find(name) else { continue }; // refused above
+        if let Some((buffer, form)) = buffers::find(name) {
+            keywords::app::buffer(&mut draft, buffer, form, *value).map_err(|e| bad(name, e))?;
+        }
+        let Some(k) = registry::find(name) else { continue }; // a buffer, or refused above
         (k.apply)(&mut draft, *value).map_err(|e| bad(k.name, e))?;
     }
     draft.check().map_err(|(k, e)| bad(k, e))?;
+    let (payload, buffers) = draft.places();
     if action == Action::Pass && draft.threshold.is_some() {
         let e = "a pass rule with a threshold would pass some packets and not others; give the threshold to the alerts";
         return Err(bad("threshold", e.to_owned()));
@@ -264,7 +276,12 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         },
         flow: draft.flow,
         packet: draft.packet,
-        payload: draft.payload,
+        payload,
+        protocols: draft.protocols.map(|(p, _)| p),
+        spoken: draft.spoken,
+        buffers,
+        transaction: draft.transaction,
+        layer_events: draft.layer_events,
         flowbits: draft.flowbits,
         noalert: draft.noalert,
         alert: draft.alert,
@@ -295,50 +312,8 @@ fn action(word: &str) -> Result<Action, String> {
     })
 }
 
-// Application protocols of the language; parsed later than this version.
-const APP_PROTOCOLS: &[&str] = &[
-    "http",
-    "http1",
-    "http2",
-    "dns",
-    "tls",
-    "ssl",
-    "ssh",
-    "smb",
-    "dcerpc",
-    "ftp",
-    "ftp-data",
-    "tftp",
-    "smtp",
-    "imap",
-    "pop3",
-    "nfs",
-    "krb5",
-    "snmp",
-    "sip",
-    "rfb",
-    "rdp",
-    "mqtt",
-    "modbus",
-    "dnp3",
-    "enip",
-    "ikev2",
-    "ike",
-    "ntp",
-    "dhcp",
-    "quic",
-    "pgsql",
-    "telnet",
-    "websocket",
-    "ldap",
-    "doh2",
-    "mdns",
-    "bittorrent-dht",
-    "template",
-    "irc",
-    "jabber",
-    "msn",
-];
+// Application protocols of the language that are not recognised yet.
+const APP_PROTOCOLS: &[&str] = &["nfs", "modbus", "dnp3", "enip", "irc", "jabber", "msn"];
 
 fn proto(word: &str) -> Result<Proto, String> {
     let lower = word.to_ascii_lowercase();
@@ -360,14 +335,13 @@ fn proto(word: &str) -> Result<Proto, String> {
         }
         "sctp" => return Err(String::from("SCTP is not decoded by this version")),
         "arp" | "ether" => return Err(format!("{lower}: only IP packets are inspected by this version")),
+        app if buffers::protocol(app).is_some() => Proto::App,
         app if APP_PROTOCOLS.contains(&app) => {
-            return Err(format!(
-                "the protocol {app} is an application protocol, which rules cannot ask for in this version"
-            ));
+            return Err(format!("the application protocol {app} is not recognised by this version"));
         }
         other => {
             return Err(format!(
-                "{other:?} is none of the protocols ip, ipv4, ipv6, tcp, tcp-pkt, udp, icmp, icmpv4, icmpv6, pkthdr"
+                "{other:?} is none of the protocols ip, ipv4, ipv6, tcp, tcp-pkt, udp, icmp, icmpv4, icmpv6, pkthdr, nor an application protocol"
             ));
         }
     })

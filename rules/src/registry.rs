@@ -7,7 +7,7 @@
 
 use crate::{
     draft::Draft,
-    keywords::{meta, packet, payload, state},
+    keywords::{app, meta, packet, payload, state},
 };
 
 /// Reads one option into the rule being built.
@@ -42,6 +42,8 @@ pub enum Reads {
     Flow,
     /// Earlier matches.
     Matches,
+    /// What the flow speaks, or a transaction of it.
+    Application,
 }
 
 const fn k(name: &'static str, reads: Reads, apply: Apply, doc: &'static str) -> Keyword {
@@ -108,11 +110,21 @@ pub const HONOURED: &[Keyword] = &[
     ),
     k("flow", Reads::Flow, state::flow, "direction and state of the flow"),
     k("flowbits", Reads::Flow, state::flowbits, "named marks on the flow"),
+    k("pkt_data", Reads::Payload, app::pkt_data, "what follows looks into the payload again"),
+    k("app-layer-protocol", Reads::Application, app::app_layer_protocol, "what the flow speaks; or with ! does not"),
+    k("app-layer-event", Reads::Application, app::app_layer_event, "what a parser found wrong"),
+    a("dns.opcode", &["dns_opcode"], Reads::Application, app::dns_opcode, "operation of a DNS message"),
+    k("dns.rcode", Reads::Application, app::dns_rcode, "response code of a DNS message"),
+    k("dns.rrtype", Reads::Application, app::dns_rrtype, "type of a question, or of an answer"),
+    k("template.number", Reads::Application, app::template_number, "length of what was asked"),
     k("threshold", Reads::Matches, state::threshold, "thins out alerts"),
     k("detection_filter", Reads::Matches, state::detection_filter, "alerts only after so many matches in a window"),
 ];
 
-pub use crate::keywords::packet::DECODE_EVENTS;
+pub use crate::keywords::{
+    app::{EVENTS as APP_EVENTS, LAYER_EVENTS},
+    packet::DECODE_EVENTS,
+};
 
 /// The honoured keyword of that name (any case).
 pub fn find(name: &str) -> Option<&'static Keyword> {
@@ -164,7 +176,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("frame", APP),
     ("replace", "a sensor that only listens changes no packet"),
     ("config", "rules do not configure this sensor"),
-    ("pkt_data", "switches back from a buffer of an application protocol; those are not inspected by this version"),
     ("http*", APP),
     ("uricontent", APP),
     ("urilen", APP),

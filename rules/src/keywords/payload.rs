@@ -22,7 +22,7 @@ pub(crate) fn content(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Stri
     if bytes.len() > MAX_CONTENT {
         return Err(format!("the pattern has {} bytes; {MAX_CONTENT} are the most", bytes.len()));
     }
-    d.payload.push(PayloadTest::Content(Content { bytes, negated, ..Content::default() }));
+    d.push(PayloadTest::Content(Content { bytes, negated, ..Content::default() }));
     Ok(())
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn isdataat(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
             other => return Err(format!("{other:?} is neither `relative` nor `rawbytes`")),
         }
     }
-    d.payload.push(PayloadTest::Isdataat { negated, relative, at: u16::try_from(at).unwrap_or(u16::MAX) });
+    d.push(PayloadTest::Isdataat { negated, relative, at: u16::try_from(at).unwrap_or(u16::MAX) });
     Ok(())
 }
 

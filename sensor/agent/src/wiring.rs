@@ -11,11 +11,12 @@ use std::{
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use lagewarte_app::dns::Choices as DnsChoices;
 use lagewarte_capture::{CaptureFile, Filter, Next, Source};
 use lagewarte_decode::{Checksum, Decoder, RawFrame};
 use lagewarte_detect::{Engine, Output};
 use lagewarte_flow::{
-    Config as Flow, FullPolicy, Pickup, Timeouts,
+    AppProto, Config as Flow, FullPolicy, Pickup, Timeouts,
     defrag::{self, ByHost, Policy},
 };
 use lagewarte_rules::{Classification, Options as RuleOptions, Refusal, Variables};
@@ -68,6 +69,7 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
             ethernet: eve.ethernet,
             in_iface: in_iface.map(str::to_owned),
         },
+        app: Arc::new(application(settings, in_iface)),
         anomalies: Anomalies { decode, stream, applayer, packethdr: eve.packethdr },
         pcap_cnt: in_iface.is_none(),
         engine: None,
@@ -92,6 +94,50 @@ fn fragments(settings: &Settings) -> defrag::Config {
         c.policy.add(*net, Policy::of_host(system).unwrap_or_default()); // every system has one: a test holds it
     }
     c
+}
+
+/// The application layer's choices.
+fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Config {
+    let eve = &settings.eve;
+    let mut app = lagewarte_app::Config::default();
+    app.types.clone_from(&eve.types);
+    app.anomalies = eve.anomaly[2];
+    app.pcap_cnt = in_iface.is_none();
+    app.in_iface = in_iface.map(str::to_owned);
+    app.community_id = eve.community_id;
+    app.ethernet = eve.ethernet;
+    for (name, choice) in &settings.protocols {
+        // What Suricata's file calls otherwise than its events.
+        let name = match name.as_str() {
+            "ftp-data" | "ftpdata" => "ftp-data",
+            "ikev2" => "ike",
+            other => other,
+        };
+        let Some(proto) = AppProto::by_name(name) else { continue };
+        let mine = app.of_mut(proto);
+        let [both, tcp, udp] = choice.enabled;
+        mine.tcp.mode = tcp.or(both).unwrap_or(mine.tcp.mode);
+        mine.udp.mode = udp.or(both).unwrap_or(mine.udp.mode);
+        let [both, tcp, udp] = &choice.ports;
+        for (over, ports) in
+            [(&mut mine.tcp, tcp.as_ref().or(both.as_ref())), (&mut mine.udp, udp.as_ref().or(both.as_ref()))]
+        {
+            if let Some(ports) = ports {
+                over.ports.clone_from(ports);
+            }
+        }
+    }
+    let dns = &eve.dns;
+    app.dns = DnsChoices {
+        version: if dns.version == Some(2) { 2 } else { 3 },
+        requests: dns.requests.unwrap_or(true),
+        responses: dns.responses.unwrap_or(true),
+        detailed: dns.formats.is_empty() || dns.formats.iter().any(|f| f == "detailed"),
+        grouped: dns.formats.is_empty() || dns.formats.iter().any(|f| f == "grouped"),
+        types: (!dns.types.is_empty())
+            .then(|| dns.types.iter().filter_map(|t| lagewarte_app::dns::names::rrtype_by_name(t)).collect()),
+    };
+    app
 }
 
 /// A rule set compiled, with what was refused on the way.

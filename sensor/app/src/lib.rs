@@ -1,61 +1,36 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Application layer: which protocol a flow speaks, found in the first payload of each direction.
+//! Application layer: which protocol a flow speaks, found by content; its transactions; what is written of them.
 //!
-//! Must never reassemble, never keep more than [`lagewarte_flow::PREFIX`] bytes of a direction, and never decide by port
-//! alone: a port only says which content to expect where the content itself is weak. Names are Suricata's `app_proto`;
-//! a direction in which nothing was recognised is `failed`.
+//! [`Apps`] is what a worker has: it finds a flow's protocol in the first bytes of each direction, feeds the parser, and
+//! writes transactions when they are complete. A protocol is a folder with the rooms of [`template`]. Rules ask for
+//! buffers and numbers by [`Buffer`] and [`Field`]; this crate does not know rules.
+//!
+//! Must never reassemble, and never decide by port alone: a port only says which content to expect where the content
+//! itself is weak. Names are Suricata's `app_proto`; a direction in which nothing was recognised is `failed`.
+//!
+//! Where this differs from what was agreed beforehand: TCP comes as calls ([`Apps::tcp`], [`Apps::tcp_gap`],
+//! [`Apps::tcp_end`]) and not as one chunk type, so that this crate does not care how streams cut it; at which progress a
+//! buffer is complete is said here ([`Protocol::buffer_at`]) and not in the rules' table; bytes that a parser leaves
+//! ([`Step::More`]) are kept here and come back joined with what follows.
 
+mod apps;
+mod buffer;
+mod config;
+pub mod dns;
+mod layer;
 mod probe;
+mod protocol;
+mod state;
+pub mod template;
+mod tx;
+mod write;
 
-use lagewarte_flow::{AppProto, FlowRef, PREFIX, Prefix};
-
-/// Looks at the next payload of a direction until its protocol is decided. For TCP the caller passes in-order payload
-/// only ([`lagewarte_flow::FlowRef::accepted`]).
-pub fn inspect(f: &mut FlowRef<'_>, payload: &[u8]) {
-    let mut side = f.direction.index();
-    let (direction, guessed) = (f.direction, f.guessed());
-    let flow = &mut *f.flow;
-    if payload.is_empty() || flow.app.sides[side] != AppProto::Unknown {
-        return;
-    }
-    let tcp = match flow.proto {
-        6 => true,
-        17 => false,
-        _ => return,
-    };
-    let mut joined = [0; PREFIX];
-    let data = match &flow.app.prefix[side] {
-        None => payload,
-        Some(prefix) => {
-            let (held, room) = (prefix.as_slice(), &mut joined);
-            let n = payload.len().min(PREFIX - held.len()); // invariant: a prefix holds PREFIX bytes at most
-            room[..held.len()].copy_from_slice(held);
-            room[held.len()..held.len() + n].copy_from_slice(&payload[..n]);
-            &room[..held.len() + n]
-        }
-    };
-    let other = flow.app.sides[1 - side];
-    let ports = (flow.client_port, flow.server_port);
-    let mut answer = probe::Probe { tcp, direction, ports, other, data }.run();
-    let long_enough = !tcp || data.len() >= PREFIX;
-    if guessed && !matches!(answer, probe::Answer::Is(_)) {
-        // Taken up in the middle: what one side cannot have said, the other may have.
-        let turned = probe::Probe { tcp, direction: direction.reverse(), ports: (ports.1, ports.0), other, data }.run();
-        if matches!(turned, probe::Answer::Is(_)) {
-            answer = turned;
-            f.turn();
-            side = f.direction.index();
-        }
-    }
-    let flow = &mut *f.flow;
-    match answer {
-        probe::Answer::Is(proto) => flow.app.decide(side, proto, tcp),
-        probe::Answer::No => flow.app.decide(side, AppProto::Failed, tcp),
-        probe::Answer::Perhaps if long_enough => flow.app.decide(side, AppProto::Failed, tcp),
-        probe::Answer::Perhaps => match &mut flow.app.prefix[side] {
-            Some(prefix) => prefix.push(payload),
-            empty => *empty = Some(Box::new(Prefix::new(payload))),
-        },
-    }
-}
+pub use apps::{Apps, Counters, DETECT, FlowApp, HOLD, HOLD_ALL, MAX_CHANGES};
+pub use buffer::{Buffer, Field};
+pub use config::{Choice, Config, MEMCAP, Mode, Over};
+pub use layer::{LayerEvent, LayerEvents};
+pub use protocol::{Change, Cx, Input, Memory, Protocol, Step, Transaction};
+pub use state::State;
+pub use tx::{DONE, Events, Marks, TxCore, Txs};
+pub use write::Moment;

@@ -8,6 +8,8 @@
 use lagewarte_base::reader::Reader;
 use lagewarte_flow::{AppProto, Direction};
 
+use crate::config::Config;
+
 /// What the data says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -18,7 +20,7 @@ pub(crate) enum Answer {
 }
 
 /// One look at the beginning of a direction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Probe<'a> {
     pub(crate) tcp: bool,
     pub(crate) direction: Direction,
@@ -27,6 +29,8 @@ pub(crate) struct Probe<'a> {
     /// What the other direction was found to speak.
     pub(crate) other: AppProto,
     pub(crate) data: &'a [u8],
+    /// Which ports are expected.
+    pub(crate) config: &'a Config,
 }
 
 use Answer::{Is, No, Perhaps};
@@ -97,8 +101,10 @@ impl Probe<'_> {
         if self.tcp { self.stream() } else { self.datagram() }
     }
 
-    fn port(&self, port: u16) -> bool {
-        self.ports.0 == port || self.ports.1 == port
+    // Whether one of the ports is expected to speak this.
+    fn on(&self, proto: AppProto) -> bool {
+        let expects = |port| self.config.expects(proto, self.tcp, port);
+        expects(self.ports.0) || expects(self.ports.1)
     }
 
     fn stream(&self) -> Answer {
@@ -129,7 +135,7 @@ impl Probe<'_> {
         for &(begin, proto) in table {
             if starts_ignoring_case(d, begin, proto) {
                 // USER is the first word of FTP and of POP3: what the server said or its port decides.
-                if begin == b"USER " && (self.other == AppProto::Pop3 || self.port(110)) {
+                if begin == b"USER " && (self.other == AppProto::Pop3 || self.on(AppProto::Pop3)) {
                     return Is(AppProto::Pop3);
                 }
                 return Is(proto);
@@ -140,7 +146,7 @@ impl Probe<'_> {
         }
         if self.direction == Direction::ToServer {
             // QUIT is the last word of mail, file transfer and POP3; the port says whose.
-            if d.get(..4).is_some_and(|w| w.eq_ignore_ascii_case(b"QUIT")) && (self.port(25) || self.port(587)) {
+            if d.get(..4).is_some_and(|w| w.eq_ignore_ascii_case(b"QUIT")) && self.on(AppProto::Smtp) {
                 return Is(AppProto::Smtp);
             }
             return match (self.other, imap_command(d)) {
@@ -157,13 +163,9 @@ impl Probe<'_> {
             let line = d.split(|&b| b == b'\n').next().unwrap_or(d);
             return if contains_ignoring_case(line, b"FTP") {
                 Is(AppProto::Ftp)
-            } else if contains_ignoring_case(line, b"SMTP")
-                || self.port(25)
-                || self.port(587)
-                || self.other == AppProto::Smtp
-            {
+            } else if contains_ignoring_case(line, b"SMTP") || self.on(AppProto::Smtp) || self.other == AppProto::Smtp {
                 Is(AppProto::Smtp)
-            } else if self.port(21) || self.other == AppProto::Ftp {
+            } else if self.on(AppProto::Ftp) || self.other == AppProto::Ftp {
                 Is(AppProto::Ftp)
             } else {
                 No
@@ -187,31 +189,41 @@ impl Probe<'_> {
     /// Protocols whose content alone is too weak to tell.
     fn by_port(&self) -> Answer {
         let d = self.data;
-        if self.port(53) {
-            let mut r = Reader::new(d);
-            let Some(len) = r.u16() else { return Perhaps };
-            return match dns_header(r.rest()) {
-                _ if len < 12 => No,
-                Is(_) => Is(AppProto::Dns),
-                other => other,
+        for proto in [AppProto::Dns, AppProto::Llmnr] {
+            if self.on(proto) {
+                let mut r = Reader::new(d);
+                let Some(len) = r.u16() else { return Perhaps };
+                return match dns_header(r.rest()) {
+                    _ if len < 12 => No,
+                    Is(_) => Is(proto),
+                    other => other,
+                };
+            }
+        }
+        if self.on(AppProto::Template) {
+            let verb = if self.direction == Direction::ToServer { b"ask ".as_slice() } else { b"tell " };
+            return match d.get(..verb.len()) {
+                Some(v) if v == verb => Is(AppProto::Template),
+                None if verb.starts_with(d) => Perhaps,
+                _ => No,
             };
         }
-        if self.port(389) || self.port(3268) {
+        if self.on(AppProto::Ldap) {
             return ldap(d);
         }
-        if self.port(88) {
+        if self.on(AppProto::Krb5) {
             return match d {
                 [0, _, _, _, 0x6a..=0x6f | 0x7e, ..] => Is(AppProto::Krb5),
                 [] | [0] | [0, ..] if d.len() < 5 => Perhaps,
                 _ => No,
             };
         }
-        if self.port(5432) {
+        if self.on(AppProto::Pgsql) {
             return pgsql(self.direction, d);
         }
         match d {
-            [0xff, 0xfb..=0xfe, _, ..] if self.port(23) => Is(AppProto::Telnet),
-            [0xff] | [0xff, 0xfb..=0xfe] if self.port(23) => Perhaps,
+            [0xff, 0xfb..=0xfe, _, ..] if self.on(AppProto::Telnet) => Is(AppProto::Telnet),
+            [0xff] | [0xff, 0xfb..=0xfe] if self.on(AppProto::Telnet) => Perhaps,
             _ => No,
         }
     }
@@ -225,13 +237,13 @@ impl Probe<'_> {
             return Is(AppProto::BittorrentDht);
         }
         let dns = |proto| if dns_header(d) == Is(AppProto::Dns) { Is(proto) } else { No };
-        if self.port(53) {
+        if self.on(AppProto::Dns) {
             dns(AppProto::Dns)
-        } else if self.port(5353) {
+        } else if self.on(AppProto::Mdns) {
             dns(AppProto::Mdns)
-        } else if self.port(5355) {
+        } else if self.on(AppProto::Llmnr) {
             dns(AppProto::Llmnr)
-        } else if self.port(123) {
+        } else if self.on(AppProto::Ntp) {
             // Version 1 to 4, mode 1 to 7, a whole header (RFC 5905, 7.3); control messages are shorter.
             match d.first() {
                 Some(b)
@@ -241,23 +253,23 @@ impl Probe<'_> {
                 }
                 _ => No,
             }
-        } else if self.port(67) || self.port(68) {
+        } else if self.on(AppProto::Dhcp) {
             if d.get(236..240) == Some(&[0x63, 0x82, 0x53, 0x63]) { Is(AppProto::Dhcp) } else { No }
-        } else if self.port(161) || self.port(162) {
+        } else if self.on(AppProto::Snmp) {
             snmp(d)
-        } else if self.port(69) {
+        } else if self.on(AppProto::Tftp) {
             match d {
                 [0, 1..=5, ..] if d.len() >= 4 => Is(AppProto::Tftp),
                 _ => No,
             }
-        } else if self.port(500) || self.port(4500) {
-            ike(if self.port(4500) { d.strip_prefix(&[0; 4]).unwrap_or(d) } else { d })
-        } else if self.port(88) {
+        } else if self.on(AppProto::Ike) {
+            ike(d.strip_prefix(&[0; 4]).unwrap_or(d)) // behind four zero bytes where NAT is traversed (RFC 3948)
+        } else if self.on(AppProto::Krb5) {
             match d {
                 [0x6a..=0x6f | 0x7e, _, ..] => Is(AppProto::Krb5),
                 _ => No,
             }
-        } else if self.port(389) {
+        } else if self.on(AppProto::Ldap) {
             ldap(d)
         } else if d.len() >= 16 {
             self.dcerpc_datagram()
@@ -269,7 +281,7 @@ impl Probe<'_> {
     fn dcerpc_datagram(&self) -> Answer {
         // Connectionless DCE/RPC: version 4, known type, an 80-byte header.
         match self.data {
-            [4, kind, ..] if *kind <= 10 && self.data.len() >= 80 && self.port(135) => Is(AppProto::Dcerpc),
+            [4, kind, ..] if *kind <= 10 && self.data.len() >= 80 && self.on(AppProto::Dcerpc) => Is(AppProto::Dcerpc),
             _ => No,
         }
     }
@@ -453,10 +465,19 @@ mod tests {
     const S: Direction = Direction::ToClient;
 
     fn tcp(direction: Direction, port: u16, data: &[u8]) -> Answer {
-        Probe { tcp: true, direction, ports: (40000, port), other: AppProto::Unknown, data }.run()
+        Probe { tcp: true, direction, ports: (40000, port), other: AppProto::Unknown, data, config: &Config::default() }
+            .run()
     }
     fn udp(port: u16, data: &[u8]) -> Answer {
-        Probe { tcp: false, direction: C, ports: (40000, port), other: AppProto::Unknown, data }.run()
+        Probe {
+            tcp: false,
+            direction: C,
+            ports: (40000, port),
+            other: AppProto::Unknown,
+            data,
+            config: &Config::default(),
+        }
+        .run()
     }
 
     #[test]
@@ -525,7 +546,7 @@ mod tests {
             vec![21u16, 25, 53, 67, 69, 88, 110, 123, 135, 143, 161, 389, 443, 445, 500, 4500, 5353, 5355, 5432, 9999]
         )) {
             let direction = if to_server { C } else { S };
-            let _ = Probe { tcp, direction, ports: (1, port), other: AppProto::Unknown, data: &data }.run();
+            let _ = Probe { tcp, direction, ports: (1, port), other: AppProto::Unknown, data: &data, config: &Config::default() }.run();
         }
     }
 }

@@ -271,6 +271,8 @@ pub enum PacketSource {
     Defrag,
     /// Taken out of a tunnel.
     Tunnel(Tunnel),
+    /// Never sent: the end of a flow.
+    FlowEnd,
 }
 
 impl PacketSource {
@@ -279,6 +281,7 @@ impl PacketSource {
         match self {
             Self::Wire => "wire/pcap",
             Self::Defrag => "defrag",
+            Self::FlowEnd => "stream (flow timeout)",
             Self::Tunnel(Tunnel::Gre | Tunnel::Erspan) => "gre tunnel",
             Self::Tunnel(Tunnel::Ipv4InIpv4 | Tunnel::Ipv6InIpv4) => "ipv4 tunnel",
             Self::Tunnel(Tunnel::Ipv4InIpv6 | Tunnel::Ipv6InIpv6) => "ipv6 tunnel",
@@ -361,6 +364,49 @@ pub mod flag {
 }
 
 impl Packet<'_> {
+    /// A packet that was never sent: the moment at which a flow ends, with the flow's ends as seen from one side.
+    pub fn at_end(index: u64, time: Timestamp, from: (IpAddr, u16), to: (IpAddr, u16), proto: u8) -> Packet<'static> {
+        let (src_port, dst_port) = (from.1, to.1);
+        let transport = match proto {
+            6 => Transport::Tcp(Tcp { src_port, dst_port, seq: 0, ack: 0, flags: flag::ACK, window: 0, header: &[] }),
+            17 => Transport::Udp(Udp { src_port, dst_port, header: &[] }),
+            _ => Transport::None,
+        };
+        Packet {
+            index,
+            time,
+            linktype: 101,
+            frame: &[],
+            wire_len: 0,
+            ether: None,
+            vlans: Vlans::default(),
+            ip: Some(Ip {
+                src: from.0,
+                dst: to.0,
+                proto,
+                ttl: 64,
+                header: &[],
+                payload: &[],
+                packet: &[],
+                fragment: None,
+            }),
+            transport,
+            payload: &[],
+            inner: None,
+            source: PacketSource::FlowEnd,
+            root: None,
+            link_len: 0,
+            depth: 0,
+            layers: 0,
+            links: Links::default(),
+            checksum: Checksum::Untested,
+            events: Events::default(),
+        }
+    }
+    /// Whether it is one of [`Self::at_end`].
+    pub const fn never_sent(&self) -> bool {
+        matches!(self.source, PacketSource::FlowEnd)
+    }
     /// Source and destination port, for transports that have them.
     pub const fn ports(&self) -> Option<(u16, u16)> {
         match self.transport {

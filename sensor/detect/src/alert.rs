@@ -9,6 +9,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lagewarte_app::{Config as AppConfig, State};
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Packet, PacketSource, Transport, linktype_name};
 use lagewarte_event::{
@@ -68,7 +69,16 @@ impl Default for Output {
 pub struct Candidate {
     pub(crate) info: Arc<Info>,
     pub(crate) context: Arc<Context>,
+    transaction: Option<Arc<TxPart>>,
     pub(crate) output: AlertLimits,
+}
+
+/// What a transaction adds to the alerts on it.
+#[derive(Debug)]
+pub(crate) struct TxPart {
+    id: u64,
+    /// Its protocol's members, without braces.
+    members: String,
 }
 
 /// The part of [`Output`] that the ordered stage needs.
@@ -110,6 +120,16 @@ pub(crate) struct Context {
 }
 
 impl Output {
+    pub(crate) fn transaction(&self, state: &State, place: usize, config: &AppConfig) -> TxPart {
+        let mut w = JsonWriter::with_capacity(256);
+        w.open();
+        if self.metadata {
+            state.metadata(place, config, &mut w);
+        }
+        let id = state.core(place).map_or(0, |c| c.id);
+        TxPart { id, members: w.finish().get(1..).unwrap_or_default().to_owned() }
+    }
+
     pub(crate) fn context(&self, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>) -> Context {
         let (src, dest) = p.ip.map_or((None, None), |ip| (Some(ip.src), Some(ip.dst)));
         let proto = p.ip.map(|ip| ip.proto);
@@ -178,7 +198,7 @@ impl Output {
             time: p.time,
             flow_id,
             in_iface: self.in_iface.as_deref(),
-            pcap_cnt: self.pcap_cnt.then_some(p.index),
+            pcap_cnt: (self.pcap_cnt && !p.never_sent()).then_some(p.index),
             event_type: "alert",
             vlans: p.vlans.as_slice(),
             src,
@@ -247,14 +267,20 @@ impl Info {
 }
 
 impl Candidate {
-    pub(crate) fn new(p: &Packet<'_>, info: Arc<Info>, context: Arc<Context>, output: &Output) -> Self {
+    pub(crate) fn new(
+        p: &Packet<'_>,
+        info: Arc<Info>,
+        context: Arc<Context>,
+        transaction: Option<Arc<TxPart>>,
+        output: &Output,
+    ) -> Self {
         debug_assert_eq!(p.index, context.index);
         let output = AlertLimits {
             packet_alert_max: output.packet_alert_max,
             metadata: output.metadata,
             verdict: output.verdict,
         };
-        Self { info, context, output }
+        Self { info, context, transaction, output }
     }
 
     /// Number of the packet that matched, from 1.
@@ -271,7 +297,11 @@ impl Candidate {
     pub(crate) fn record(&self) -> Record {
         let (c, i) = (&*self.context, &*self.info);
         let mut w = JsonWriter::with_capacity(c.head.len() + i.fixed.len() + i.metadata.len() + c.tail.len() + 192);
-        w.raw(&c.head).key("alert").raw(&i.fixed);
+        w.raw(&c.head);
+        if let Some(t) = &self.transaction {
+            w.key("tx_id").u64(t.id);
+        }
+        w.key("alert").raw(&i.fixed);
         if let Some(target) = i.target {
             let attacked = [c.src, c.dest];
             let ports = [c.ports.map(|p| p.0), c.ports.map(|p| p.1)];
@@ -300,6 +330,10 @@ impl Candidate {
             json.push_str(",\"verdict\":{\"action\":\"");
             json.push_str(verdict);
             json.push_str("\"}");
+        }
+        if let Some(t) = self.transaction.as_ref().filter(|t| !t.members.is_empty()) {
+            json.push(',');
+            json.push_str(&t.members);
         }
         if !c.tail.is_empty() {
             json.push(',');

@@ -13,8 +13,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use lagewarte_app::{Config as AppConfig, FlowApp, LayerEvents};
 use lagewarte_decode::{Ip, Packet, PacketSource, Transport};
-use lagewarte_flow::{Direction, FlowRef};
+use lagewarte_flow::{AppProto, Direction, FlowRef};
 use lagewarte_rules::{
     Rule, RuleSet,
     address::AddressSet,
@@ -24,10 +25,12 @@ use lagewarte_rules::{
 
 use crate::{
     address,
-    alert::{Candidate, Context, Info, Output},
+    alert::{Candidate, Context, Info, Output, TxPart},
+    app::{AppRule, Verdict},
     group::{Class, Groups, Way},
     header,
     payload::{Outcome, Program},
+    transactions::Tables,
 };
 
 /// Most matches of one packet that go on to the ordered stage. Threat: a rule set of which thousands match every packet.
@@ -41,6 +44,13 @@ pub struct Engine {
     addresses: address::Index,
     /// Entries that ask for a decoder event: looked at for packets that could not be decoded.
     decoder: Vec<u32>,
+    /// Entries that ask only what the flow speaks.
+    protocol_only: Vec<u32>,
+    /// Entries that ask for an event of the flow's protocol as a whole.
+    layer: Vec<u32>,
+    transactions: Tables,
+    /// Tells one engine's marks in transactions from another's.
+    id: u64,
     names: Arc<Names>,
     output: Arc<Output>,
     sha256: [u8; 32],
@@ -56,6 +66,7 @@ pub(crate) struct Entry {
     pub(crate) dest: Arc<AddressSet>,
     pub(crate) dest_port: Arc<PortSet>,
     pub(crate) address_only: bool,
+    pub(crate) app: Option<Arc<AppRule>>,
     program: Arc<Program>,
     tests: Vec<Bits>,
     changes: Vec<Bits>,
@@ -114,6 +125,10 @@ pub struct Counters {
     pub dropped: u64,
     /// Payload tests given up at [`crate::MAX_STEPS`].
     pub gave_up: u64,
+    /// Transactions looked at.
+    pub transactions: u64,
+    /// Rules that could not wait for more of a transaction, since [`crate::MAX_WAITING`] do.
+    pub crowded: u64,
     /// Flowbits not set since the flow holds no more.
     pub flowbits_full: u64,
 }
@@ -127,6 +142,8 @@ impl Counters {
         self.dropped += other.dropped;
         self.gave_up += other.gave_up;
         self.flowbits_full += other.flowbits_full;
+        self.transactions += other.transactions;
+        self.crowded += other.crowded;
     }
 }
 
@@ -155,14 +172,20 @@ impl Engine {
             Entry::push(rule, &names, &mut entries);
         }
         let groups = Groups::new(&entries)?;
-        let decoder = entries
-            .iter()
-            .enumerate()
-            .filter(|(_, e)| e.rule.packet.iter().any(|t| matches!(t, PacketTest::DecodeEvent(_))))
-            .filter_map(|(i, _)| u32::try_from(i).ok())
-            .collect();
+        let those = |test: &dyn Fn(&Entry) -> bool| -> Vec<u32> {
+            entries.iter().enumerate().filter(|(_, e)| test(e)).filter_map(|(i, _)| u32::try_from(i).ok()).collect()
+        };
+        let decoder = those(&|e| e.rule.packet.iter().any(|t| matches!(t, PacketTest::DecodeEvent(_))));
+        let protocol_only = those(&Entry::protocol_only);
+        let layer = those(&|e| !e.rule.layer_events.is_empty());
+        let transactions = Tables::new(&entries)?;
+        let [a, b, c, d, e, f, g, h, ..] = set.sha256;
         Ok(Self {
-            most_patterns: groups.most_patterns(),
+            most_patterns: groups.most_patterns().max(transactions.most_patterns()),
+            protocol_only,
+            layer,
+            transactions,
+            id: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             addresses: address::Index::new(&entries),
             decoder,
             groups,
@@ -183,12 +206,19 @@ impl Engine {
         self.entries.is_empty()
     }
 
+    /// Whether any rule looks at transactions.
+    pub fn transactional(&self) -> bool {
+        !self.transactions.is_empty()
+    }
+
     /// Inspects a packet; what matches is appended to `out`, in evaluation order. `flow` is the packet's, already
-    /// counting it. The result goes through [`crate::Ordered`], in the order of packets.
+    /// counting it; `events` what the packet showed to be odd about the flow's protocol. The result goes through
+    /// [`crate::Ordered`], in the order of packets.
     pub fn inspect(
         &self,
         p: &Packet<'_>,
         mut flow: Option<&mut FlowRef<'_>>,
+        events: LayerEvents,
         scratch: &mut Scratch,
         out: &mut Vec<Candidate>,
     ) {
@@ -200,6 +230,9 @@ impl Engine {
                     return;
                 }
                 self.collect(p, ip.src, ip.dst, flow.as_deref_mut(), scratch);
+                if !events.is_empty() {
+                    scratch.found.extend_from_slice(&self.layer);
+                }
             }
             None if p.events.is_empty() => return,
             None => scratch.found.extend_from_slice(&self.decoder),
@@ -207,8 +240,120 @@ impl Engine {
         if !scratch.found.is_empty() {
             scratch.found.sort_unstable();
             scratch.found.dedup();
-            self.verify(p, flow, scratch, out);
+            self.verify(p, flow, events, scratch, out);
         }
+    }
+
+    /// Inspects the transactions of a packet's flow, in the packet's direction. `app` is what the flow speaks.
+    pub fn inspect_transactions(
+        &self,
+        p: &Packet<'_>,
+        flow: &mut FlowRef<'_>,
+        app: &mut FlowApp,
+        config: &AppConfig,
+        s: &mut Scratch,
+        out: &mut Vec<Candidate>,
+    ) {
+        let direction = flow.direction;
+        let mut context: Option<Arc<Context>> = None;
+        for state in app.states_mut() {
+            let group = self.transactions.of(state.proto(), direction);
+            for place in 0..state.len() {
+                let Some(core) = state.core_mut(place) else { continue };
+                if core.inspected(direction) {
+                    continue;
+                }
+                let (revision, complete) = (core.revision(direction), core.progress(direction) == lagewarte_app::DONE);
+                let marks = &mut core.marks[direction.index()]; // an index of two
+                let Some(group) = group.filter(|_| !flow.flow.detect.settled) else {
+                    marks.done |= complete;
+                    continue;
+                };
+                if marks.engine != self.id {
+                    *marks = lagewarte_app::Marks { engine: self.id, ..lagewarte_app::Marks::default() };
+                }
+                let seen = revision.wrapping_add(1).max(1);
+                if marks.seen == seen {
+                    continue;
+                }
+                let mut marks = std::mem::take(marks);
+                s.counters.transactions += 1;
+                s.found.clear();
+                if s.seen.len() < self.most_patterns {
+                    s.seen.resize(self.most_patterns, 0);
+                }
+                group.candidates(state, place, direction, &mut marks, (&mut s.seen, &mut s.mark), &mut s.found);
+                let found = std::mem::take(&mut s.found);
+                let mut part: Option<Arc<TxPart>> = None;
+                for &i in &found {
+                    let Some(entry) = self.entries.get(i as usize) else { continue };
+                    let Some(rule) = entry.app.as_deref() else { continue };
+                    s.counters.verified += 1;
+                    let mut verdict = if entry.around(p, Some(flow), LayerEvents::default()) {
+                        rule.inspect(state, place, direction, &mut s.counters)
+                    } else {
+                        Verdict::Never
+                    };
+                    // What it asks of the payload is asked of the packet in whose context the rest was found.
+                    if verdict == Verdict::Match && !entry.in_payload(p, &mut s.counters) {
+                        verdict = if complete { Verdict::Never } else { Verdict::Wait };
+                    }
+                    if !group.note(&mut marks, i, verdict) {
+                        s.counters.crowded += 1;
+                    }
+                    if verdict != Verdict::Match {
+                        continue;
+                    }
+                    let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
+                    let made = Arc::clone(made);
+                    if !self.fire(entry, p, flow, &mut context, Some(made), s, out) {
+                        break;
+                    }
+                }
+                s.found = found;
+                marks.seen = seen;
+                marks.done = complete;
+                if complete {
+                    marks.rules = Vec::new();
+                }
+                if let Some(core) = state.core_mut(place) {
+                    core.marks[direction.index()] = marks;
+                }
+            }
+        }
+    }
+
+    /// A rule matched on a transaction: it acts, and is reported. False where nothing after it is.
+    #[expect(clippy::too_many_arguments, reason = "one match with what it is made of")]
+    fn fire(
+        &self,
+        entry: &Entry,
+        p: &Packet<'_>,
+        flow: &mut FlowRef<'_>,
+        context: &mut Option<Arc<Context>>,
+        part: Option<Arc<TxPart>>,
+        s: &mut Scratch,
+        out: &mut Vec<Candidate>,
+    ) -> bool {
+        let rule = &entry.rule;
+        entry.change(flow, &mut s.counters);
+        if rule.action != Action::Alert {
+            flow.flow.detect.settled = true; // on a transaction, actions are on its flow
+        }
+        let reported = rule.action != Action::Pass || rule.alert;
+        if reported && !rule.noalert {
+            if out.len() >= MAX_CANDIDATES {
+                s.counters.dropped += 1;
+            } else {
+                let context = context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow))));
+                out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, &self.output));
+                s.counters.matches += 1;
+                if rule.threshold.is_none() {
+                    flow.flow.alerted = true;
+                }
+            }
+        }
+        rule.action != Action::Pass
     }
 
     fn collect(&self, p: &Packet<'_>, src: IpAddr, dest: IpAddr, flow: Option<&mut FlowRef<'_>>, s: &mut Scratch) {
@@ -236,6 +381,14 @@ impl Engine {
         if s.seen.len() < self.most_patterns {
             s.seen.resize(self.most_patterns, 0);
         }
+        if let Some(f) = flow.as_ref() {
+            let side = f.direction.index();
+            // Once for each direction, when it is known what it speaks.
+            let (known, done) = (f.flow.app.sides[side] != AppProto::Unknown, f.flow.detect.protocol_done[side]);
+            if known && !done {
+                s.found.extend_from_slice(&self.protocol_only);
+            }
+        }
         for group in self.groups.table(class, way).of(ports(p)) {
             s.mark = match s.mark.checked_add(1) {
                 Some(m) => m,
@@ -248,9 +401,9 @@ impl Engine {
         }
         let first = match flow {
             Some(f) => {
-                let done = &mut f.flow.detect.addresses_done;
-                let slot = &mut done[f.direction.index()]; // an index of two
-                !std::mem::replace(slot, true)
+                let side = f.direction.index(); // of two
+                f.flow.detect.protocol_done[side] |= f.flow.app.sides[side] != AppProto::Unknown;
+                !std::mem::replace(&mut f.flow.detect.addresses_done[side], true)
             }
             None => true,
         };
@@ -259,14 +412,21 @@ impl Engine {
         }
     }
 
-    fn verify(&self, p: &Packet<'_>, mut flow: Option<&mut FlowRef<'_>>, s: &mut Scratch, out: &mut Vec<Candidate>) {
+    fn verify(
+        &self,
+        p: &Packet<'_>,
+        mut flow: Option<&mut FlowRef<'_>>,
+        events: LayerEvents,
+        s: &mut Scratch,
+        out: &mut Vec<Candidate>,
+    ) {
         let mut context: Option<Arc<Context>> = None;
         let mut passed = false;
         let before = out.len();
         for &i in &s.found {
             let Some(entry) = self.entries.get(i as usize) else { continue };
             s.counters.verified += 1;
-            if !entry.matches(p, flow.as_deref(), &mut s.counters) {
+            if !entry.matches(p, flow.as_deref(), events, &mut s.counters) {
                 continue;
             }
             let rule = &entry.rule;
@@ -290,7 +450,7 @@ impl Engine {
                     s.counters.dropped += 1;
                 } else {
                     let context = context.get_or_insert_with(|| Arc::new(self.output.context(p, flow.as_deref_mut())));
-                    out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), &self.output));
+                    out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), None, &self.output));
                     s.counters.matches += 1;
                     if rule.threshold.is_none()
                         && let Some(f) = flow.as_deref_mut()
@@ -343,6 +503,7 @@ impl Entry {
             dest: Arc::clone(&rule.dest),
             dest_port: Arc::clone(&rule.dest_port),
             address_only,
+            app: AppRule::new(rule).map(Arc::new),
             program: Arc::new(Program::new(&rule.payload)),
             tests: bits(true),
             changes: bits(false),
@@ -360,6 +521,7 @@ impl Entry {
             dest: Arc::clone(&rule.src),
             dest_port: Arc::clone(&rule.src_port),
             address_only,
+            app: forward.app.clone(),
             program: Arc::clone(&forward.program),
             tests: forward.tests.clone(),
             changes: forward.changes.clone(),
@@ -370,22 +532,54 @@ impl Entry {
         into.extend(backward);
     }
 
+    /// Whether it is looked for in packets (and not in transactions).
+    pub(crate) fn of_packets(&self) -> bool {
+        self.app.as_ref().is_none_or(|a| a.parts.is_empty())
+            && !self.protocol_only()
+            && self.rule.layer_events.is_empty()
+    }
+
+    fn protocol_only(&self) -> bool {
+        self.app.as_ref().is_some_and(|a| a.protocol_only())
+            && self.rule.payload.is_empty()
+            && self.rule.packet.is_empty()
+    }
+
     // From cheap to dear.
-    fn matches(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>, counters: &mut Counters) -> bool {
+    fn matches(
+        &self,
+        p: &Packet<'_>,
+        flow: Option<&FlowRef<'_>>,
+        events: LayerEvents,
+        counters: &mut Counters,
+    ) -> bool {
+        self.around(p, flow, events) && self.in_payload(p, counters)
+    }
+
+    /// Everything but contents.
+    fn around(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>, events: LayerEvents) -> bool {
         self.header(p)
             && self.flow(p, flow)
+            && self.speaks(flow, events)
             && self.rule.packet.iter().all(|t| header::holds(t, p))
             && self.bits(flow)
-            && {
-                match self.program.run(payload(p)) {
-                    Outcome::Match => true,
-                    Outcome::NoMatch => false,
-                    Outcome::GaveUp => {
-                        counters.gave_up += 1;
-                        false
-                    }
-                }
+    }
+
+    fn in_payload(&self, p: &Packet<'_>, counters: &mut Counters) -> bool {
+        match self.program.run(payload(p)) {
+            Outcome::Match => true,
+            Outcome::NoMatch => false,
+            Outcome::GaveUp => {
+                counters.gave_up += 1;
+                false
             }
+        }
+    }
+
+    fn speaks(&self, flow: Option<&FlowRef<'_>>, events: LayerEvents) -> bool {
+        let Some(app) = &self.app else { return true };
+        let direction = flow.map_or(Direction::ToServer, |f| f.direction);
+        app.speaks(flow.map(|f| &*f.flow), direction, events)
     }
 
     fn header(&self, p: &Packet<'_>) -> bool {
@@ -399,6 +593,7 @@ impl Entry {
             Proto::Icmp => matches!(ip.proto, 1 | 58),
             Proto::Icmpv4 => ip.proto == 1,
             Proto::Icmpv6 => ip.proto == 58,
+            Proto::App => matches!(ip.proto, 6 | 17),
         };
         let ports = match ports(p) {
             Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),

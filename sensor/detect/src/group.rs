@@ -236,11 +236,12 @@ fn concerns(e: &Entry, class: Class, way: Way) -> bool {
         Proto::Icmp => matches!(class, Class::Icmpv4 | Class::Icmpv6),
         Proto::Icmpv4 => class == Class::Icmpv4,
         Proto::Icmpv6 => class == Class::Icmpv6,
+        Proto::App => matches!(class, Class::Tcp | Class::Udp),
     };
     let way = match way {
         Way::ToServer => !r.flow.to_client,
         Way::ToClient => !r.flow.to_server,
         Way::None => !r.flow.to_client && r.flow.state == FlowState::Any,
     };
-    class && way && !e.address_only
+    class && way && !e.address_only && e.of_packets()
 }

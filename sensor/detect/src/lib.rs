@@ -10,14 +10,18 @@
 
 mod address;
 mod alert;
+mod app;
 mod engine;
 mod group;
 mod header;
 mod ordered;
 mod payload;
 mod prefilter;
+mod transactions;
 
 pub use alert::{Candidate, Output};
+pub use app::MAX_INSTANCES;
 pub use engine::{Counters, Engine, MAX_CANDIDATES, Scratch};
 pub use ordered::{MAX_TRACKED, Ordered, OrderedCounters};
 pub use payload::MAX_STEPS;
+pub use transactions::MAX_WAITING;

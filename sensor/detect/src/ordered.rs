@@ -28,7 +28,7 @@ pub struct Ordered {
     /// Keys by age, for forgetting.
     queue: VecDeque<Key>,
     most: usize,
-    packet: u64,
+    packet: (u64, Option<i64>),
     reported: u16,
     /// What happened so far.
     pub counters: OrderedCounters,
@@ -84,7 +84,7 @@ impl Ordered {
             counts: HashMap::new(),
             queue: VecDeque::new(),
             most: most.max(1),
-            packet: 0,
+            packet: (0, None),
             reported: 0,
             counters: OrderedCounters::default(),
         }
@@ -92,8 +92,10 @@ impl Ordered {
 
     /// Takes a match, in the order of packets and of evaluation within a packet; the alert, if it is one.
     pub fn admit(&mut self, candidate: &Candidate) -> Option<Record> {
-        if candidate.context.index != self.packet {
-            self.packet = candidate.context.index;
+        // Flows that end together do so at the same packet; each has its own moment.
+        let moment = (candidate.context.index, candidate.context.flow_id);
+        if moment != self.packet {
+            self.packet = moment;
             self.reported = 0;
         }
         if let Some(t) = candidate.info.threshold

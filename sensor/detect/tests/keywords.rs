@@ -7,11 +7,11 @@
 
 mod common;
 
-use common::{CLIENT, End, Frame, Rig, SERVER, at, frame, icmp, ip, patched, rules, session, sids, tcp, udp};
+use common::{CLIENT, End, Frame, Rig, SERVER, at, dns, frame, icmp, ip, patched, rules, session, sids, tcp, udp};
 use lagewarte_detect::Output;
 use lagewarte_rules::{
     Rule,
-    ast::{Action, FlowState, Number, PacketTest, PayloadTest},
+    ast::{Action, FlowState, Number, PacketTest, PayloadTest, TransactionTest},
     registry::{DECODE_EVENTS, HONOURED},
 };
 use serde_json::Value;
@@ -39,6 +39,12 @@ fn texts(payloads: &[&str]) -> Vec<Frame> {
 fn flagged(flags: &[&str]) -> Vec<Frame> {
     let port = |i: usize| End(CLIENT.0, 40_000 + u16::try_from(i).unwrap());
     flags.iter().enumerate().map(|(i, f)| tcp(port(i), SERVER, f, 100, 200, b"")).collect()
+}
+
+const DNS: End = End([192, 0, 2, 53], 53);
+
+fn question(name: &str, rrtype: u16) -> Frame {
+    udp(CLIENT, DNS, &dns(0x0100, &[(name, rrtype)], &[]))
 }
 
 fn udp_rule(options: &str) -> String {
@@ -238,6 +244,67 @@ fn cases() -> Vec<Case> {
             stamped(&[0, 1, 2, 3, 4, 5, 6, 7]),
             &[(1, 1), (1, 2), (1, 4), (1, 8)],
         ),
+        case(
+            "pkt_data",
+            r#"alert dns any any -> any any (dns.query; content:"example"; pkt_data; content:"|07|example"; sid:1;)"#,
+            vec![question("example.org", 1)],
+            &[(1, 1)],
+        ),
+        case(
+            "app-layer-protocol",
+            "alert udp any any -> any any (app-layer-protocol:dns; sid:1;)
+             alert udp any any -> any any (app-layer-protocol:!dns; sid:2;)
+             alert udp any any -> any any (app-layer-protocol:failed; sid:3;)
+             alert udp any any -> any any (app-layer-protocol:dns,to_client; sid:4;)
+             alert udp any any -> any any (app-layer-protocol:dns,either; sid:5;)",
+            vec![question("example.org", 1), udp(CLIENT, End(SERVER.0, 9), b"nothing known")],
+            &[(1, 1), (5, 1), (2, 2), (3, 2)],
+        ),
+        case(
+            "app-layer-event",
+            "alert dns any any -> any any (app-layer-event:dns.z_flag_set; sid:1;)
+             alert dns any any -> any any (app-layer-event:dns.invalid_opcode; sid:2;)",
+            vec![
+                udp(CLIENT, DNS, &dns(0x0140, &[("a.b", 1)], &[])),
+                udp(End(CLIENT.0, 40_001), DNS, &dns(0x0100, &[("a.b", 1)], &[])),
+            ],
+            &[(1, 1)],
+        ),
+        case(
+            "dns.opcode",
+            "alert dns any any -> any any (dns.opcode:2; sid:1;)
+             alert dns any any -> any any (dns_opcode:!2; sid:2;)",
+            vec![udp(CLIENT, DNS, &dns(0x1000, &[("a.b", 1)], &[])), question("a.b", 1)],
+            &[(1, 1), (2, 2)],
+        ),
+        case(
+            "dns.rcode",
+            "alert dns any any -> any any (flow:to_client; dns.rcode:NXDOMAIN; sid:1;)",
+            vec![
+                question("a.b", 1),
+                udp(DNS, CLIENT, &dns(0x8183, &[("a.b", 1)], &[])),
+                udp(DNS, CLIENT, &dns(0x8180, &[("a.b", 1)], &["a.b"])),
+            ],
+            &[(1, 2)],
+        ),
+        case(
+            "dns.rrtype",
+            "alert dns any any -> any any (dns.rrtype:28; sid:1;)",
+            vec![question("a.b", 1), question("a.b", 28)],
+            &[(1, 2)],
+        ),
+        case(
+            "template.number",
+            "alert template any any -> any any (template.number:>3; sid:1;)",
+            session(CLIENT, End(SERVER.0, 4000), &[(true, b"ask abc\n"), (false, b"tell x\n"), (true, b"ask abcd\n")])
+                .into_iter()
+                .chain([
+                    tcp(End(SERVER.0, 4000), CLIENT, "A", 9008, 1018, b""),
+                    tcp(CLIENT, End(SERVER.0, 4000), "A", 1018, 9008, b""),
+                ])
+                .collect(),
+            &[(1, 8)],
+        ),
         one(
             "detection_filter",
             "dsize:1; detection_filter:track by_src, count 2, seconds 10;",
@@ -270,6 +337,7 @@ fn outcome(c: &Case, change: impl Fn(&mut Rule)) -> Result<(), String> {
 // Takes a keyword's effect out of a rule: as if its matcher always held.
 fn without(keyword: &str, r: &mut Rule) {
     r.packet.retain(|t| t.keyword() != keyword);
+    r.transaction.retain(|t| !matches!(t, TransactionTest::Number { field, .. } if *field == keyword));
     let contents = r.payload.iter_mut().filter_map(|t| match t {
         PayloadTest::Content(c) => Some(c),
         PayloadTest::Isdataat { .. } => None,
@@ -290,6 +358,12 @@ fn without(keyword: &str, r: &mut Rule) {
     match keyword {
         "content" => r.payload.retain(|t| !matches!(t, PayloadTest::Content(_))),
         "isdataat" => r.payload.retain(|t| matches!(t, PayloadTest::Content(_))),
+        "pkt_data" => {
+            let moved = std::mem::take(&mut r.payload);
+            r.buffers.iter_mut().for_each(|b| b.tests.extend(moved.iter().cloned()));
+        }
+        "app-layer-protocol" => r.spoken.clear(),
+        "app-layer-event" => r.transaction.retain(|t| !matches!(t, TransactionTest::Event { .. })),
         "flow" => r.flow = Default::default(),
         "flowbits" => r.flowbits.clear(),
         "threshold" | "detection_filter" => r.threshold = None,

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What is known of a flow's application protocol. Names are Suricata's (`app_proto`); who finds out is the app crate.
 //!
-//! Must never decide anything: this is the place where the answer is kept. Limits: [`PREFIX`] bytes a direction.
+//! Must never decide anything: this is the place where the answer is kept. A fixed size.
 
 /// Application protocols that detection knows, with the states "not yet known" and "not to be known".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -41,6 +41,15 @@ pub enum AppProto {
     Ike,
     Pgsql,
     BittorrentDht,
+    FtpData,
+    Websocket,
+    Doh2,
+    Nfs,
+    Modbus,
+    Dnp3,
+    Enip,
+    Irc,
+    Template,
 }
 
 impl AppProto {
@@ -77,7 +86,61 @@ impl AppProto {
             Self::Ike => "ike",
             Self::Pgsql => "pgsql",
             Self::BittorrentDht => "bittorrent-dht",
+            Self::FtpData => "ftp-data",
+            Self::Websocket => "websocket",
+            Self::Doh2 => "doh2",
+            Self::Nfs => "nfs",
+            Self::Modbus => "modbus",
+            Self::Dnp3 => "dnp3",
+            Self::Enip => "enip",
+            Self::Irc => "irc",
+            Self::Template => "template",
         })
+    }
+    /// Every protocol that has a name, `failed` included.
+    pub const ALL: &'static [Self] = &[
+        Self::Failed,
+        Self::Http,
+        Self::Http2,
+        Self::Tls,
+        Self::Ssh,
+        Self::Smtp,
+        Self::Ftp,
+        Self::Smb,
+        Self::Rdp,
+        Self::Pop3,
+        Self::Imap,
+        Self::Dns,
+        Self::Dcerpc,
+        Self::Dhcp,
+        Self::Ntp,
+        Self::Quic,
+        Self::Snmp,
+        Self::Tftp,
+        Self::Sip,
+        Self::Mqtt,
+        Self::Ldap,
+        Self::Krb5,
+        Self::Rfb,
+        Self::Telnet,
+        Self::Mdns,
+        Self::Llmnr,
+        Self::Ike,
+        Self::Pgsql,
+        Self::BittorrentDht,
+        Self::FtpData,
+        Self::Websocket,
+        Self::Doh2,
+        Self::Nfs,
+        Self::Modbus,
+        Self::Dnp3,
+        Self::Enip,
+        Self::Irc,
+        Self::Template,
+    ];
+    /// The protocol that EVE names so.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|p| p.name() == Some(name))
     }
     /// Whether a protocol was recognised.
     pub const fn known(self) -> bool {
@@ -85,18 +148,25 @@ impl AppProto {
     }
 }
 
-/// Most bytes kept of the beginning of a direction. Threat: a peer that sends its greeting byte by byte.
-pub const PREFIX: usize = 64;
-
-/// Detection state of a flow.
+/// What is known of a flow's application protocol, and where its parsed state lies.
 #[derive(Debug, Default)]
 pub struct AppState {
     /// What the flow speaks: EVE `app_proto`.
     pub proto: AppProto,
     /// What each side was found to speak, by [`crate::Direction::index`].
     pub sides: [AppProto; 2],
-    /// The beginnings, kept only while a side is undecided after its first bytes.
-    pub prefix: [Option<Box<Prefix>>; 2],
+    /// What it spoke before it changed (STARTTLS, CONNECT, an upgrade): EVE `app_proto_orig`.
+    pub original: AppProto,
+    /// What it announced to change to: EVE `app_proto_expected`.
+    pub expected: AppProto,
+    /// Transactions so far, where the protocol is parsed: EVE `flow.tx_cnt`.
+    pub tx_count: Option<u64>,
+    /// Of them, those of protocols that it no longer speaks and of which nothing is held.
+    pub tx_past: u64,
+    /// Nothing of it is parsed (any more).
+    pub over: bool,
+    /// The app crate's place for this flow, in the worker's table; 0 is none.
+    pub slot: u32,
 }
 
 impl AppState {
@@ -104,7 +174,6 @@ impl AppState {
     pub fn decide(&mut self, side: usize, proto: AppProto, tcp: bool) {
         let Some(mine) = self.sides.get_mut(side) else { return };
         *mine = proto;
-        self.prefix[side] = None; // side is in bounds: both arrays have two places
         self.proto = match (self.sides[0], self.sides[1]) {
             (client, _) if client.known() => client,
             (_, server) if server.known() => server,
@@ -116,41 +185,18 @@ impl AppState {
     }
     pub(crate) fn turn(&mut self) {
         self.sides.swap(0, 1);
-        self.prefix.swap(0, 1);
     }
-    /// Ends detection where the flow does: a side that spoke and was not recognised failed.
-    pub(crate) fn finish(&mut self, tcp: bool) {
-        for side in 0..2 {
-            if self.prefix[side].is_some() {
-                self.decide(side, AppProto::Failed, tcp);
-            }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_protocol() {
+        for p in AppProto::ALL {
+            assert_eq!(AppProto::by_name(p.name().expect("a listed protocol has a name")), Some(*p));
         }
-    }
-}
-
-/// The first bytes of a direction.
-#[derive(Debug)]
-pub struct Prefix {
-    bytes: [u8; PREFIX],
-    len: u8,
-}
-
-impl Prefix {
-    /// With the first bytes of `data`.
-    pub fn new(data: &[u8]) -> Self {
-        let mut p = Self { bytes: [0; PREFIX], len: 0 };
-        p.push(data);
-        p
-    }
-    /// Appends what fits.
-    pub fn push(&mut self, data: &[u8]) {
-        let at = usize::from(self.len);
-        let n = data.len().min(PREFIX - at); // invariant: len <= PREFIX
-        self.bytes[at..at + n].copy_from_slice(&data[..n]);
-        self.len += n as u8;
-    }
-    /// The bytes held.
-    pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        assert_eq!(AppProto::by_name("no such"), None);
     }
 }

@@ -147,6 +147,8 @@ impl Flow {
 pub struct DetectMarks {
     /// Directions, by [`Direction::index`], in which address-only rules were looked at: they are once for each.
     pub addresses_done: [bool; 2],
+    /// Directions, by [`Direction::index`], in which rules on the protocol alone were looked at: once its side is known.
+    pub protocol_done: [bool; 2],
     /// A pass, drop or reject rule took the whole flow: no rule looks at it any more.
     pub settled: bool,
 }
@@ -166,20 +168,42 @@ pub struct FlowRef<'a> {
     pub events: crate::tcp::StreamEvents,
     /// Whether the packet's payload may be believed to be the stream's: good checksum, known to the TCP state.
     pub accepted: bool,
-    pub(crate) memory: &'a mut Memory,
+    pub(crate) memory: Option<&'a mut Memory>,
 }
 
-impl FlowRef<'_> {
+impl<'a> FlowRef<'a> {
+    /// A flow at its end, as seen from one side: no packet belongs to it.
+    pub fn at_end(flow: &'a mut Flow, direction: Direction) -> Self {
+        let established = flow.state != State::New;
+        let events = crate::tcp::StreamEvents::default();
+        FlowRef { flow, direction, established, new: false, events, accepted: false, memory: None }
+    }
     /// The next piece of the flow's stream that this packet brought to be handed on: call until there is none, before the
-    /// next packet. To borrow other fields of the flow beside the chunk, call [`Stream::next_chunk`] on its field.
+    /// next packet.
     pub fn next_chunk(&mut self) -> Option<Chunk<'_>> {
         self.flow.stream.as_mut()?.next_chunk()
+    }
+    /// Hands on every piece of the flow's stream that is ready. Where the taker turns the flow round, what follows is
+    /// turned with it.
+    pub fn chunks(&mut self, mut take: impl FnMut(&mut Self, Chunk<'_>)) {
+        let Some(mut stream) = self.flow.stream.take() else { return };
+        loop {
+            let before = self.direction;
+            match stream.next_chunk() {
+                Some(chunk) => take(self, chunk),
+                None => break,
+            }
+            if self.direction != before {
+                stream.turn();
+            }
+        }
+        self.flow.stream = Some(stream);
     }
     /// Lets go of stream bytes that nobody needs any more. Call once the packet has been inspected; where it is not
     /// called, the next packet of the flow does it.
     pub fn release(&mut self) {
-        if let Some(s) = &mut self.flow.stream {
-            s.release(self.memory);
+        if let (Some(s), Some(memory)) = (&mut self.flow.stream, &mut self.memory) {
+            s.release(memory);
         }
     }
     /// Whether the flow was taken up in its middle, so that who is the client is a guess.

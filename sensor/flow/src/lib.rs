@@ -3,7 +3,7 @@
 //! Flow table on packet time: states, timeouts, memory cap, community_id; TCP streams put together.
 //!
 //! Must never read a clock, share a lock or know a rule. A worker owns its table; all packets of a flow come to one
-//! worker. Limits: `flow.memcap` is hard ([`FlowTable::capacity`]), flowbits and prefixes are capped.
+//! worker. Limits: `flow.memcap` is hard ([`FlowTable::capacity`]), flowbits are capped.
 
 mod app;
 mod community;
@@ -16,7 +16,7 @@ mod stream;
 mod table;
 mod tcp;
 
-pub use app::{AppProto, AppState, PREFIX, Prefix};
+pub use app::{AppProto, AppState};
 pub use community::community_id;
 pub use config::{Config, FullPolicy, Timeouts};
 pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};

@@ -65,6 +65,11 @@ impl Flow {
                 w.key(key).string(name);
             }
         }
+        for (key, proto) in [("app_proto_orig", self.app.original), ("app_proto_expected", self.app.expected)] {
+            if let Some(name) = proto.name().filter(|_| proto != self.app.proto) {
+                w.key(key).string(name);
+            }
+        }
     }
 
     /// Writes the counters and the start, which alerts and flow records have in their `flow` object.
@@ -113,6 +118,9 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     f.write_counts(&mut w);
     w.key("end").time(f.last).key("age").i64(f.last.secs().saturating_sub(f.start.secs()));
     w.key("state").string(f.state.name()).key("reason").string(reason.name()).key("alerted").bool(f.alerted);
+    if let Some(n) = f.app.tx_count {
+        w.key("tx_cnt").u64(n);
+    }
     w.close();
     if f.proto == 6 {
         tcp(f, &mut w);

@@ -16,7 +16,7 @@ use lagewarte_decode::{Checksum, Packet, Tcp, Vlans, flag};
 use lagewarte_event::eve::Record;
 
 use crate::{
-    app::{AppState, Prefix},
+    app::AppState,
     config::{Config, FullPolicy, Timeouts},
     flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State},
     key::{Key, Tuple, tuple},
@@ -31,8 +31,7 @@ const NIL: u32 = u32::MAX;
 const INDEX_COST: usize = 96;
 
 /// Bytes charged for one flow, everything it may come to hold included, so that the cap is never exceeded.
-const FLOW_COST: usize =
-    mem::size_of::<Option<Entry>>() + INDEX_COST + 2 * mem::size_of::<Prefix>() + 4 * MAX_FLOWBITS + 32;
+const FLOW_COST: usize = mem::size_of::<Option<Entry>>() + INDEX_COST + 4 * MAX_FLOWBITS + 32;
 
 /// What the table did, named as in EVE `stats.flow`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,11 +115,11 @@ pub trait Ended {
         let _ = (flow, why, index);
     }
     /// The record of a flow that ended.
-    fn record(&mut self, record: Record);
+    fn record(&mut self, record: Record, flow: &Flow);
 }
 
 impl Ended for Vec<Record> {
-    fn record(&mut self, record: Record) {
+    fn record(&mut self, record: Record, _: &Flow) {
         self.push(record);
     }
 }
@@ -352,8 +351,8 @@ impl FlowTable {
         }
         out.ending(&mut e.flow, why, index);
         if self.cfg.records {
-            e.flow.app.finish(e.flow.proto == 6);
-            out.record(record(&mut e.flow, why, index, &self.cfg));
+            let made = record(&mut e.flow, why, index, &self.cfg);
+            out.record(made, &e.flow);
         }
     }
 
@@ -466,7 +465,7 @@ fn update<'f>(
             f.icmp_response = p.icmp().map(|i| (i.kind, i.code));
         }
     }
-    FlowRef { flow: f, direction, established, new, events: step.events, accepted: step.in_order, memory }
+    FlowRef { flow: f, direction, established, new, events: step.events, accepted: step.in_order, memory: Some(memory) }
 }
 
 /// Puts a segment into its stream.

@@ -31,7 +31,7 @@ impl Ended for Taken {
             self.0.push((c.direction, c.offset, c.data.to_vec(), c.kind));
         }
     }
-    fn record(&mut self, _: Record) {}
+    fn record(&mut self, _: Record, _: &Flow) {}
 }
 
 struct Run {

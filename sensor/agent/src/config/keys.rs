@@ -23,6 +23,8 @@ pub enum Kind {
     List,
     /// `yes`, `no` or `auto`.
     FlagOrAuto,
+    /// `yes`, `no` or `detection-only`.
+    FlagOrDetection,
     /// A number or `auto`.
     NumberOrAuto,
     /// `address:port`.
@@ -88,7 +90,7 @@ const fn off(pattern: &'static str, why: Why, doc: &'static str) -> Key {
     Key { pattern, used: Use::Ignored(why), doc }
 }
 
-use Kind::{Flag, FlagOrAuto, List, Listen, Number, NumberOrAuto, Seconds, Section, Size, Text};
+use Kind::{Flag, FlagOrAuto, FlagOrDetection, List, Listen, Number, NumberOrAuto, Seconds, Section, Size, Text};
 use Why::{BuiltDifferently, Elsewhere, ListensOnly, NotYet, OtherCapture};
 
 /// The table, in the order of the reference.
@@ -351,6 +353,27 @@ pub const KEYS: &[Key] = &[
         BuiltDifferently,
         "ERSPAN and VN-tag are always read; reserved bits of VXLAN are ignored.",
     ),
+    on(
+        "app-layer.protocols.*.enabled",
+        FlagOrDetection,
+        "yes",
+        "no",
+        "Whether a protocol is recognised and, where this release has a parser, parsed; `detection-only`: recognised.",
+    ),
+    on(
+        "app-layer.protocols.*.{tcp,udp}.enabled",
+        FlagOrDetection,
+        "as the protocol",
+        "detection-only",
+        "The same over one transport.",
+    ),
+    on(
+        "app-layer.protocols.*.{detection-ports.dp,tcp.detection-ports.dp,udp.detection-ports.dp}",
+        List,
+        "as Suricata",
+        "[5353]",
+        "Ports on which a content is believed that alone is too weak to tell the protocol; `a:b` is a range.",
+    ),
     off("app-layer.protocols.*.**", NotYet, "Parsers of application protocols come with a later release."),
     off("app-layer.error-policy", ListensOnly, "Inline policy."),
     // Outputs.
@@ -384,8 +407,30 @@ pub const KEYS: &[Key] = &[
         "Whether events carry MAC addresses. They never leave the sensor.",
     ),
     on("outputs.eve-log.types", Section, "all", "[alert]", "Event types that are written. Without this list: all."),
-    on("outputs.eve-log.types.{alert,flow,anomaly,stats}", Section, "yes", "", "One event type; its settings beneath."),
-    on("outputs.eve-log.types.{alert,flow,anomaly,stats}.enabled", Flag, "yes", "no", "Whether it is written."),
+    on(
+        "outputs.eve-log.types.{alert,flow,anomaly,stats,dns,mdns,llmnr}",
+        Section,
+        "yes",
+        "",
+        "One event type; its settings beneath.",
+    ),
+    on(
+        "outputs.eve-log.types.{alert,flow,anomaly,stats,dns,mdns,llmnr}.enabled",
+        Flag,
+        "yes",
+        "no",
+        "Whether it is written.",
+    ),
+    on("outputs.eve-log.types.dns.version", Number, "3", "2", "Form of DNS events: 3, or 2 for older readers."),
+    on("outputs.eve-log.types.dns.{requests,responses}", Flag, "yes", "no", "Which DNS messages are written."),
+    on(
+        "outputs.eve-log.types.dns.formats",
+        List,
+        "[detailed, grouped]",
+        "[grouped]",
+        "How answers are written: each record, or by type.",
+    ),
+    on("outputs.eve-log.types.dns.types", List, "all", "[a]", "Record types of which DNS events are written."),
     on(
         "outputs.eve-log.types.alert.{payload,payload-printable,packet,verdict}",
         Flag,
@@ -435,12 +480,12 @@ pub const KEYS: &[Key] = &[
     off("outputs.eve-log.types.drop", ListensOnly, "Nothing is dropped."),
     off("outputs.eve-log.types.drop.**", ListensOnly, "Nothing is dropped."),
     off(
-        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,dns,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,mdns,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}",
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}",
         NotYet,
         "Records of application protocols come with a later release.",
     ),
     off(
-        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,dns,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,mdns,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}.**",
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}.**",
         NotYet,
         "Records of application protocols come with a later release.",
     ),

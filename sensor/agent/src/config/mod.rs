@@ -251,6 +251,7 @@ fn misread(kind: Kind, node: &Node) -> Option<String> {
     let (fine, wanted) = match kind {
         Kind::Flag => (settings::flag(text).is_some(), "yes or no"),
         Kind::FlagOrAuto => (text == "auto" || settings::flag(text).is_some(), "yes, no or auto"),
+        Kind::FlagOrDetection => (settings::mode(text).is_some(), "yes, no or detection-only"),
         Kind::Number | Kind::Seconds => (text.parse::<u32>().is_ok(), "a whole number"),
         Kind::NumberOrAuto => (text == "auto" || text.parse::<u32>().is_ok(), "a whole number or auto"),
         Kind::Size => (settings::size(text).is_some(), "a size such as 64mb"),

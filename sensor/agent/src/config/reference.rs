@@ -62,6 +62,7 @@ fn kind_text(kind: Kind) -> String {
         Kind::Text => "text",
         Kind::List => "list",
         Kind::FlagOrAuto => "yes, no, auto",
+        Kind::FlagOrDetection => "yes, no, detection-only",
         Kind::NumberOrAuto => "number, auto",
         Kind::Listen => "address:port",
         Kind::Section => "section",

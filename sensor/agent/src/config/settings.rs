@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use lagewarte_app::Mode;
 use lagewarte_base::signed::PublicKey;
 
 use super::{
@@ -58,6 +59,8 @@ pub struct Settings {
     pub midstream: bool,
     /// `stream.async-oneside`.
     pub async_oneside: bool,
+    /// `app-layer.protocols`, by name, in the file's order.
+    pub protocols: Vec<(String, Protocol)>,
     /// What is written.
     pub eve: Eve,
     /// `stats.enabled`.
@@ -101,6 +104,30 @@ pub struct Timeouts {
     pub icmp: StateTimeouts,
 }
 
+/// `app-layer.protocols.<name>`: what is not said is None.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protocol {
+    /// `enabled`: for both transports, over TCP, over UDP.
+    pub enabled: [Option<Mode>; 3],
+    /// `detection-ports.dp`: the same.
+    pub ports: [Option<Vec<(u16, u16)>>; 3],
+}
+
+/// `outputs.eve-log.types.dns`: what is not said is None.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// `version`.
+    pub version: Option<u32>,
+    /// `requests`.
+    pub requests: Option<bool>,
+    /// `responses`.
+    pub responses: Option<bool>,
+    /// `formats`.
+    pub formats: Vec<String>,
+    /// `types`: record types.
+    pub types: Vec<String>,
+}
+
 /// `outputs.eve-log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Eve {
@@ -132,6 +159,10 @@ pub struct Eve {
     pub packethdr: bool,
     /// Stats.
     pub stats: bool,
+    /// Every event type that is listed and not disabled; None where there is no list: all.
+    pub types: Option<Vec<String>>,
+    /// `types.dns`.
+    pub dns: Dns,
 }
 
 /// `lagewarte:`.
@@ -178,6 +209,7 @@ impl Settings {
             flow_policy: r.text("flow.memcap-policy").unwrap_or_else(|| "auto".into()),
             midstream: r.flag("stream.midstream").unwrap_or(false),
             async_oneside: r.flag("stream.async-oneside").unwrap_or(false),
+            protocols: r.protocols(),
             eve: Eve::read(&r),
             stats: r.flag("stats.enabled").unwrap_or(true),
             workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),
@@ -269,6 +301,31 @@ impl Eve {
             anomaly: [anomaly("decode"), anomaly("stream"), anomaly("applayer")],
             packethdr: r.flag(&key("types.anomaly.packethdr")).unwrap_or(false),
             stats: on("stats"),
+            types: listed.filter(|l| !matches!(l, Node::Null)).map(|l| {
+                let mut names = Vec::new();
+                match l {
+                    Node::List(items) => {
+                        for i in items {
+                            match i {
+                                Node::Text(t) => names.push(t.clone()),
+                                Node::Map(members) => names.extend(members.iter().map(|(k, _)| k.clone())),
+                                _ => {}
+                            }
+                        }
+                    }
+                    Node::Map(members) => names.extend(members.iter().map(|(k, _)| k.clone())),
+                    _ => {}
+                }
+                names.retain(|n| on(n));
+                names
+            }),
+            dns: Dns {
+                version: r.number(&key("types.dns.version")),
+                requests: r.flag(&key("types.dns.requests")).or_else(|| r.flag(&key("types.dns.query"))),
+                responses: r.flag(&key("types.dns.responses")).or_else(|| r.flag(&key("types.dns.answer"))),
+                formats: r.list(&key("types.dns.formats")),
+                types: r.list(&key("types.dns.types")),
+            },
         }
     }
 }
@@ -279,6 +336,25 @@ pub fn flag(text: &str) -> Option<bool> {
         "yes" | "true" | "on" | "1" => Some(true),
         "no" | "false" | "off" | "0" => Some(false),
         _ => None,
+    }
+}
+
+/// Reads what is to be done with a protocol; None where it is none of `yes`, `no`, `detection-only`.
+pub fn mode(text: &str) -> Option<Mode> {
+    match (text, flag(text)) {
+        ("detection-only", _) => Some(Mode::DetectionOnly),
+        (_, Some(true)) => Some(Mode::On),
+        (_, Some(false)) => Some(Mode::Off),
+        _ => None,
+    }
+}
+
+/// Reads a port or a range of ports, `53` or `5060:5061`.
+pub fn port_range(text: &str) -> Option<(u16, u16)> {
+    let t = text.trim();
+    match t.split_once(':').or_else(|| t.split_once('-')) {
+        Some((a, b)) => Some((a.trim().parse().ok()?, b.trim().parse().ok()?)),
+        None => t.parse().ok().map(|p| (p, p)),
     }
 }
 
@@ -344,6 +420,22 @@ impl Reader<'_> {
             }
             _ => Vec::new(),
         }
+    }
+    fn protocols(&self) -> Vec<(String, Protocol)> {
+        let Some(Node::Map(members)) = self.tree.at("app-layer.protocols") else { return Vec::new() };
+        let of = |name: &str| {
+            let key = |k: &str| format!("app-layer.protocols.{name}.{k}");
+            let enabled = |k: &str| self.text(&key(k)).and_then(|t| mode(&t));
+            let ports = |k: &str| {
+                let list = self.list(&key(k));
+                (!list.is_empty()).then(|| list.iter().filter_map(|p| port_range(p)).collect())
+            };
+            Protocol {
+                enabled: [enabled("enabled"), enabled("tcp.enabled"), enabled("udp.enabled")],
+                ports: [ports("detection-ports.dp"), ports("tcp.detection-ports.dp"), ports("udp.detection-ports.dp")],
+            }
+        };
+        members.iter().map(|(name, _)| (name.clone(), of(name))).collect()
     }
     fn timeouts(&self, protocol: &str) -> StateTimeouts {
         let of = |state: &str| self.number(&format!("flow-timeouts.{protocol}.{state}"));

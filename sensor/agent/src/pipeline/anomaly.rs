@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lagewarte_app::LayerEvents;
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Packet, linktype_name};
 use lagewarte_event::{
@@ -43,10 +44,10 @@ impl Writer {
     }
 
     /// Writes a packet's anomalies. Costs two comparisons where there are none.
-    pub(super) fn write(&self, p: &Packet<'_>, flow: Option<FlowRef<'_>>, mismatch: bool, out: &mut Vec<Record>) {
+    pub(super) fn write(&self, p: &Packet<'_>, flow: Option<FlowRef<'_>>, layer: LayerEvents, out: &mut Vec<Record>) {
         let decode = self.choice.decode && !p.events.is_empty();
         let stream = self.choice.stream && flow.as_ref().is_some_and(|f| !f.events.is_empty());
-        let applayer = self.choice.applayer && mismatch;
+        let applayer = self.choice.applayer && !layer.is_empty();
         if !decode && !stream && !applayer {
             return;
         }
@@ -63,7 +64,9 @@ impl Writer {
             }
         }
         if applayer {
-            out.push(self.record(p, flow.as_mut(), "applayer", "APPLAYER_MISMATCH_PROTOCOL_BOTH_DIRECTIONS"));
+            for e in layer.iter() {
+                out.push(self.record(p, flow.as_mut(), "applayer", e.name()));
+            }
         }
     }
 
@@ -74,7 +77,7 @@ impl Writer {
         let mut head = Head {
             time: p.time,
             in_iface: self.flow.in_iface.as_deref(),
-            pcap_cnt: self.pcap_cnt.then_some(p.index),
+            pcap_cnt: (self.pcap_cnt && !p.never_sent()).then_some(p.index),
             event_type: "anomaly",
             vlans: p.vlans.as_slice(),
             src,

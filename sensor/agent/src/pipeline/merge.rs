@@ -22,8 +22,8 @@ pub(super) struct Output {
     pub(super) sequence: u64,
     /// In the order of packets.
     pub(super) items: Vec<Item>,
-    /// Flows found to be over at the boundary.
-    pub(super) swept: Vec<Record>,
+    /// What flows made that were found to be over at the boundary: each flow's things in their order.
+    pub(super) swept: Vec<Swept>,
     pub(super) counts: Option<Box<Totals>>,
     pub(super) report: Option<Box<(Timestamp, Totals)>>,
 }
@@ -36,6 +36,14 @@ pub(super) struct Item {
     rank: u8,
     observed: Timestamp,
     what: What,
+}
+
+/// One thing that a flow made at its end; flows that end together are ordered by their last packet and their id.
+#[derive(Debug)]
+pub(super) struct Swept {
+    pub(super) last: Timestamp,
+    pub(super) flow: i64,
+    pub(super) item: Item,
 }
 
 #[derive(Debug)]
@@ -126,29 +134,13 @@ impl Merge {
         // A packet belongs to one worker, and each worker's items are in order: a stable sort by packet keeps the order
         // within a packet and merges what is sorted already.
         items.sort_by_key(|i| (i.index, i.rank));
-        for mut item in items {
-            match item.what {
-                What::Record(mut r) => {
-                    r.observed = item.observed;
-                    self.settle(&mut r);
-                    sink.record(r)?;
-                }
-                What::Candidate(ref mut c) => {
-                    if let Some(mut r) = self.ordered.admit(c) {
-                        r.observed = item.observed;
-                        if let Some(id) = flow_id(&r.json).filter(|_| self.alerted.len() < MAX_ALERTED) {
-                            self.alerted.insert(id);
-                        }
-                        sink.record(r)?;
-                    }
-                }
-            }
+        for item in items {
+            self.pass(item, sink)?;
         }
-        // Flows that ended together have no order of their own: by time, then by what is written.
-        swept.sort_by(|a, b| (a.event, &a.json).cmp(&(b.event, &b.json)));
-        for mut r in swept {
-            self.settle(&mut r);
-            sink.record(r)?;
+        // Flows that ended together have no order of their own. A flow belongs to one worker: a stable sort keeps its order.
+        swept.sort_by_key(|s| (s.last, s.flow));
+        for s in swept {
+            self.pass(s.item, sink)?;
         }
         if let Some(report) = report {
             let (now, counts) = *report;
@@ -156,6 +148,24 @@ impl Merge {
             sink.totals(&totals, now)?;
         }
         Ok(())
+    }
+
+    fn pass(&mut self, item: Item, sink: &mut dyn Sink) -> anyhow::Result<()> {
+        match item.what {
+            What::Record(mut r) => {
+                r.observed = item.observed;
+                self.settle(&mut r);
+                sink.record(r)
+            }
+            What::Candidate(c) => {
+                let Some(mut r) = self.ordered.admit(&c) else { return Ok(()) };
+                r.observed = item.observed;
+                if let Some(id) = flow_id(&r.json).filter(|_| self.alerted.len() < MAX_ALERTED) {
+                    self.alerted.insert(id);
+                }
+                sink.record(r)
+            }
+        }
     }
 
     /// Says in a flow's record whether an alert was reported on it.
@@ -178,6 +188,7 @@ impl Merge {
             t.decoder.add(&c.decoder);
             t.flow.add(&c.flow);
             t.detect.add(&c.detect);
+            t.app.add(&c.app);
             t.flow_dropped += c.flow_dropped;
         }
         t.ordered = self.ordered.counters;

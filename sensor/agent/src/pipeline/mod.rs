@@ -17,6 +17,7 @@
 mod anomaly;
 mod batch;
 mod deal;
+mod ending;
 mod merge;
 mod paced;
 mod stats;
@@ -62,6 +63,8 @@ pub struct Options {
     pub defrag: lagewarte_flow::defrag::Config,
     /// The flow table's choices.
     pub flow: lagewarte_flow::Config,
+    /// The application layer's choices.
+    pub app: Arc<lagewarte_app::Config>,
     /// Which anomalies are written.
     pub anomalies: Anomalies,
     /// Whether events carry `pcap_cnt`, the packet's number in the capture.
@@ -89,6 +92,7 @@ impl Options {
             decoder: Decoder::default(),
             defrag: lagewarte_flow::defrag::Config::default(),
             flow: lagewarte_flow::Config::default(),
+            app: Arc::default(),
             anomalies: Anomalies::default(),
             pcap_cnt: true,
             engine: None,
@@ -139,6 +143,8 @@ pub struct Totals {
     pub defrag: lagewarte_flow::defrag::Counters,
     /// What their flow tables did.
     pub flow: lagewarte_flow::Counters,
+    /// What their flows spoke.
+    pub app: lagewarte_app::Counters,
     /// What their inspection did.
     pub detect: lagewarte_detect::Counters,
     /// What the ordered stage did with alerts.

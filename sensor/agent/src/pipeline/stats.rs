@@ -9,6 +9,7 @@ use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
 };
+use lagewarte_flow::AppProto;
 
 use super::Totals;
 
@@ -26,12 +27,53 @@ pub fn write(w: &mut JsonWriter, t: &Totals, uptime_s: u64) {
     decoder(w, t);
     defrag(w, t);
     flow(w, t);
+    app(w, t);
     w.key("detect").open();
     w.key("alert").u64(t.ordered.alert).key("alert_queue_overflow").u64(t.ordered.overflow + t.detect.dropped);
     w.key("alerts_suppressed").u64(t.ordered.suppressed);
     w.key("packets").u64(t.detect.packets).key("verified").u64(t.detect.verified).key("gave_up").u64(t.detect.gave_up);
+    w.key("transactions").u64(t.detect.transactions).key("crowded").u64(t.detect.crowded);
     w.key("flowbits_full").u64(t.detect.flowbits_full).key("thresholds_forgotten").u64(t.ordered.forgotten);
     w.close();
+}
+
+// As Suricata: a protocol over both transports stands twice, with the transport in its name.
+fn app(w: &mut JsonWriter, t: &Totals) {
+    const BOTH: [AppProto; 9] = [
+        AppProto::Failed,
+        AppProto::Dns,
+        AppProto::Llmnr,
+        AppProto::Dcerpc,
+        AppProto::Krb5,
+        AppProto::Ldap,
+        AppProto::Sip,
+        AppProto::Nfs,
+        AppProto::Enip,
+    ];
+    w.key("app_layer").open();
+    for (key, list) in [("flow", &t.app.flow), ("tx", &t.app.tx)] {
+        w.key(key).open();
+        counts(w, list, &BOTH);
+        w.close();
+    }
+    w.key("error").open();
+    counts(w, &t.app.error, &BOTH);
+    w.close();
+    w.key("memuse").u64(t.app.memuse).key("memcap").u64(t.app.memcap).key("held").u64(t.app.held);
+    w.close();
+}
+
+fn counts(w: &mut JsonWriter, list: &[[u64; 2]], both: &[AppProto]) {
+    for p in AppProto::ALL {
+        let (Some(n), Some(name)) = (list.get(*p as usize), p.name()) else { continue };
+        for (n, transport) in n.iter().zip(["tcp", "udp"]).filter(|(n, _)| **n > 0) {
+            if both.contains(p) {
+                w.key(&format!("{name}_{transport}")).u64(*n);
+            } else {
+                w.key(name).u64(*n);
+            }
+        }
+    }
 }
 
 fn decoder(w: &mut JsonWriter, t: &Totals) {

@@ -1,38 +1,44 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! What one worker does with a packet: decode, flow, application protocol, rules, anomalies.
+//! What one worker does with a packet: decode, flow, application protocol, rules, what is written.
 //!
 //! Must never share anything with another worker but the rule set, which does not change.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use lagewarte_app::{Apps, LayerEvents, Moment};
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, Packet, Transport};
 use lagewarte_detect::{Candidate, Engine, Scratch};
 use lagewarte_event::eve::Record;
-use lagewarte_flow::{FlowRef, FlowTable, Outcome};
+use lagewarte_flow::{ChunkKind, FlowRef, FlowTable, Outcome};
 
 use super::{
     Options, Totals,
     anomaly::Writer,
     batch::{Batch, Deep},
     deal::MAX_DEPTH,
-    merge::{Item, Output},
+    ending::{Ending, Made},
+    merge::{Item, Output, Swept},
 };
 
 /// One worker and the flows it owns.
 pub(super) struct Worker {
     decoder: Decoder,
     table: FlowTable,
+    apps: Apps,
     engine: Option<Arc<ArcSwap<Engine>>>,
     scratch: Scratch,
     anomalies: Writer,
     counters: lagewarte_decode::Counters,
     flow_dropped: u64,
-    ended: Vec<Record>,
+    /// What flows that ended made, by their last packet and id.
+    ended: Vec<(Timestamp, i64, Made)>,
     candidates: Vec<Candidate>,
     anomaly_records: Vec<Record>,
+    /// What was written of transactions.
+    written: Vec<Record>,
 }
 
 impl Worker {
@@ -43,6 +49,7 @@ impl Worker {
             decoder: options.decoder,
             anomalies: Writer::new(options.anomalies, options.pcap_cnt, &flow),
             table: FlowTable::new(flow, workers),
+            apps: Apps::new(Arc::clone(&options.app), workers),
             engine: options.engine.clone(),
             scratch: Scratch::default(),
             counters: lagewarte_decode::Counters::default(),
@@ -50,33 +57,38 @@ impl Worker {
             ended: Vec::new(),
             candidates: Vec::new(),
             anomaly_records: Vec::new(),
+            written: Vec::new(),
         }
     }
 
     /// Works through a batch, then looks for flows that are over.
     pub(super) fn process(&mut self, batch: &Batch) -> Output {
         let mut out = Output { sequence: batch.sequence, ..Output::default() };
-        let engine = self.engine.as_ref().map(|e| e.load());
+        let engine = self.engine.as_ref().map(|e| e.load_full());
+        let engine = engine.as_deref();
         for (raw, observed, deep) in batch.iter() {
             let mut p = match deep.and_then(|d| d.origin) {
                 Some(origin) => self.decoder.rebuilt(raw, origin),
                 None => self.decoder.decode(raw),
             };
-            let engine = engine.as_ref().map(|e| &***e);
             match deep {
                 None => self.one(&p, observed, u8::MAX, engine, &mut out),
                 Some(deep) => self.nested(&mut p, observed, deep, 0, engine, &mut out),
             }
         }
         if let Some(now) = batch.now {
+            let Self { apps, scratch, ended, .. } = self;
+            let mut ending = Ending { apps, engine, scratch, out: ended };
             if batch.end {
-                self.table.finish(now, batch.index, &mut self.ended);
+                self.table.finish(now, batch.index, &mut ending);
             } else {
-                self.table.sweep(now, batch.index, &mut self.ended);
+                self.table.sweep(now, batch.index, &mut ending);
             }
-            out.swept.extend(self.ended.drain(..).map(|mut r| {
-                r.observed = now;
-                r
+            let at = (batch.index, u8::MAX);
+            out.swept.extend(self.ended.drain(..).map(|(last, flow, made)| Swept {
+                last,
+                flow,
+                item: item(at, made, now),
             }));
         }
         if batch.end || batch.count {
@@ -112,14 +124,17 @@ impl Worker {
         self.packet(p, engine);
         let at = (p.index, rank);
         // A flow that a packet ended comes before what the packet itself did.
-        out.items.extend(self.ended.drain(..).map(|r| Item::record(at, r, observed)));
+        out.items.extend(self.ended.drain(..).map(|(_, _, made)| item(at, made, observed)));
         out.items.extend(self.anomaly_records.drain(..).map(|r| Item::record(at, r, observed)));
         out.items.extend(self.candidates.drain(..).map(|c| Item::candidate(at, c, observed)));
+        out.items.extend(self.written.drain(..).map(|r| Item::record(at, r, observed)));
     }
 
     fn packet(&mut self, p: &Packet<'_>, engine: Option<&Engine>) {
         self.counters.count(p);
-        let mut flow = match self.table.packet(p, &mut self.ended) {
+        let Self { apps, scratch, ended, .. } = self;
+        let mut ending = Ending { apps, engine, scratch, out: ended };
+        let mut flow = match self.table.packet(p, &mut ending) {
             Outcome::Flow(f) => Some(f),
             Outcome::NoFlow | Outcome::Full => None,
             Outcome::Drop => {
@@ -127,21 +142,33 @@ impl Worker {
                 return;
             }
         };
-        let mismatch = flow.as_mut().is_some_and(|f| app(f, p));
+        let layer = match &mut flow {
+            Some(f) => feed(&mut self.apps, f, p),
+            None => LayerEvents::default(),
+        };
         if let Some(engine) = engine {
-            engine.inspect(p, flow.as_mut(), &mut self.scratch, &mut self.candidates);
+            engine.inspect(p, flow.as_mut(), layer, &mut self.scratch, &mut self.candidates);
         }
-        if let Some(f) = &mut flow {
-            while f.next_chunk().is_some() {} // nobody reads streams yet
+        if let Some(f) = flow.as_mut() {
+            if f.flow.app.slot != 0 {
+                let engine = engine.filter(|e| e.transactional());
+                let config = self.apps.config_handle();
+                if let (Some(engine), Some(app)) = (engine, self.apps.get_mut(f.flow)) {
+                    engine.inspect_transactions(p, f, app, &config, &mut self.scratch, &mut self.candidates);
+                }
+                let moment = Moment { packet: p, direction: f.direction };
+                self.apps.write(f.flow, &moment, engine.is_some(), &mut self.written);
+            }
             f.release();
         }
-        self.anomalies.write(p, flow, mismatch, &mut self.anomaly_records);
+        self.anomalies.write(p, flow, layer, &mut self.anomaly_records);
     }
 
     fn counts(&self) -> Totals {
         Totals {
             decoder: self.counters.clone(),
             flow: self.table.counters(),
+            app: self.apps.counters(),
             detect: self.scratch.counters,
             flow_dropped: self.flow_dropped,
             ..Totals::default()
@@ -149,21 +176,32 @@ impl Worker {
     }
 }
 
-/// Looks for the flow's protocol; true where its two sides turn out to speak different ones.
-fn app(f: &mut FlowRef<'_>, p: &Packet<'_>) -> bool {
-    let carries = match p.transport {
-        Transport::Tcp(_) => f.accepted,
-        Transport::Udp(_) => true,
-        _ => false, // an ICMP error carries no payload of the flow it quotes
-    };
-    if !carries || p.payload.is_empty() {
-        return false;
+fn item(at: (u64, u8), made: Made, observed: Timestamp) -> Item {
+    match made {
+        Made::Record(r) => Item::record(at, r, observed),
+        Made::Candidate(c) => Item::candidate(at, c, observed),
     }
-    let clash = |f: &FlowRef<'_>| {
-        let [a, b] = f.flow.app.sides;
-        a.known() && b.known() && a != b
-    };
-    let before = clash(f);
-    lagewarte_app::inspect(f, p.payload);
-    !before && clash(f)
+}
+
+/// Gives the application layer what the packet brought it.
+fn feed(apps: &mut Apps, f: &mut FlowRef<'_>, p: &Packet<'_>) -> LayerEvents {
+    match p.transport {
+        Transport::Tcp(_) => stream(apps, f, p.time),
+        Transport::Udp(_) => apps.udp(f, p.payload, p.time),
+        _ => LayerEvents::default(), // an ICMP error carries no payload of the flow it quotes
+    }
+}
+
+/// Gives the application layer what became known of the flow's stream.
+pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> LayerEvents {
+    let mut events = LayerEvents::default();
+    f.chunks(|f, chunk| {
+        let direction = chunk.direction;
+        events.join(match chunk.kind {
+            ChunkKind::Data => apps.tcp(f, direction, chunk.data, time),
+            ChunkKind::Gap(len) => apps.tcp_gap(f, direction, len, time),
+            ChunkKind::Depth | ChunkKind::End => apps.tcp_end(f, direction, time),
+        });
+    });
+    events
 }

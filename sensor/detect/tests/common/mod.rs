@@ -2,13 +2,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Frames, and the way of a packet from the decoder to the alert, for the tests of detection.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::sync::Arc;
 
 use etherparse::PacketBuilder;
+use lagewarte_app::{Apps, LayerEvents, Mode};
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::{Decoder, RawFrame};
+use lagewarte_decode::{Decoder, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Ordered, Output, Scratch};
-use lagewarte_flow::{Config, FlowTable, Outcome};
+use lagewarte_flow::{AppProto, ChunkKind, Config, FlowTable, Outcome};
 use lagewarte_rules::{Options, RuleSet};
 use serde_json::Value;
 
@@ -112,10 +115,45 @@ pub(crate) fn rules(text: &str) -> RuleSet {
     set
 }
 
+/// A DNS message: flags, names asked for with their type, names answered (A, 192.0.2.9).
+pub(crate) fn dns(flags: u16, asked: &[(&str, u16)], answered: &[&str]) -> Vec<u8> {
+    let name = |n: &str| -> Vec<u8> {
+        let labels = n.split('.').flat_map(|l| [&[u8::try_from(l.len()).unwrap()], l.as_bytes()].concat());
+        labels.chain([0]).collect()
+    };
+    let mut out = vec![0, 7];
+    out.extend(flags.to_be_bytes());
+    for n in [asked.len(), answered.len(), 0, 0] {
+        out.extend(u16::try_from(n).unwrap().to_be_bytes());
+    }
+    for (n, t) in asked {
+        out.extend(name(n));
+        out.extend(t.to_be_bytes());
+        out.extend([0, 1]);
+    }
+    for n in answered {
+        out.extend(name(n));
+        out.extend([0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 9]);
+    }
+    out
+}
+
+/// Stock choices, with the template's protocol on port 4000.
+fn app_config() -> Arc<lagewarte_app::Config> {
+    let mut config = lagewarte_app::Config::default();
+    let template = config.of_mut(AppProto::Template);
+    for over in [&mut template.tcp, &mut template.udp] {
+        over.mode = Mode::On;
+        over.ports = vec![(4000, 4000)];
+    }
+    Arc::new(config)
+}
+
 /// Everything behind the decoder, for one worker.
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
     pub(crate) table: FlowTable,
+    pub(crate) apps: Apps,
     pub(crate) scratch: Scratch,
     pub(crate) ordered: Ordered,
     index: u64,
@@ -126,6 +164,7 @@ impl Rig {
         Self {
             engine: Engine::new(set, output).unwrap(),
             table: FlowTable::new(Arc::new(Config::default()), 1),
+            apps: Apps::new(app_config(), 1),
             scratch: Scratch::default(),
             ordered: Ordered::default(),
             index: 0,
@@ -144,12 +183,31 @@ impl Rig {
         });
         let mut records = Vec::new();
         let mut outcome = self.table.packet(&p, &mut records);
-        let flow = match &mut outcome {
+        let mut flow = match &mut outcome {
             Outcome::Flow(f) => Some(f),
             _ => None,
         };
+        let mut layer = LayerEvents::default();
+        if let Some(f) = flow.as_deref_mut() {
+            if let Transport::Udp(_) = p.transport {
+                layer = self.apps.udp(f, p.payload, p.time);
+            }
+            f.chunks(|f, c| {
+                layer.join(match c.kind {
+                    ChunkKind::Data => self.apps.tcp(f, c.direction, c.data, p.time),
+                    ChunkKind::Gap(n) => self.apps.tcp_gap(f, c.direction, n, p.time),
+                    ChunkKind::Depth | ChunkKind::End => self.apps.tcp_end(f, c.direction, p.time),
+                });
+            });
+        }
         let mut out = Vec::new();
-        self.engine.inspect(&p, flow, &mut self.scratch, &mut out);
+        self.engine.inspect(&p, flow.as_deref_mut(), layer, &mut self.scratch, &mut out);
+        if let Some(f) = flow {
+            let config = self.apps.config_handle();
+            if let Some(app) = self.apps.get_mut(f.flow) {
+                self.engine.inspect_transactions(&p, f, app, &config, &mut self.scratch, &mut out);
+            }
+        }
         out
     }
 

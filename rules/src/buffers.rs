@@ -1,0 +1,300 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The one table of inspection buffers: the parts of a parsed protocol that rules may look into, with their sticky names,
+//! aliases and legacy modifiers (Suricata user guide, chapters of the protocols' keywords).
+//!
+//! Must never mark a buffer as served that the application layer does not fill; a test of the engine compares the two.
+//! At which progress of a transaction a buffer is complete is the application layer's knowledge.
+
+/// Which way the data of a buffer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ways {
+    /// Either.
+    Both,
+    /// From the client.
+    ToServer,
+    /// From the server.
+    ToClient,
+}
+
+/// One buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Buffer {
+    /// The sticky name as documented.
+    pub name: &'static str,
+    /// Other sticky names of the same.
+    pub aliases: &'static [&'static str],
+    /// The old form: a modifier of the `content` before it.
+    pub legacy: Option<&'static str>,
+    /// EVE names of the protocols that have it.
+    pub protocols: &'static [&'static str],
+    /// Which way its data goes.
+    pub ways: Ways,
+    /// Whether a transaction may have several; each is then inspected for itself.
+    pub multi: bool,
+    /// Whether it grows while the transaction goes on, and is inspected as it does.
+    pub streaming: bool,
+    /// Whether the application layer fills it.
+    pub served: bool,
+}
+
+/// How a keyword names a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// What follows looks into it.
+    Sticky,
+    /// The `content` before looks into it.
+    Legacy,
+}
+
+const fn b(name: &'static str, protocols: &'static [&'static str], ways: Ways) -> Buffer {
+    Buffer { name, aliases: &[], legacy: None, protocols, ways, multi: false, streaming: false, served: false }
+}
+
+impl Buffer {
+    const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+    const fn old(mut self, legacy: &'static str) -> Self {
+        self.legacy = Some(legacy);
+        self
+    }
+    const fn several(mut self) -> Self {
+        self.multi = true;
+        self
+    }
+    const fn grows(mut self) -> Self {
+        self.streaming = true;
+        self
+    }
+    const fn on(mut self) -> Self {
+        self.served = true;
+        self
+    }
+}
+
+use Ways::{Both, ToClient, ToServer};
+
+const DNS: &[&str] = &["dns", "doh2"];
+const MDNS: &[&str] = &["mdns"];
+const LLMNR: &[&str] = &["llmnr"];
+const HTTP: &[&str] = &["http", "http2"];
+const HTTP1: &[&str] = &["http"];
+const HTTP2: &[&str] = &["http2"];
+const FILES: &[&str] = &["http", "http2", "smtp", "ftp-data", "smb", "nfs"];
+const TLS: &[&str] = &["tls"];
+const JA: &[&str] = &["tls", "quic"];
+const QUIC: &[&str] = &["quic"];
+const SMTP: &[&str] = &["smtp"];
+const FTP: &[&str] = &["ftp"];
+const FTP_DATA: &[&str] = &["ftp-data"];
+const SSH: &[&str] = &["ssh"];
+const WEBSOCKET: &[&str] = &["websocket"];
+const TEMPLATE: &[&str] = &["template"];
+
+/// Every buffer that is known, whether it is served or not.
+pub const BUFFERS: &[Buffer] = &[
+    // DNS and its like.
+    b("dns.query", DNS, ToServer).alias(&["dns_query"]).several().on(),
+    b("dns.queries.rrname", DNS, Both).alias(&["dns.query.name"]).several().on(),
+    b("dns.answers.rrname", DNS, Both).alias(&["dns.answer.name"]).several().on(),
+    b("dns.authorities.rrname", DNS, Both).several().on(),
+    b("dns.additionals.rrname", DNS, Both).several().on(),
+    b("dns.response.rrname", DNS, ToClient).several().on(),
+    b("mdns.queries.rrname", MDNS, Both).several().on(),
+    b("mdns.answers.rrname", MDNS, Both).several().on(),
+    b("mdns.authorities.rrname", MDNS, Both).several().on(),
+    b("mdns.additionals.rrname", MDNS, Both).several().on(),
+    b("mdns.response.rrname", MDNS, Both).several().on(),
+    b("llmnr.queries.rrname", LLMNR, Both).several().on(),
+    b("llmnr.answers.rrname", LLMNR, Both).several().on(),
+    b("llmnr.authorities.rrname", LLMNR, Both).several().on(),
+    b("llmnr.additionals.rrname", LLMNR, Both).several().on(),
+    b("llmnr.response.rrname", LLMNR, Both).several().on(),
+    // HTTP.
+    b("http.uri", HTTP, ToServer).old("http_uri"),
+    b("http.uri.raw", HTTP, ToServer).old("http_raw_uri"),
+    b("http.method", HTTP, ToServer).old("http_method"),
+    b("http.protocol", HTTP, Both).alias(&["http_protocol"]),
+    b("http.request_line", HTTP, ToServer).alias(&["http_request_line"]),
+    b("http.request_body", HTTP, ToServer).old("http_client_body").grows(),
+    b("http.header", HTTP, Both).old("http_header"),
+    b("http.header.raw", HTTP, Both).old("http_raw_header"),
+    b("http.header_names", HTTP, Both).alias(&["http_header_names"]),
+    b("http.request_header", HTTP, ToServer).several(),
+    b("http.response_header", HTTP, ToClient).several(),
+    b("http.host", HTTP, ToServer).old("http_host"),
+    b("http.host.raw", HTTP, ToServer).old("http_raw_host"),
+    b("http.user_agent", HTTP, ToServer).old("http_user_agent"),
+    b("http.referer", HTTP, ToServer).alias(&["http_referer"]),
+    b("http.cookie", HTTP, Both).old("http_cookie"),
+    b("http.accept", HTTP, ToServer).alias(&["http_accept"]),
+    b("http.accept_enc", HTTP, ToServer).alias(&["http_accept_enc"]),
+    b("http.accept_lang", HTTP, ToServer).alias(&["http_accept_lang"]),
+    b("http.connection", HTTP, Both).alias(&["http_connection"]),
+    b("http.content_type", HTTP, Both).alias(&["http_content_type"]),
+    b("http.content_len", HTTP, Both).alias(&["http_content_len"]),
+    b("http.start", HTTP1, Both).alias(&["http_start"]),
+    b("http.stat_code", HTTP, ToClient).old("http_stat_code"),
+    b("http.stat_msg", HTTP1, ToClient).old("http_stat_msg"),
+    b("http.response_line", HTTP, ToClient).alias(&["http_response_line"]),
+    b("http.response_body", HTTP, ToClient).old("http_server_body").grows(),
+    b("http.location", HTTP, ToClient),
+    b("http.server", HTTP, ToClient),
+    b("http2.header", HTTP2, Both).several(),
+    b("http2.header_name", HTTP2, Both).several(),
+    b("websocket.payload", WEBSOCKET, Both),
+    // Files.
+    b("file.data", FILES, Both).alias(&["file_data"]).several().grows(),
+    b("file.name", FILES, Both).several(),
+    b("file.magic", FILES, Both).several(),
+    // TLS.
+    b("tls.sni", TLS, ToServer).alias(&["tls_sni"]),
+    b("tls.cert_subject", TLS, Both).alias(&["tls_cert_subject"]),
+    b("tls.cert_issuer", TLS, Both).alias(&["tls_cert_issuer"]),
+    b("tls.cert_serial", TLS, Both).alias(&["tls_cert_serial"]),
+    b("tls.cert_fingerprint", TLS, Both).alias(&["tls_cert_fingerprint"]),
+    b("tls.certs", TLS, Both).several(),
+    b("tls.random", TLS, Both),
+    b("tls.random_time", TLS, Both),
+    b("tls.random_bytes", TLS, Both),
+    b("tls.alpn", TLS, Both).several(),
+    b("tls.subjectaltname", TLS, ToClient).several(),
+    b("ja3.hash", JA, ToServer).alias(&["ja3_hash"]),
+    b("ja3.string", JA, ToServer).alias(&["ja3_string"]),
+    b("ja3s.hash", JA, ToClient),
+    b("ja3s.string", JA, ToClient),
+    b("ja4.hash", JA, ToServer),
+    // QUIC.
+    b("quic.version", QUIC, Both),
+    b("quic.sni", QUIC, ToServer),
+    b("quic.ua", QUIC, ToServer),
+    b("quic.cyu.hash", QUIC, ToServer).several(),
+    b("quic.cyu.string", QUIC, ToServer).several(),
+    // Mail.
+    b("smtp.helo", SMTP, ToServer),
+    b("smtp.mail_from", SMTP, ToServer),
+    b("smtp.rcpt_to", SMTP, ToServer).several(),
+    b("email.from", SMTP, ToServer),
+    b("email.to", SMTP, ToServer),
+    b("email.cc", SMTP, ToServer),
+    b("email.subject", SMTP, ToServer),
+    b("email.date", SMTP, ToServer),
+    b("email.message_id", SMTP, ToServer),
+    b("email.x_mailer", SMTP, ToServer),
+    b("email.url", SMTP, ToServer).several(),
+    b("email.received", SMTP, ToServer).several(),
+    b("email.body_md5", SMTP, ToServer),
+    // FTP.
+    b("ftp.command", FTP, ToServer),
+    b("ftp.command_data", FTP, ToServer),
+    b("ftp.reply", FTP, ToClient).several(),
+    b("ftp.completion_code", FTP, ToClient).several(),
+    b("ftp.mode", FTP, Both),
+    b("ftpdata.command", FTP_DATA, Both).alias(&["ftpdata_command"]),
+    // SSH.
+    b("ssh.proto", SSH, Both).alias(&["ssh_proto"]),
+    b("ssh.software", SSH, Both).alias(&["ssh_software"]),
+    b("ssh.hassh", SSH, ToServer),
+    b("ssh.hassh.string", SSH, ToServer),
+    b("ssh.hassh.server", SSH, ToClient),
+    b("ssh.hassh.server.string", SSH, ToClient),
+    // The template of the application layer.
+    b("template.buffer", TEMPLATE, Both).on(),
+];
+
+/// The served buffer that a keyword (any case) names, and how.
+pub fn find(keyword: &str) -> Option<(&'static Buffer, Form)> {
+    let is = |n: &str| n.eq_ignore_ascii_case(keyword);
+    BUFFERS.iter().filter(|b| b.served).find_map(|b| {
+        if is(b.name) || b.aliases.iter().any(|a| is(a)) {
+            Some((b, Form::Sticky))
+        } else {
+            b.legacy.is_some_and(is).then_some((b, Form::Legacy))
+        }
+    })
+}
+
+/// An application protocol as a rule's header names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppProtocol {
+    /// The word.
+    pub name: &'static str,
+    /// EVE names of the protocols that it stands for.
+    pub protocols: &'static [&'static str],
+}
+
+const fn p(name: &'static str, protocols: &'static [&'static str]) -> AppProtocol {
+    AppProtocol { name, protocols }
+}
+
+/// Words for application protocols that rules may ask for: those that detection recognises.
+pub const PROTOCOLS: &[AppProtocol] = &[
+    p("http", HTTP),
+    p("http1", HTTP1),
+    p("http2", HTTP2),
+    p("dns", DNS),
+    p("mdns", MDNS),
+    p("llmnr", LLMNR),
+    p("doh2", &["doh2"]),
+    p("tls", TLS),
+    p("ssl", TLS),
+    p("quic", QUIC),
+    p("smtp", SMTP),
+    p("ftp", FTP),
+    p("ftp-data", FTP_DATA),
+    p("ssh", SSH),
+    p("smb", &["smb"]),
+    p("dcerpc", &["dcerpc"]),
+    p("rdp", &["rdp"]),
+    p("pop3", &["pop3"]),
+    p("imap", &["imap"]),
+    p("dhcp", &["dhcp"]),
+    p("ntp", &["ntp"]),
+    p("snmp", &["snmp"]),
+    p("tftp", &["tftp"]),
+    p("sip", &["sip"]),
+    p("mqtt", &["mqtt"]),
+    p("ldap", &["ldap"]),
+    p("krb5", &["krb5"]),
+    p("rfb", &["rfb"]),
+    p("telnet", &["telnet"]),
+    p("ike", &["ike"]),
+    p("ikev2", &["ike"]),
+    p("pgsql", &["pgsql"]),
+    p("bittorrent-dht", &["bittorrent-dht"]),
+    p("websocket", WEBSOCKET),
+    p("template", TEMPLATE),
+];
+
+/// The application protocol of that word (any case).
+pub fn protocol(word: &str) -> Option<&'static AppProtocol> {
+    PROTOCOLS.iter().find(|p| p.name.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyword_names_one_buffer() {
+        let mut names: Vec<&str> =
+            BUFFERS.iter().flat_map(|b| b.aliases.iter().copied().chain([b.name]).chain(b.legacy)).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert_eq!(find("DNS.Query").map(|(b, f)| (b.name, f)), Some(("dns.query", Form::Sticky)));
+        assert!(find("no.such").is_none());
+    }
+
+    #[test]
+    fn every_buffer_belongs_to_a_protocol_that_rules_can_name() {
+        for b in BUFFERS {
+            for p in b.protocols.iter().filter(|p| **p != "nfs") {
+                assert!(PROTOCOLS.iter().any(|q| q.protocols.contains(p)), "{}: {p}", b.name);
+            }
+        }
+    }
+}

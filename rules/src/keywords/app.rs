@@ -1,0 +1,316 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Keywords on the application layer: buffers, `app-layer-protocol`, `app-layer-event`, and numbers of transactions.
+//! Suricata user guide, "Application Layer Keywords" and the chapters of the protocols.
+
+use super::{none, wanted};
+use crate::{
+    ast::{Interval, SpokenTest, TransactionTest, Whose},
+    buffers::{self, Buffer, Form},
+    draft::Draft,
+};
+
+/// A keyword that names a buffer.
+pub(crate) fn buffer(d: &mut Draft<'_>, b: &'static Buffer, form: Form, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    match form {
+        Form::Sticky => {
+            if let Some((open, instance)) = d.sticky
+                && !d.payload.iter().any(|t| t.at.is_some_and(|(at, i)| at == open && i == instance))
+            {
+                return Err(format!("nothing is looked for in {}, which is named before it", open.name));
+            }
+            d.stickies += 1;
+            // Of a buffer with several instances each mention looks for one of its own.
+            let instance = if b.multi { d.stickies } else { 0 };
+            d.sticky = Some((b, instance));
+        }
+        Form::Legacy => {
+            if d.sticky.is_some() {
+                return Err(String::from("it changes a content of the payload; after a sticky buffer there is none"));
+            }
+            let at = d.last_content_at().ok_or("it must follow the `content` that it changes")?;
+            if let Some(t) = d.payload.get_mut(at) {
+                if let Some((had, _)) = t.at {
+                    return Err(format!("the content already looks into {}", had.name));
+                }
+                t.at = Some((b, 0));
+            }
+            // An isdataat between the content and this belongs to it.
+            for t in d.payload.iter_mut().skip(at + 1) {
+                t.at = Some((b, 0));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn pkt_data(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    d.sticky = None;
+    Ok(())
+}
+
+pub(crate) fn app_layer_protocol(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (negated, v) = match v.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, v),
+    };
+    let (name, mode) = match v.split_once(',') {
+        Some((n, m)) => (n.trim(), Some(m.trim())),
+        None => (v, None),
+    };
+    let mut exact = false;
+    let whose = match mode {
+        None | Some("direction") => Whose::Direction,
+        Some("final") => Whose::Final,
+        Some("either") => Whose::Either,
+        Some("to_server") => Whose::ToServer,
+        Some("to_client") => Whose::ToClient,
+        Some("original") => Whose::Original,
+        Some("exact") => {
+            exact = true;
+            Whose::Direction
+        }
+        Some(other) => {
+            return Err(format!(
+                "{other:?} is none of final, either, to_server, to_client, direction, original, exact"
+            ));
+        }
+    };
+    let protocols = match name {
+        "failed" => &["failed"],
+        // Suricata's name of protocols that were looked for and not found yet.
+        "unknown" => return Err(String::from("a protocol that is not known yet cannot be asked for")),
+        _ => {
+            let p = buffers::protocol(name)
+                .ok_or_else(|| format!("{name:?} is no application protocol that this version recognises"))?;
+            match (p.protocols, exact) {
+                ([first, ..], true) if p.name.eq_ignore_ascii_case(first) || p.protocols.len() == 1 => {
+                    &p.protocols[..1]
+                }
+                (all, _) => all,
+            }
+        }
+    };
+    if !negated && protocols != ["failed"] && matches!(whose, Whose::Direction | Whose::Final) && d.protocols.is_some()
+    {
+        d.about(protocols, "app-layer-protocol")?;
+    }
+    d.spoken.push(SpokenTest { protocols, negated, whose });
+    Ok(())
+}
+
+/// Events of the flow's protocol as a whole, as rules name them.
+pub const LAYER_EVENTS: &[&str] = &[
+    "applayer_mismatch_protocol_both_directions",
+    "applayer_wrong_direction_first_data",
+    "applayer_detect_protocol_only_one_direction",
+    "applayer_proto_detection_skipped",
+    "applayer_no_tls_after_starttls",
+    "applayer_unexpected_protocol",
+];
+
+pub(crate) fn app_layer_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let Some((protocol, name)) = v.split_once('.') else {
+        let lower = v.to_ascii_lowercase();
+        if !LAYER_EVENTS.contains(&lower.as_str()) {
+            return Err(format!(
+                "{v:?} is no event of the application layer; events of a protocol are written protocol.event"
+            ));
+        }
+        d.layer_events.push(lower);
+        return Ok(());
+    };
+    let (known, events) = EVENTS
+        .iter()
+        .find(|(p, _)| p.eq_ignore_ascii_case(protocol))
+        .ok_or_else(|| format!("the events of {protocol:?} cannot be asked for in this version"))?;
+    let name = name.to_ascii_lowercase();
+    if !events.contains(&name.as_str()) {
+        return Err(format!("{name:?} is no event of {known}"));
+    }
+    d.transaction.push(TransactionTest::Event { protocol: known, name });
+    let p = buffers::protocol(known).ok_or("the protocol cannot be named by rules")?;
+    d.about(p.protocols, "app-layer-event")
+}
+
+/// Events of protocols that rules may ask for. A test of the engine compares them with what parsers raise.
+pub const EVENTS: &[(&str, &[&str])] = &[("dns", DNS), ("mdns", DNS), ("llmnr", DNS), ("template", &["unexpected"])];
+
+const DNS: &[&str] = &[
+    "malformed_data",
+    "not_a_request",
+    "not_a_response",
+    "z_flag_set",
+    "invalid_opcode",
+    "name_too_long",
+    "infinite_loop",
+    "too_many_labels",
+    "invalid_additionals",
+    "invalid_authorities",
+];
+
+pub(crate) fn dns_opcode(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "dns.opcode", &["dns", "doh2"], interval(wanted(value)?, 255, &[])?)
+}
+
+pub(crate) fn dns_rcode(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "dns.rcode", &["dns", "doh2"], interval(wanted(value)?, 65_535, RCODES)?)
+}
+
+pub(crate) fn dns_rrtype(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "dns.rrtype", &["dns", "doh2"], interval(wanted(value)?, 65_535, RRTYPES)?)
+}
+
+pub(crate) fn template_number(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "template.number", &["template"], interval(wanted(value)?, u64::MAX, &[])?)
+}
+
+fn number(
+    d: &mut Draft<'_>,
+    field: &'static str,
+    protocols: &'static [&'static str],
+    test: Interval,
+) -> Result<(), String> {
+    d.transaction.push(TransactionTest::Number { field, test });
+    d.about(protocols, field)
+}
+
+/// A test on a number (user guide, "Integer Keywords"): `n`, `!n`, `<n`, `<=n`, `>n`, `>=n`, `a-b` and `a<>b` (both ends
+/// excluded), `!a-b`; decimal or 0x; or one of the names.
+pub(crate) fn interval(text: &str, most: u64, names: &[(&str, u64)]) -> Result<Interval, String> {
+    let t = text.trim();
+    let num = |t: &str| -> Result<u64, String> {
+        let t = t.trim();
+        let n = match t.strip_prefix("0x").or_else(|| t.strip_prefix("0X")) {
+            Some(hex) => u64::from_str_radix(hex, 16).ok(),
+            None if t.bytes().all(|b| b.is_ascii_digit()) => t.parse().ok(),
+            None => None,
+        };
+        n.filter(|n| *n <= most).ok_or_else(|| format!("{t:?} is not a whole number from 0 to {most}"))
+    };
+    let named = |t: &str| names.iter().find(|(n, _)| n.eq_ignore_ascii_case(t)).map(|(_, v)| *v);
+    let (negated, t) = match t.strip_prefix('!') {
+        Some(rest) if !rest.starts_with('=') => (true, rest.trim()),
+        _ => (false, t),
+    };
+    let range = |from: u64, to: u64| Ok(Interval { from, to, negated });
+    // An open range that holds nothing: one that ends before it begins.
+    let nothing = Interval { from: 1, to: 0, negated };
+    if let Some(n) = named(t) {
+        return range(n, n);
+    }
+    for (sign, made) in [("<=", 0), (">=", 1), ("!=", 2), ("=", 3)] {
+        if let Some(rest) = t.strip_prefix(sign) {
+            let n = num(rest)?;
+            return match made {
+                0 => range(0, n),
+                1 => range(n, u64::MAX),
+                2 => Ok(Interval { from: n, to: n, negated: !negated }),
+                _ => range(n, n),
+            };
+        }
+    }
+    if let Some((a, b)) = t.split_once("<>").or_else(|| t.split_once('-')) {
+        let (a, b) = (num(a)?, num(b)?);
+        if a >= b {
+            return Err(format!("the range {t:?} ends before it begins"));
+        }
+        return match (a.checked_add(1), b.checked_sub(1)) {
+            (Some(from), Some(to)) => range(from, to),
+            _ => Ok(nothing),
+        };
+    }
+    if let Some(rest) = t.strip_prefix('<') {
+        return num(rest)?.checked_sub(1).map_or(Ok(nothing), |n| range(0, n));
+    }
+    if let Some(rest) = t.strip_prefix('>') {
+        return num(rest)?.checked_add(1).map_or(Ok(nothing), |n| range(n, u64::MAX));
+    }
+    let n = num(t)?;
+    range(n, n)
+}
+
+// IANA, "Domain Name System (DNS) Parameters".
+const RCODES: &[(&str, u64)] = &[
+    ("noerror", 0),
+    ("formerr", 1),
+    ("servfail", 2),
+    ("nxdomain", 3),
+    ("notimp", 4),
+    ("refused", 5),
+    ("yxdomain", 6),
+    ("yxrrset", 7),
+    ("nxrrset", 8),
+    ("notauth", 9),
+    ("notzone", 10),
+];
+
+const RRTYPES: &[(&str, u64)] = &[
+    ("a", 1),
+    ("ns", 2),
+    ("cname", 5),
+    ("soa", 6),
+    ("null", 10),
+    ("ptr", 12),
+    ("hinfo", 13),
+    ("mx", 15),
+    ("txt", 16),
+    ("aaaa", 28),
+    ("srv", 33),
+    ("naptr", 35),
+    ("dname", 39),
+    ("opt", 41),
+    ("ds", 43),
+    ("sshfp", 44),
+    ("rrsig", 46),
+    ("nsec", 47),
+    ("dnskey", 48),
+    ("nsec3", 50),
+    ("tlsa", 52),
+    ("svcb", 64),
+    ("https", 65),
+    ("ixfr", 251),
+    ("axfr", 252),
+    ("any", 255),
+    ("caa", 257),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_tested_as_the_guide_says() {
+        for (text, inside, outside) in [
+            ("4", vec![4], vec![3, 5]),
+            ("!4", vec![3, 5], vec![4]),
+            ("<4", vec![0, 3], vec![4]),
+            ("<=4", vec![4], vec![5]),
+            (">4", vec![5, u64::MAX], vec![4]),
+            (">=4", vec![4], vec![3]),
+            ("7-15", vec![8, 14], vec![7, 15]),
+            ("7<>15", vec![8, 14], vec![7, 15]),
+            ("!7-15", vec![7, 15], vec![8, 14]),
+            ("0x10", vec![16], vec![10]),
+            ("NXDomain", vec![3], vec![2]),
+            ("!nxdomain", vec![2], vec![3]),
+            ("1-2", vec![], vec![1, 2]),
+            ("<0", vec![], vec![0]),
+        ] {
+            let i = interval(text, u64::MAX, RCODES).unwrap_or_else(|e| panic!("{text}: {e}"));
+            for n in inside {
+                assert!(i.matches(n), "{text} holds {n}");
+            }
+            for n in outside {
+                assert!(!i.matches(n), "{text} does not hold {n}");
+            }
+        }
+        for bad in ["", "x", "4-", "5-4", "256", "-1", "<", "1 2"] {
+            assert!(interval(bad, 255, &[]).is_err(), "{bad}");
+        }
+    }
+}

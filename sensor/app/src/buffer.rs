@@ -1,0 +1,199 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The names by which rules ask for parts of a transaction: byte buffers and numbers, as Suricata's sticky keywords.
+//!
+//! A protocol serves those that it knows ([`crate::protocol::Protocol::buffer`]); the rules crate says which of them a rule
+//! may ask for. Must never hold bytes.
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "each variant is the keyword of its name in the Suricata user guide")]
+        pub enum $name { $($variant,)* }
+        impl $name {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// The keyword.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+            /// The one of that name.
+            pub fn by_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|b| b.name() == name)
+            }
+        }
+    };
+}
+
+names! {
+    /// Bytes of a transaction.
+    Buffer {
+        // DNS.
+        DnsQuery = "dns.query",
+        DnsQueriesRrname = "dns.queries.rrname",
+        DnsAnswersRrname = "dns.answers.rrname",
+        DnsAuthoritiesRrname = "dns.authorities.rrname",
+        DnsAdditionalsRrname = "dns.additionals.rrname",
+        DnsResponseRrname = "dns.response.rrname",
+        MdnsQueriesRrname = "mdns.queries.rrname",
+        MdnsAnswersRrname = "mdns.answers.rrname",
+        MdnsAuthoritiesRrname = "mdns.authorities.rrname",
+        MdnsAdditionalsRrname = "mdns.additionals.rrname",
+        MdnsResponseRrname = "mdns.response.rrname",
+        LlmnrQueriesRrname = "llmnr.queries.rrname",
+        LlmnrAnswersRrname = "llmnr.answers.rrname",
+        LlmnrAuthoritiesRrname = "llmnr.authorities.rrname",
+        LlmnrAdditionalsRrname = "llmnr.additionals.rrname",
+        LlmnrResponseRrname = "llmnr.response.rrname",
+        // HTTP.
+        HttpUri = "http.uri",
+        HttpUriRaw = "http.uri.raw",
+        HttpMethod = "http.method",
+        HttpProtocol = "http.protocol",
+        HttpRequestLine = "http.request_line",
+        HttpRequestBody = "http.request_body",
+        HttpHeader = "http.header",
+        HttpHeaderRaw = "http.header.raw",
+        HttpHeaderNames = "http.header_names",
+        HttpRequestHeader = "http.request_header",
+        HttpResponseHeader = "http.response_header",
+        HttpHost = "http.host",
+        HttpHostRaw = "http.host.raw",
+        HttpUserAgent = "http.user_agent",
+        HttpReferer = "http.referer",
+        HttpCookie = "http.cookie",
+        HttpAccept = "http.accept",
+        HttpAcceptEnc = "http.accept_enc",
+        HttpAcceptLang = "http.accept_lang",
+        HttpConnection = "http.connection",
+        HttpContentType = "http.content_type",
+        HttpContentLen = "http.content_len",
+        HttpStart = "http.start",
+        HttpStatCode = "http.stat_code",
+        HttpStatMsg = "http.stat_msg",
+        HttpResponseLine = "http.response_line",
+        HttpResponseBody = "http.response_body",
+        HttpLocation = "http.location",
+        HttpServer = "http.server",
+        // HTTP/2.
+        Http2Header = "http2.header",
+        Http2HeaderName = "http2.header_name",
+        // WebSocket.
+        WebsocketPayload = "websocket.payload",
+        // Files.
+        FileData = "file.data",
+        FileName = "file.name",
+        FileMagic = "file.magic",
+        // TLS.
+        TlsSni = "tls.sni",
+        TlsCertSubject = "tls.cert_subject",
+        TlsCertIssuer = "tls.cert_issuer",
+        TlsCertSerial = "tls.cert_serial",
+        TlsCertFingerprint = "tls.cert_fingerprint",
+        TlsCerts = "tls.certs",
+        TlsRandom = "tls.random",
+        TlsRandomTime = "tls.random_time",
+        TlsRandomBytes = "tls.random_bytes",
+        TlsAlpn = "tls.alpn",
+        TlsSubjectaltname = "tls.subjectaltname",
+        Ja3Hash = "ja3.hash",
+        Ja3String = "ja3.string",
+        Ja3sHash = "ja3s.hash",
+        Ja3sString = "ja3s.string",
+        Ja4Hash = "ja4.hash",
+        // QUIC.
+        QuicVersion = "quic.version",
+        QuicSni = "quic.sni",
+        QuicUa = "quic.ua",
+        QuicCyuHash = "quic.cyu.hash",
+        QuicCyuString = "quic.cyu.string",
+        // SMTP and mail.
+        SmtpHelo = "smtp.helo",
+        SmtpMailFrom = "smtp.mail_from",
+        SmtpRcptTo = "smtp.rcpt_to",
+        EmailFrom = "email.from",
+        EmailTo = "email.to",
+        EmailCc = "email.cc",
+        EmailSubject = "email.subject",
+        EmailDate = "email.date",
+        EmailMessageId = "email.message_id",
+        EmailXMailer = "email.x_mailer",
+        EmailUrl = "email.url",
+        EmailReceived = "email.received",
+        EmailBodyMd5 = "email.body_md5",
+        // FTP.
+        FtpCommand = "ftp.command",
+        FtpCommandData = "ftp.command_data",
+        FtpReply = "ftp.reply",
+        FtpCompletionCode = "ftp.completion_code",
+        FtpMode = "ftp.mode",
+        FtpdataCommand = "ftpdata.command",
+        // SSH.
+        SshProto = "ssh.proto",
+        SshSoftware = "ssh.software",
+        SshHassh = "ssh.hassh",
+        SshHasshString = "ssh.hassh.string",
+        SshHasshServer = "ssh.hassh.server",
+        SshHasshServerString = "ssh.hassh.server.string",
+        // The template.
+        TemplateBuffer = "template.buffer",
+    }
+}
+
+names! {
+    /// Numbers of a transaction.
+    Field {
+        // DNS.
+        DnsOpcode = "dns.opcode",
+        DnsRcode = "dns.rcode",
+        DnsRrtype = "dns.rrtype",
+        // HTTP.
+        Urilen = "urilen",
+        UrilenRaw = "urilen.raw",
+        // HTTP/2.
+        Http2Frametype = "http2.frametype",
+        Http2Errorcode = "http2.errorcode",
+        Http2Priority = "http2.priority",
+        Http2Window = "http2.window",
+        Http2SizeUpdate = "http2.size_update",
+        Http2Settings = "http2.settings",
+        // WebSocket.
+        WebsocketOpcode = "websocket.opcode",
+        WebsocketFlags = "websocket.flags",
+        WebsocketMask = "websocket.mask",
+        // Files.
+        Filesize = "filesize",
+        // TLS.
+        TlsVersion = "tls.version",
+        SslVersion = "ssl_version",
+        SslState = "ssl_state",
+        TlsCertChainLen = "tls.cert_chain_len",
+        TlsCertNotbefore = "tls_cert_notbefore",
+        TlsCertNotafter = "tls_cert_notafter",
+        TlsCertValid = "tls_cert_valid",
+        TlsCertExpired = "tls_cert_expired",
+        // FTP.
+        FtpDynamicPort = "ftp.dynamic_port",
+        FtpReplyReceived = "ftp.reply_received",
+        // The template.
+        TemplateNumber = "template.number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_lead_back() {
+        for b in Buffer::ALL {
+            assert_eq!(Buffer::by_name(b.name()), Some(*b));
+        }
+        for f in Field::ALL {
+            assert_eq!(Field::by_name(f.name()), Some(*f));
+            assert!(Buffer::by_name(f.name()).is_none(), "{} is both", f.name());
+        }
+    }
+}

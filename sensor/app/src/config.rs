@@ -1,0 +1,141 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Choices of the application layer: which protocols are looked for and parsed, on which ports the weak ones are expected,
+//! how much memory each may use, and what is written. Names and values are those of `suricata.yaml`.
+
+use lagewarte_flow::AppProto;
+
+use crate::dns;
+
+/// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// `yes`: recognised and parsed.
+    #[default]
+    On,
+    /// `detection-only`: recognised.
+    DetectionOnly,
+    /// `no`: as if there were no such protocol.
+    Off,
+}
+
+/// A protocol over one transport.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Over {
+    /// Whether it is looked for.
+    pub mode: Mode,
+    /// Ports (both ends included) on which a weak content is believed: `detection-ports.dp`.
+    pub ports: Vec<(u16, u16)>,
+}
+
+/// Choices of one protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Over TCP.
+    pub tcp: Over,
+    /// Over UDP.
+    pub udp: Over,
+    /// Most bytes of parsed state, over all workers.
+    pub memcap: u64,
+}
+
+/// Most bytes of parsed state of one protocol where nothing else is said. Threat: many flows that each make a parser keep
+/// a little.
+pub const MEMCAP: u64 = 64 << 20;
+
+/// Choices of the application layer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    protocols: Vec<Choice>,
+    /// Event types that are written, as `outputs.eve-log.types` names them; None: all.
+    pub types: Option<Vec<String>>,
+    /// Whether anomalies of parsers are written: `types.anomaly.types.applayer`.
+    pub anomalies: bool,
+    /// Whether events carry `pcap_cnt`.
+    pub pcap_cnt: bool,
+    /// The interface, where packets come from one.
+    pub in_iface: Option<String>,
+    /// Seed of `community_id`, where it is enabled.
+    pub community_id: Option<u16>,
+    /// Whether events carry MAC addresses.
+    pub ethernet: bool,
+    /// DNS.
+    pub dns: dns::Choices,
+}
+
+impl Default for Config {
+    /// Everything on, at Suricata's stock ports.
+    fn default() -> Self {
+        const PORTS: &[(AppProto, &[u16], &[u16])] = &[
+            (AppProto::Dns, &[53], &[53]),
+            (AppProto::Mdns, &[], &[5353]),
+            (AppProto::Llmnr, &[5355], &[5355]),
+            (AppProto::Smtp, &[25, 587], &[]),
+            (AppProto::Ftp, &[21], &[]),
+            (AppProto::Pop3, &[110], &[]),
+            (AppProto::Ntp, &[], &[123]),
+            (AppProto::Dhcp, &[], &[67, 68]),
+            (AppProto::Snmp, &[], &[161, 162]),
+            (AppProto::Tftp, &[], &[69]),
+            (AppProto::Ike, &[], &[500, 4500]),
+            (AppProto::Krb5, &[88], &[88]),
+            (AppProto::Ldap, &[389, 3268], &[389]),
+            (AppProto::Pgsql, &[5432], &[]),
+            (AppProto::Telnet, &[23], &[]),
+            (AppProto::Dcerpc, &[135], &[135]),
+        ];
+        let mut all = vec![Choice { memcap: MEMCAP, ..Choice::default() }; AppProto::ALL.len() + 1];
+        for (proto, tcp, udp) in PORTS {
+            if let Some(c) = all.get_mut(*proto as usize) {
+                c.tcp.ports = tcp.iter().map(|p| (*p, *p)).collect();
+                c.udp.ports = udp.iter().map(|p| (*p, *p)).collect();
+            }
+        }
+        // No IMAP or POP3 session is parsed: recognised only. Suricata's stock file has the template off.
+        if let Some(c) = all.get_mut(AppProto::Template as usize) {
+            (c.tcp.mode, c.udp.mode) = (Mode::Off, Mode::Off);
+        }
+        Self {
+            protocols: all,
+            types: None,
+            anomalies: false,
+            pcap_cnt: true,
+            in_iface: None,
+            community_id: None,
+            ethernet: false,
+            dns: dns::Choices::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The choices of a protocol.
+    pub fn of(&self, proto: AppProto) -> &Choice {
+        &self.protocols[proto as usize] // one for each variant, Unknown included
+    }
+    /// The same, to be changed.
+    pub fn of_mut(&mut self, proto: AppProto) -> &mut Choice {
+        &mut self.protocols[proto as usize] // as above
+    }
+    /// What is done with a protocol over this transport.
+    pub fn mode(&self, proto: AppProto, tcp: bool) -> Mode {
+        let c = self.of(proto);
+        if tcp { c.tcp.mode } else { c.udp.mode }
+    }
+    /// Whether a weak content of this protocol is believed on this port.
+    pub fn expects(&self, proto: AppProto, tcp: bool, port: u16) -> bool {
+        let c = self.of(proto);
+        let ports = if tcp { &c.tcp.ports } else { &c.udp.ports };
+        ports.iter().any(|(from, to)| (*from..=*to).contains(&port))
+    }
+    /// Whether events of this type are written.
+    pub fn writes(&self, event_type: &str) -> bool {
+        // What the list calls otherwise than the event.
+        let listed = match event_type {
+            "fileinfo" => "files",
+            "ftp_data" => "ftp",
+            other => other,
+        };
+        self.types.as_ref().is_none_or(|t| t.iter().any(|n| n == listed))
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What every protocol's folder offers the frame: bytes in, transactions out, buffers by name, EVE out.
+//!
+//! Must never read more than it is given, never keep bytes that [`Cx::charge`] did not grant, and never decide by time.
+
+use lagewarte_base::time::Timestamp;
+use lagewarte_event::eve::JsonWriter;
+use lagewarte_flow::{AppProto, Direction};
+
+use crate::{
+    buffer::{Buffer, Field},
+    config::Config,
+    tx::{TxCore, Txs},
+};
+
+/// What a protocol gets to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Which way it went.
+    pub direction: Direction,
+    /// Bytes in order: for TCP what was not consumed before and what came since, for UDP one datagram.
+    pub data: &'a [u8],
+    /// Nothing follows in this direction. Given once, perhaps with no data.
+    pub eof: bool,
+    /// Whether the flow is UDP.
+    pub datagram: bool,
+}
+
+/// What a protocol did with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// So many bytes are done with. Fewer than given: it is called again with the rest.
+    Ok(usize),
+    /// So many bytes are done with, and it is called again once `needed` bytes (from there on) are there.
+    More {
+        /// Done with.
+        consumed: usize,
+        /// Bytes to wait for, from the first one not consumed; at least one more than is there.
+        needed: usize,
+    },
+    /// This flow is not parsed any further; its transactions are written as far as they came.
+    Error,
+}
+
+/// What a protocol may use while it reads.
+pub struct Cx<'a> {
+    /// Time of the packet.
+    pub time: Timestamp,
+    /// The flow's ports: client's, server's.
+    pub ports: (u16, u16),
+    /// Choices of all protocols; each reads its own.
+    pub config: &'a Config,
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) change: Option<Change>,
+}
+
+/// A protocol's wish that the flow goes on as something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What was announced; Unknown where nothing was (CONNECT).
+    pub expected: AppProto,
+}
+
+impl Cx<'_> {
+    /// Asks for `bytes` of this protocol's memory cap and notes them in `charged` (of a transaction or of the state), by
+    /// which they are given back. False where the cap is reached: then nothing may be kept.
+    pub fn charge(&mut self, charged: &mut u64, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        if self.memory.used.saturating_add(bytes) > self.memory.cap {
+            self.memory.refused += 1;
+            return false;
+        }
+        self.memory.used += bytes;
+        *charged += bytes;
+        true
+    }
+    /// Gives back what was charged.
+    pub fn release(&mut self, charged: &mut u64) {
+        self.memory.used = self.memory.used.saturating_sub(std::mem::take(charged));
+    }
+    /// From the next byte on the flow speaks another protocol (STARTTLS, CONNECT, an upgrade). What was not consumed is
+    /// looked at anew; this protocol is told nothing more.
+    pub fn change(&mut self, expected: AppProto) {
+        self.change = Some(Change { expected });
+    }
+}
+
+/// Memory of one protocol in one worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// Charged at present.
+    pub used: u64,
+    /// Most.
+    pub cap: u64,
+    /// Charges refused.
+    pub refused: u64,
+}
+
+/// One protocol. Its state is what a flow holds; everything here is called by the frame.
+pub trait Protocol {
+    /// Its transactions.
+    type Tx: Transaction;
+    /// Names of its app-layer events, by number; as EVE and `app-layer-event` write them, without the protocol.
+    const EVENTS: &'static [&'static str];
+    /// Progress, by [`Direction::index`], from which on a transaction is written.
+    const LOG_AT: [u8; 2] = [crate::tx::DONE; 2];
+    /// Reads on.
+    fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step;
+    /// So many bytes are missing in a direction. [`Step::Ok`] where it can go on.
+    fn gap(&mut self, direction: Direction, len: u64, cx: &mut Cx<'_>) -> Step;
+    /// Which protocol this state is.
+    fn proto(&self) -> AppProto;
+    /// Bytes charged for the state itself, beside its transactions.
+    fn charged(&self) -> u64 {
+        0
+    }
+    /// Nothing follows, in either direction: every transaction is as complete as it will be.
+    fn finish(&mut self) {
+        self.txs_mut().iter_mut().for_each(|t| t.core_mut().finish());
+    }
+    /// Its transactions.
+    fn txs(&self) -> &Txs<Self::Tx>;
+    /// The same, to be changed.
+    fn txs_mut(&mut self) -> &mut Txs<Self::Tx>;
+    /// The `index`-th instance of a buffer; None where there is none (any more) in this direction.
+    fn buffer<'a>(&'a self, tx: &'a Self::Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]>;
+    /// The `index`-th instance of a number.
+    fn number(&self, tx: &Self::Tx, field: Field, direction: Direction, index: usize) -> Option<u64>;
+    /// Progress from which on a buffer is complete.
+    fn buffer_at(buffer: Buffer, direction: Direction) -> u8;
+    /// Progress from which on a number is there.
+    fn number_at(field: Field, direction: Direction) -> u8;
+    /// The event type of a transaction and which way its event goes (None: from the client to the server). None where it
+    /// is not written.
+    fn event_type(&self, tx: &Self::Tx, config: &Config) -> Option<(&'static str, Option<Direction>)>;
+    /// Writes the members of its event (`"dns":{...}`) into an open object.
+    fn log(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter);
+    /// Writes the members that an alert on it carries.
+    fn metadata(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter) {
+        self.log(tx, config, w);
+    }
+}
+
+/// What every transaction has.
+pub trait Transaction {
+    /// The frame's part of it.
+    fn core(&self) -> &TxCore;
+    /// The same, to be changed.
+    fn core_mut(&mut self) -> &mut TxCore;
+}

@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The parsed state of a flow: one of a closed list of protocols, and what the frame asks of whichever it is.
+//!
+//! A new protocol is a folder with the template's rooms, a variant here and in [`State::new`], its buffers in
+//! [`crate::buffer`] and its rule part in the rules crate. Must never hold logic of one protocol.
+
+use lagewarte_event::eve::JsonWriter;
+use lagewarte_flow::{AppProto, Direction};
+
+use crate::{
+    buffer::{Buffer, Field},
+    config::Config,
+    dns,
+    protocol::{Cx, Input, Protocol, Step, Transaction as _},
+    template,
+    tx::TxCore,
+};
+
+/// A flow's protocol with its state.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "names of protocols")]
+pub enum State {
+    Dns(Box<dns::Dns>),
+    Template(Box<template::Template>),
+}
+
+// Runs an expression on whichever protocol it is; $t is its type.
+macro_rules! each {
+    ($state:expr, $s:ident, $t:ident => $body:expr) => {
+        match $state {
+            State::Dns($s) => {
+                type $t = dns::Dns;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Template($s) => {
+                type $t = template::Template;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+        }
+    };
+}
+
+impl State {
+    /// The state of a protocol that is parsed.
+    pub(crate) fn new(proto: AppProto, datagram: bool) -> Option<Self> {
+        Some(match proto {
+            AppProto::Dns => Self::Dns(Box::new(dns::Dns::new(dns::Kind::Dns))),
+            AppProto::Mdns if datagram => Self::Dns(Box::new(dns::Dns::new(dns::Kind::Mdns))),
+            AppProto::Llmnr => Self::Dns(Box::new(dns::Dns::new(dns::Kind::Llmnr))),
+            AppProto::Template => Self::Template(Box::default()),
+            _ => return None,
+        })
+    }
+
+    /// Whether a protocol must hear its client first; None where either may begin.
+    pub(crate) const fn begins(proto: AppProto) -> Option<Direction> {
+        match proto {
+            AppProto::Http | AppProto::Http2 | AppProto::Tls | AppProto::Dcerpc => Some(Direction::ToServer),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step {
+        each!(self, s, T => T::data(s, input, cx))
+    }
+    pub(crate) fn gap(&mut self, direction: Direction, len: u64, cx: &mut Cx<'_>) -> Step {
+        each!(self, s, T => T::gap(s, direction, len, cx))
+    }
+    pub(crate) fn clean(&mut self, inspecting: bool) -> u64 {
+        each!(self, s, T => T::txs_mut(s).clean(inspecting))
+    }
+    pub(crate) fn charged(&self) -> u64 {
+        each!(self, s, T => T::txs(s).charged() + T::charged(s))
+    }
+    /// Which protocol it is.
+    pub fn proto(&self) -> AppProto {
+        each!(self, s, T => T::proto(s))
+    }
+    /// Ends every transaction: nothing follows.
+    pub(crate) fn finish(&mut self) {
+        each!(self, s, T => T::finish(s));
+    }
+    /// Transactions so far.
+    pub fn total(&self) -> u64 {
+        each!(self, s, T => T::txs(s).total())
+    }
+    /// Transactions held.
+    pub fn len(&self) -> usize {
+        each!(self, s, T => T::txs(s).len())
+    }
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The frame's part of a transaction, by its place.
+    pub fn core(&self, place: usize) -> Option<&TxCore> {
+        each!(self, s, T => T::txs(s).at(place).map(|t| t.core()))
+    }
+    /// The same, to be changed.
+    pub fn core_mut(&mut self, place: usize) -> Option<&mut TxCore> {
+        each!(self, s, T => T::txs_mut(s).at_mut(place).map(|t| t.core_mut()))
+    }
+    /// An instance of a buffer of a transaction.
+    pub fn buffer(&self, place: usize, buffer: Buffer, direction: Direction, index: usize) -> Option<&[u8]> {
+        each!(self, s, T => T::buffer(s, T::txs(s).at(place)?, buffer, direction, index))
+    }
+    /// An instance of a number of a transaction.
+    pub fn number(&self, place: usize, field: Field, direction: Direction, index: usize) -> Option<u64> {
+        each!(self, s, T => T::number(s, T::txs(s).at(place)?, field, direction, index))
+    }
+    /// Progress from which on a buffer is complete.
+    pub fn buffer_at(&self, buffer: Buffer, direction: Direction) -> u8 {
+        each!(self, _s, T => T::buffer_at(buffer, direction))
+    }
+    /// Progress from which on a number is there.
+    pub fn number_at(&self, field: Field, direction: Direction) -> u8 {
+        each!(self, _s, T => T::number_at(field, direction))
+    }
+    /// Names of the protocol's events, by number.
+    pub fn events(&self) -> &'static [&'static str] {
+        each!(self, _s, T => T::EVENTS)
+    }
+    pub(crate) fn log_at(&self) -> [u8; 2] {
+        each!(self, _s, T => T::LOG_AT)
+    }
+    pub(crate) fn event_type(&self, place: usize, config: &Config) -> Option<(&'static str, Option<Direction>)> {
+        each!(self, s, T => T::event_type(s, T::txs(s).at(place)?, config))
+    }
+    pub(crate) fn log(&self, place: usize, config: &Config, w: &mut JsonWriter) {
+        each!(self, s, T => {
+            if let Some(tx) = T::txs(s).at(place) {
+                T::log(s, tx, config, w);
+            }
+        });
+    }
+    /// Writes what an alert on a transaction carries.
+    pub fn metadata(&self, place: usize, config: &Config, w: &mut JsonWriter) {
+        each!(self, s, T => {
+            if let Some(tx) = T::txs(s).at(place) {
+                T::metadata(s, tx, config, w);
+            }
+        });
+    }
+    /// Names of the events of a protocol that is parsed; None where it is not.
+    pub fn events_of(proto: AppProto) -> Option<&'static [&'static str]> {
+        Some(match proto {
+            AppProto::Dns | AppProto::Mdns | AppProto::Llmnr => <dns::Dns as Protocol>::EVENTS,
+            AppProto::Template => <template::Template as Protocol>::EVENTS,
+            _ => return None,
+        })
+    }
+}

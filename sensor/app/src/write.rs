@@ -1,0 +1,146 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Transactions as EVE events: the shared head, then what the protocol writes; and anomalies of parsers.
+//!
+//! Must never write a transaction twice, and never one that is not as complete as its protocol wants.
+
+use lagewarte_base::time::Timestamp;
+use lagewarte_decode::{Packet, PacketSource};
+use lagewarte_event::{
+    Class,
+    eve::{Head, JsonWriter, Record},
+};
+use lagewarte_flow::{Direction, Flow};
+
+use crate::{apps::Apps, state::State};
+
+/// The packet in whose context something is written; at a flow's end one that was never sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The packet.
+    pub packet: &'a Packet<'a>,
+    /// Which way it goes in its flow.
+    pub direction: Direction,
+}
+
+impl Apps {
+    /// Writes what is complete, and drops what nothing waits for any more. `inspecting`: whether detection looks at
+    /// transactions at all.
+    pub fn write(&mut self, flow: &mut Flow, moment: &Moment<'_>, inspecting: bool, out: &mut Vec<Record>) {
+        if flow.app.slot == 0 {
+            return;
+        }
+        let cfg = std::sync::Arc::clone(&self.cfg);
+        if let Some(app) = self.get_mut(flow) {
+            for state in app.states_mut() {
+                let at = state.log_at();
+                for place in 0..state.len() {
+                    let Some(core) = state.core(place) else { continue };
+                    let complete =
+                        core.progress(Direction::ToServer) >= at[0] && core.progress(Direction::ToClient) >= at[1];
+                    if core.events != core.events_logged {
+                        if cfg.anomalies {
+                            anomalies(state, place, flow, moment, &cfg, out);
+                        }
+                        if let Some(core) = state.core_mut(place) {
+                            core.events_logged = core.events;
+                        }
+                    }
+                    if state.core(place).is_some_and(|c| complete && !c.logged) {
+                        if let Some((name, way)) = state.event_type(place, &cfg)
+                            && cfg.writes(name)
+                        {
+                            let mut w = JsonWriter::with_capacity(512);
+                            head(&mut w, flow, moment, name, way.unwrap_or(Direction::ToServer), &cfg);
+                            state.log(place, &cfg, &mut w);
+                            w.close();
+                            out.push(record(flow, moment, name, way.unwrap_or(Direction::ToServer), w.finish()));
+                        }
+                        if let Some(core) = state.core_mut(place) {
+                            core.logged = true;
+                        }
+                    }
+                }
+            }
+        }
+        self.clean(flow, inspecting);
+    }
+}
+
+fn anomalies(
+    state: &State,
+    place: usize,
+    flow: &mut Flow,
+    moment: &Moment<'_>,
+    cfg: &crate::Config,
+    out: &mut Vec<Record>,
+) {
+    let Some(core) = state.core(place) else { return };
+    for event in core.events.iter().filter(|e| !core.events_logged.has(*e)) {
+        let mut w = JsonWriter::with_capacity(384);
+        head(&mut w, flow, moment, "anomaly", moment.direction, cfg);
+        w.key("tx_id").u64(core.id).key("anomaly").open();
+        if let Some(name) = state.proto().name() {
+            w.key("app_proto").string(name);
+        }
+        w.key("type").string("applayer");
+        w.key("event").string(state.events().get(usize::from(event)).copied().unwrap_or_default());
+        w.key("layer").string("proto_parser").close().close();
+        out.push(record(flow, moment, "anomaly", moment.direction, w.finish()));
+    }
+}
+
+fn head(w: &mut JsonWriter, f: &mut Flow, m: &Moment<'_>, event_type: &str, way: Direction, cfg: &crate::Config) {
+    if let Some(seed) = cfg.community_id {
+        f.community_id(seed);
+    }
+    let ends = [(f.client, f.client_port), (f.server, f.server_port)];
+    let (src, dest) = (ends[way.index()], ends[way.reverse().index()]); // indices of two
+    let community = cfg.community_id.map(|seed| f.community_id(seed).to_owned());
+    w.head(&Head {
+        time: m.packet.time,
+        flow_id: Some(f.id),
+        in_iface: cfg.in_iface.as_deref(),
+        pcap_cnt: (cfg.pcap_cnt && !m.packet.never_sent()).then_some(m.packet.index),
+        event_type,
+        vlans: f.vlans.as_slice(),
+        src: Some(src.0),
+        src_port: Some(src.1),
+        dest: Some(dest.0),
+        dest_port: Some(dest.1),
+        proto: Some(f.proto),
+        pkt_src: Some(m.packet.source.name()),
+        community_id: community.as_deref(),
+        ..Head::default()
+    });
+    if let Some(root) = m.packet.root {
+        w.key("tunnel").open();
+        w.key("src_ip").ip(root.src).key("src_port").u64(root.ports.0.into());
+        w.key("dest_ip").ip(root.dst).key("dest_port").u64(root.ports.1.into());
+        w.key("proto").proto(root.proto).key("depth").u64(m.packet.depth.into());
+        if cfg.pcap_cnt {
+            w.key("pcap_cnt").u64(m.packet.index);
+        }
+        w.key("pkt_src").string(PacketSource::Wire.name()).close();
+    }
+    if let Some((client, server)) = f.macs.filter(|_| cfg.ethernet) {
+        let macs = [client, server];
+        w.key("ether").open();
+        w.key("src_mac").mac(macs[way.index()]).key("dest_mac").mac(macs[way.reverse().index()]).close();
+    }
+}
+
+fn record(f: &Flow, m: &Moment<'_>, event_type: &'static str, way: Direction, json: String) -> Record {
+    let ends = [f.client, f.server];
+    Record {
+        class: Class::of(event_type),
+        event_type,
+        event: m.packet.time,
+        observed: Timestamp::default(),
+        packet_index: m.packet.index,
+        vlan: f.vlans.outer(),
+        src: Some(ends[way.index()]),
+        dest: Some(ends[way.reverse().index()]),
+        json,
+    }
+}

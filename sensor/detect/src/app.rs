@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Rules on the application layer, compiled: which protocols they are about, and what they ask of a transaction.
+//!
+//! A rule's parts are looked at in the order in which a transaction completes them. Must never say that a rule cannot match
+//! while bytes or events that it asks for may still come.
+
+use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State};
+use lagewarte_flow::{AppProto, Direction, Flow};
+use lagewarte_rules::ast::{Interval, Rule, TransactionTest, Whose};
+
+use crate::{
+    engine::Counters,
+    payload::{Outcome, Program},
+};
+
+/// Most instances of one buffer or number that are looked at. Threat: a message with thousands of names against thousands
+/// of rules. Suricata looks at all; a message that has more is rare, and the cap is counted as `gave_up`.
+pub const MAX_INSTANCES: usize = 1_024;
+
+/// A set of application protocols.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Protocols(u64);
+
+const _: () = assert!(AppProto::ALL.len() < 64, "Protocols holds 64 bits");
+
+impl Protocols {
+    /// Those of these EVE names; names that are not known are left out.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        Self(names.iter().filter_map(|n| AppProto::by_name(n)).fold(0, |set, p| set | 1 << p as u64))
+    }
+    pub(crate) const fn has(self, p: AppProto) -> bool {
+        self.0 >> p as u64 & 1 == 1
+    }
+}
+
+/// What a rule asks of the application layer.
+#[derive(Clone, Debug)]
+pub(crate) struct AppRule {
+    /// The flow must speak one of these.
+    protocols: Option<Protocols>,
+    spoken: Vec<(Protocols, bool, Whose)>,
+    layer: LayerEvents,
+    /// What it asks of a transaction; empty where it asks for none.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One thing that a rule asks of a transaction.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Buffer { buffer: Buffer, multi: bool, streaming: bool, program: std::sync::Arc<Program> },
+    Number { field: Field, test: Interval },
+    Event { number: u8 },
+}
+
+/// What became of a rule on a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Match,
+    /// Not yet.
+    Wait,
+    Never,
+}
+
+impl AppRule {
+    /// None where the rule asks for nothing of the kind.
+    pub(crate) fn new(rule: &Rule) -> Option<Self> {
+        if !rule.speaks() {
+            return None;
+        }
+        let mut layer = LayerEvents::default();
+        for name in &rule.layer_events {
+            LayerEvent::ALL.iter().filter(|e| e.name().eq_ignore_ascii_case(name)).for_each(|e| layer.set(*e));
+        }
+        let buffers = rule.buffers.iter().filter_map(|b| {
+            Some(Part::Buffer {
+                buffer: Buffer::by_name(b.buffer.name)?,
+                multi: b.buffer.multi,
+                streaming: b.buffer.streaming,
+                program: std::sync::Arc::new(Program::new(&b.tests)),
+            })
+        });
+        let tests = rule.transaction.iter().filter_map(|t| match t {
+            TransactionTest::Number { field, test } => {
+                Some(Part::Number { field: Field::by_name(field)?, test: *test })
+            }
+            TransactionTest::Event { protocol, name } => {
+                let names = State::events_of(AppProto::by_name(protocol)?)?;
+                Some(Part::Event { number: u8::try_from(names.iter().position(|n| n == name)?).ok()? })
+            }
+        });
+        Some(Self {
+            protocols: rule.protocols.map(Protocols::of),
+            spoken: rule.spoken.iter().map(|s| (Protocols::of(s.protocols), s.negated, s.whose)).collect(),
+            layer,
+            parts: tests.chain(buffers).collect(),
+        })
+    }
+
+    /// Whether transactions of this protocol are its matter.
+    pub(crate) fn concerns(&self, p: AppProto) -> bool {
+        self.protocols.is_none_or(|set| set.has(p))
+    }
+
+    /// Whether it asks only what the flow speaks: it is then looked at once for each direction.
+    pub(crate) fn protocol_only(&self) -> bool {
+        !self.spoken.is_empty() && self.parts.is_empty() && self.layer.is_empty()
+    }
+
+    /// Whether what the flow speaks is what the rule asks for, seen from a packet that goes this way.
+    pub(crate) fn speaks(&self, flow: Option<&Flow>, direction: Direction, events: LayerEvents) -> bool {
+        if self.layer.iter().any(|e| !events.has(e)) {
+            return false;
+        }
+        let Some(f) = flow else { return self.protocols.is_none() && self.spoken.is_empty() };
+        if self.protocols.is_some_and(|set| !set.has(f.app.proto)) {
+            return false;
+        }
+        let [client, server] = f.app.sides;
+        self.spoken.iter().all(|(set, negated, whose)| {
+            let unknown = |p: AppProto| p == AppProto::Unknown;
+            match whose {
+                Whose::Either => {
+                    !(unknown(client) && unknown(server)) && (set.has(client) || set.has(server)) != *negated
+                }
+                _ => {
+                    let said = match whose {
+                        Whose::Direction if direction == Direction::ToServer => client,
+                        Whose::Direction => server,
+                        Whose::ToServer => client,
+                        Whose::ToClient => server,
+                        Whose::Original => f.app.original,
+                        Whose::Final | Whose::Either => f.app.proto,
+                    };
+                    !unknown(said) && set.has(said) != *negated
+                }
+            }
+        })
+    }
+
+    /// Looks at a transaction's parts, the first of which may already have been found to match.
+    pub(crate) fn inspect(
+        &self,
+        state: &State,
+        place: usize,
+        direction: Direction,
+        counters: &mut Counters,
+    ) -> Verdict {
+        let Some(core) = state.core(place) else { return Verdict::Never };
+        let progress = core.progress(direction);
+        let mut verdict = Verdict::Match;
+        for part in &self.parts {
+            let (holds, complete) = match part {
+                Part::Event { number } => (core.events.has(*number), progress == DONE),
+                Part::Number { field, test } => {
+                    let complete = progress >= state.number_at(*field, direction);
+                    let holds = complete
+                        && (0..MAX_INSTANCES)
+                            .map_while(|i| state.number(place, *field, direction, i))
+                            .any(|n| test.matches(n));
+                    (holds, complete)
+                }
+                Part::Buffer { buffer, multi, streaming, program } => {
+                    let complete = progress >= state.buffer_at(*buffer, direction);
+                    let most = if *multi { MAX_INSTANCES } else { 1 };
+                    let holds = (complete || *streaming)
+                        && (0..most).map_while(|i| state.buffer(place, *buffer, direction, i)).any(
+                            |bytes| match program.run(bytes) {
+                                Outcome::Match => true,
+                                Outcome::NoMatch => false,
+                                Outcome::GaveUp => {
+                                    counters.gave_up += 1;
+                                    false
+                                }
+                            },
+                        );
+                    (holds, complete)
+                }
+            };
+            match (holds, complete) {
+                (true, _) => {}
+                (false, true) => return Verdict::Never,
+                (false, false) => verdict = Verdict::Wait,
+            }
+        }
+        verdict
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Inspection of transactions: for each protocol and direction the rules that concern it, with one prefilter a buffer.
+//!
+//! A transaction is looked at when something of it changed since the last look, in the context of a packet that goes its
+//! way. Each rule alerts once for a transaction. Must never allocate where no rule concerns the protocol, and never look
+//! twice at what did not change. Limits: [`MAX_WAITING`].
+
+use std::collections::HashMap;
+
+use lagewarte_app::{Buffer, Marks, State};
+use lagewarte_flow::{AppProto, Direction};
+use lagewarte_rules::ast::{Content, PayloadTest};
+use rayon::prelude::*;
+
+use crate::{
+    app::Verdict,
+    engine::Entry,
+    prefilter::{Matcher, rarity},
+};
+
+/// Most rules that wait for more of one direction of a transaction. Threat: a rule set of which thousands match a request
+/// line and wait for a body, times thousands of transactions.
+pub const MAX_WAITING: usize = 2_048;
+
+/// The rule waits for more.
+pub(crate) const WAITING: u8 = 0;
+/// The rule is done with the transaction: it alerted, or it cannot match.
+pub(crate) const FINISHED: u8 = 1;
+
+/// The rules that concern transactions, by protocol and direction.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    groups: Vec<[Option<AppGroup>; 2]>,
+    most_patterns: usize,
+}
+
+/// The rules of one protocol and direction.
+#[derive(Debug, Default)]
+pub(crate) struct AppGroup {
+    /// Rules without a pattern to look for in a buffer.
+    always: Vec<u32>,
+    buffers: Vec<BufferGroup>,
+    /// Whether a buffer is scanned again as it grows, so that finished rules must be remembered.
+    pub(crate) streaming: bool,
+}
+
+#[derive(Debug)]
+struct BufferGroup {
+    buffer: Buffer,
+    multi: bool,
+    streaming: bool,
+    matcher: Matcher,
+    behind: Vec<Vec<u32>>,
+}
+
+impl Tables {
+    pub(crate) fn new(entries: &[Entry]) -> Result<Self, String> {
+        let mut protocols = vec![AppProto::Unknown];
+        protocols.extend(AppProto::ALL);
+        let groups: Result<Vec<[Option<AppGroup>; 2]>, String> = protocols
+            .into_par_iter()
+            .map(|p| {
+                Ok([AppGroup::new(entries, p, Direction::ToServer)?, AppGroup::new(entries, p, Direction::ToClient)?])
+            })
+            .collect();
+        let groups = groups?;
+        let all = groups.iter().flatten().flatten().flat_map(|g| &g.buffers).map(|b| b.behind.len());
+        Ok(Self { most_patterns: all.max().unwrap_or(0), groups })
+    }
+
+    pub(crate) fn of(&self, p: AppProto, d: Direction) -> Option<&AppGroup> {
+        // Declared in the order of AppProto: Unknown, then the rest.
+        self.groups.get(p as usize)?.get(d.index())?.as_ref()
+    }
+
+    pub(crate) const fn most_patterns(&self) -> usize {
+        self.most_patterns
+    }
+
+    /// Whether there is a rule at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.iter().flatten().all(Option::is_none)
+    }
+}
+
+impl AppGroup {
+    fn new(entries: &[Entry], proto: AppProto, direction: Direction) -> Result<Option<Self>, String> {
+        let mut group = Self::default();
+        let mut sets: Vec<(Buffer, bool, bool, Patterns)> = Vec::new();
+        for (i, e) in entries.iter().enumerate() {
+            if !e.app.as_deref().is_some_and(|a| !a.parts.is_empty() && a.concerns(proto)) {
+                continue;
+            }
+            let test = &e.rule.flow;
+            let turned = match direction {
+                Direction::ToServer => test.to_client,
+                Direction::ToClient => test.to_server,
+            };
+            if turned {
+                continue;
+            }
+            let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
+            let Some((name, multi, streaming, content)) = fast_pattern(e) else {
+                group.always.push(i);
+                continue;
+            };
+            let Some(buffer) = Buffer::by_name(name) else { continue };
+            let at = sets.iter().position(|s| s.0 == buffer).unwrap_or_else(|| {
+                sets.push((buffer, multi, streaming, Patterns::default()));
+                sets.len() - 1
+            });
+            sets[at].3.add(content, i); // found or pushed above
+        }
+        for (buffer, multi, streaming, patterns) in sets {
+            let Some(matcher) = Matcher::new(&patterns.bytes)? else { continue };
+            group.streaming |= streaming;
+            group.buffers.push(BufferGroup { buffer, multi, streaming, matcher, behind: patterns.behind });
+        }
+        if group.buffers.len() > 128 {
+            return Err(String::from("more than 128 buffers of one protocol"));
+        }
+        let empty = group.always.is_empty() && group.buffers.is_empty();
+        Ok((!empty).then_some(group))
+    }
+
+    /// Collects the rules to look at: those never looked at on this transaction, those whose patterns occur in buffers that
+    /// are complete now, and those that wait.
+    pub(crate) fn candidates(
+        &self,
+        state: &State,
+        place: usize,
+        direction: Direction,
+        marks: &mut Marks,
+        seen: (&mut [u32], &mut u32),
+        found: &mut Vec<u32>,
+    ) {
+        let (seen, mark) = seen;
+        let Some(core) = state.core(place) else { return };
+        let progress = core.progress(direction);
+        if marks.seen == 0 {
+            found.extend_from_slice(&self.always);
+        }
+        for (n, b) in self.buffers.iter().enumerate() {
+            let complete = progress >= state.buffer_at(b.buffer, direction);
+            if marks.scanned >> n & 1 == 1 || !(complete || b.streaming) {
+                continue;
+            }
+            if complete {
+                marks.scanned |= 1 << n; // fewer than 128, as new() holds
+            }
+            *mark = mark.checked_add(1).unwrap_or_else(|| {
+                seen.fill(0);
+                1
+            });
+            let most = if b.multi { crate::app::MAX_INSTANCES } else { 1 };
+            for bytes in (0..most).map_while(|i| state.buffer(place, b.buffer, direction, i)) {
+                b.matcher.scan(bytes, |pattern| {
+                    if let (Some(s), Some(rules)) = (seen.get_mut(pattern), b.behind.get(pattern))
+                        && *s != *mark
+                    {
+                        *s = *mark;
+                        found.extend_from_slice(rules);
+                    }
+                });
+            }
+        }
+        found.extend(marks.rules.iter().filter(|(_, s)| *s == WAITING).map(|(i, _)| *i));
+        found.sort_unstable();
+        found.dedup();
+        if self.streaming {
+            found.retain(|i| !marks.rules.iter().any(|(n, s)| n == i && *s == FINISHED));
+        }
+    }
+
+    /// Notes what became of a rule. False where no more rules can wait.
+    pub(crate) fn note(&self, marks: &mut Marks, rule: u32, verdict: Verdict) -> bool {
+        let at = marks.rules.iter().position(|(n, _)| *n == rule);
+        match (verdict, at) {
+            (Verdict::Wait, Some(_)) => {}
+            (Verdict::Wait, None) => {
+                if marks.rules.len() >= MAX_WAITING {
+                    return false;
+                }
+                marks.rules.push((rule, WAITING));
+            }
+            // Where buffers are scanned again, a rule that is done must be known.
+            (_, Some(at)) if self.streaming => marks.rules[at].1 = FINISHED, // at is a position in it
+            (_, None) if self.streaming && marks.rules.len() < MAX_WAITING => marks.rules.push((rule, FINISHED)),
+            (_, Some(at)) => {
+                marks.rules.swap_remove(at);
+            }
+            (_, None) => {}
+        }
+        true
+    }
+}
+
+#[derive(Default)]
+struct Patterns {
+    bytes: Vec<Vec<u8>>,
+    behind: Vec<Vec<u32>>,
+    numbers: HashMap<Vec<u8>, usize>,
+}
+
+impl Patterns {
+    fn add(&mut self, content: &Content, rule: u32) {
+        let lower = content.bytes.to_ascii_lowercase();
+        let n = *self.numbers.entry(lower).or_insert_with_key(|lower| {
+            self.bytes.push(lower.clone());
+            self.behind.push(Vec::new());
+            self.bytes.len() - 1
+        });
+        self.behind[n].push(rule); // pushed together with the pattern
+    }
+}
+
+// The content in a buffer that is looked for first: the writer's choice, else the rarest; with the buffer's name and kind.
+fn fast_pattern(e: &Entry) -> Option<(&'static str, bool, bool, &Content)> {
+    let all = e.rule.buffers.iter().flat_map(|b| {
+        b.tests.iter().filter_map(move |t| match t {
+            PayloadTest::Content(c) if !c.negated => Some((b.buffer.name, b.buffer.multi, b.buffer.streaming, c)),
+            _ => None,
+        })
+    });
+    all.clone().find(|(.., c)| c.fast_pattern).or_else(|| all.max_by_key(|(.., c)| rarity(&c.bytes)))
+}
