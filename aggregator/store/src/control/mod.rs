@@ -10,6 +10,7 @@
 //! Functions are methods of [`Control`], grouped by module. Reads of constituents' data take a [`crate::Scope`].
 
 pub mod audit;
+mod backup;
 pub mod campaigns;
 pub mod coverage;
 mod db;

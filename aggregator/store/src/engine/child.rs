@@ -83,8 +83,10 @@ fn serve(library: &Path, dir: &Path, port_file: &Path) -> Result<(), (i32, Strin
     };
     let (dir, port) = (text(dir)?, text(port_file)?);
     // The last query reads standard input: it ends when the parent closes the pipe, exits or is killed.
+    let config = fs::read_to_string(Path::new(&dir).join("config.xml")).unwrap_or_default();
+    let tcp = if config.contains("<tcp_port>") { "SYSTEM START LISTEN TCP; " } else { "" };
     let query = format!(
-        "SYSTEM START LISTEN HTTP; \
+        "SYSTEM START LISTEN HTTP; {tcp}\
          SELECT getServerPort('http_port') INTO OUTFILE '{port}' TRUNCATE FORMAT TSV; \
          SELECT count() FROM file('/dev/stdin', 'LineAsString', 'l String') FORMAT Null SETTINGS max_execution_time = 0"
     );

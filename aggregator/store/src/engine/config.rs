@@ -16,7 +16,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::Passwords;
+use super::{Passwords, Peers};
 use crate::telemetry::DATABASE;
 
 /// The `system` database would lose its tables' names at a restart, and with them the query log, were it not on disk.
@@ -25,7 +25,7 @@ const SYSTEM_SQL: &str = "ATTACH DATABASE _ UUID '6c1d3a52-8f0e-4b6c-9a41-2f70d2
 const LOG_DAYS: u32 = 7;
 
 /// Writes everything that the engine reads at its start. `port` 0 lets the system choose.
-pub(super) fn write(dir: &Path, port: u16, passwords: &Passwords) -> io::Result<()> {
+pub(super) fn write(dir: &Path, port: u16, passwords: &Passwords, peers: Option<&Peers>) -> io::Result<()> {
     for sub in ["data/metadata", "data/tmp", "data/user_files", "data/format_schemas", "backups"] {
         fs::create_dir_all(dir.join(sub))?;
     }
@@ -34,13 +34,17 @@ pub(super) fn write(dir: &Path, port: u16, passwords: &Passwords) -> io::Result<
         private(&system, SYSTEM_SQL)?;
     }
     let dir_text = xml(&dir.to_string_lossy());
-    private(&dir.join("config.xml"), &config(&dir_text, port))?;
+    private(&dir.join("config.xml"), &config(&dir_text, port, peers))?;
     private(&dir.join("users.xml"), &users(passwords))?;
-    // For the operator and for Grafana's provisioning: good until the next start.
-    private(
-        &dir.join("credentials.json"),
-        &format!("{{\"ingest\":\"{}\",\"grafana\":\"{}\"}}\n", passwords.ingest, passwords.grafana),
-    )
+    credentials(dir, None, passwords)
+}
+
+/// For the operator, for Grafana's provisioning and for commands beside the aggregator: good until the next start. The
+/// URL is there once the engine answers.
+pub(super) fn credentials(dir: &Path, port: Option<u16>, passwords: &Passwords) -> io::Result<()> {
+    let url = port.map(|p| format!("\"url\":\"http://127.0.0.1:{p}\",")).unwrap_or_default();
+    let (ingest, grafana) = (&passwords.ingest, &passwords.grafana);
+    private(&dir.join("credentials.json"), &format!("{{{url}\"ingest\":\"{ingest}\",\"grafana\":\"{grafana}\"}}\n"))
 }
 
 /// Writes a file that only its owner may read, replacing an older one in one step.
@@ -57,7 +61,7 @@ fn xml(s: &str) -> String {
     s.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn config(dir: &str, port: u16) -> String {
+fn config(dir: &str, port: u16, peers: Option<&Peers>) -> String {
     let log = |name: &str| {
         format!(
             "<{name}><database>system</database><table>{name}</table><ttl>event_date + INTERVAL {LOG_DAYS} DAY</ttl>\
@@ -80,6 +84,7 @@ fn config(dir: &str, port: u16) -> String {
 <backups><allowed_path>{dir}/backups/</allowed_path></backups>
 {}
 {}
+{}
 <http_handlers>
 <rule><url>/ping</url><methods>GET</methods><handler><type>ping</type></handler></rule>
 <rule><headers><X-ClickHouse-User><![CDATA[regex:(ingest|grafana)]]></X-ClickHouse-User></headers><handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler></rule>
@@ -89,6 +94,23 @@ fn config(dir: &str, port: u16) -> String {
 ",
         log("query_log"),
         log("part_log"),
+        peers.map(cluster).unwrap_or_default(),
+    )
+}
+
+/// The other engines of a sharded store, and the port on which they ask this one.
+fn cluster(peers: &Peers) -> String {
+    let shard = |port: &u16| {
+        format!(
+            "<shard><internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>"
+        )
+    };
+    format!(
+        "<tcp_port>{}</tcp_port><remote_servers><{name}><secret>{}</secret>{}</{name}></remote_servers>",
+        peers.tcp_port,
+        xml(&peers.secret),
+        peers.shards.iter().map(shard).collect::<String>(),
+        name = xml(&peers.cluster),
     )
 }
 
@@ -102,17 +124,23 @@ fn users(p: &Passwords) -> String {
             hash(password)
         )
     };
+    let all = crate::telemetry::cluster::read_database(DATABASE);
     let ingest = user(
         "ingest",
         &p.ingest,
         "ingest",
         &[
             format!(
-                "GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, TRUNCATE, OPTIMIZE, INSERT, SELECT, SHOW ON {DATABASE}.*"
+                "GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, TRUNCATE, OPTIMIZE, INSERT, SELECT, SHOW, BACKUP ON {DATABASE}.*"
             ),
+            // The distributed tables of a sharded store.
+            format!("GRANT CREATE DATABASE, CREATE TABLE, DROP TABLE, INSERT, SELECT, SHOW ON {all}.*"),
+            "GRANT TABLE ENGINE ON Distributed".into(),
             "GRANT TABLE ENGINE ON MergeTree".into(),
             "GRANT TABLE ENGINE ON SummingMergeTree".into(),
+            "GRANT TABLE ENGINE ON AggregatingMergeTree".into(),
             "GRANT SELECT ON system.parts".into(),
+            "GRANT SELECT ON system.disks".into(),
             "GRANT SELECT ON system.columns".into(),
             "GRANT SELECT ON system.tables".into(),
             "GRANT SELECT ON system.events".into(),
@@ -120,7 +148,12 @@ fn users(p: &Passwords) -> String {
             "GRANT SELECT ON system.query_log".into(),
         ],
     );
-    let grafana = user("grafana", &p.grafana, "grafana", &[format!("GRANT SELECT, SHOW ON {DATABASE}.*")]);
+    let grafana = user(
+        "grafana",
+        &p.grafana,
+        "grafana",
+        &[format!("GRANT SELECT, SHOW ON {DATABASE}.*"), format!("GRANT SELECT, SHOW ON {all}.*")],
+    );
     format!(
         "<clickhouse>
 <profiles>

@@ -125,6 +125,21 @@ pub struct Options {
     pub environment: Vec<(OsString, OsString)>,
     /// How long to wait for an earlier engine on the same folder to end.
     pub lock_wait: Duration,
+    /// The shards of which this engine is one; None: it stands alone.
+    pub peers: Option<Peers>,
+}
+
+/// Engines of one machine that are the shards of one store. For tests of a cluster: a real one has a server each.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// What the engines know one another by.
+    pub secret: String,
+    /// This engine's own port for the others, on 127.0.0.1.
+    pub tcp_port: u16,
+    /// Every shard's, in the same order everywhere.
+    pub shards: Vec<u16>,
 }
 
 impl Options {
@@ -145,8 +160,21 @@ impl Options {
             arguments: vec!["__engine".into()],
             environment: Vec::new(),
             lock_wait: LOCK_WAIT,
+            peers: None,
         })
     }
+}
+
+/// How a command beside a running aggregator reaches its engine; None where none runs on this folder.
+pub fn beside(dir: &Path) -> Option<Connection> {
+    let lock = fs::File::open(dir.join("engine.lock")).ok()?;
+    if lock.try_lock_shared().is_ok() {
+        return None; // nobody holds it
+    }
+    let text = fs::read_to_string(dir.join("credentials.json")).ok()?;
+    let read: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let word = |key: &str| read.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+    Some(Connection { url: word("url")?, user: "ingest".into(), password: word("ingest")?, database: DATABASE.into() })
 }
 
 /// Passwords of the two users, made at each start.
@@ -359,7 +387,7 @@ fn launch(options: &Options, passwords: &Passwords) -> Result<(Child, u16), Engi
     if options.http_port != 0 && TcpStream::connect((Ipv4Addr::LOCALHOST, options.http_port)).is_ok() {
         return Err(EngineError::Port(options.http_port));
     }
-    config::write(dir, options.http_port, passwords).map_err(folder)?;
+    config::write(dir, options.http_port, passwords, options.peers.as_ref()).map_err(folder)?;
     // A name of its own for each start: an old file can never be taken for this engine's.
     let port_file = dir.join(format!("http.port.{:016x}", fastrand::u64(..)));
     let stderr_path = dir.join("engine.stderr");
@@ -397,6 +425,7 @@ fn launch(options: &Options, passwords: &Passwords) -> Result<(Child, u16), Engi
             && answers(port, &passwords.ingest)
         {
             let _ = fs::remove_file(&port_file);
+            config::credentials(dir, Some(port), passwords).map_err(folder)?;
             return Ok((child, port));
         }
         if begun.elapsed() > START_LIMIT {

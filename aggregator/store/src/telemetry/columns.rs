@@ -11,7 +11,7 @@ use Source as S;
 use Table as T;
 use Type::{Bool, I64, Id, Ip, Name, NameLists, Text, Time, U8, U16, U32, U64};
 
-/// A table that takes rows. The rollup `alert_1h` is filled by a materialized view and stands in the migrations.
+/// A table that takes rows. What materialized views fill is in [`super::rollup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Table {
@@ -90,6 +90,10 @@ impl Table {
         const SRC: (&str, &str) = ("src_ip", "bloom_filter(0.01)");
         const DEST: (&str, &str) = ("dest_ip", "bloom_filter(0.01)");
         const COMMUNITY: (&str, &str) = ("community_id", "bloom_filter(0.01)");
+        // Partitions go by receipt: without this a day of events is looked for in every one of them.
+        const EVENT: (&str, &str) = ("event_us", "minmax");
+        // What is stored of a sensor is asked at its every new epoch.
+        const SENSOR: (&str, &str) = ("sensor", "bloom_filter(0.01)");
         match self {
             Self::Alert => &[
                 RECEIVED,
@@ -99,8 +103,10 @@ impl Table {
                 COMMUNITY,
                 ("external_ip", "bloom_filter(0.01)"),
                 ("signature_id", "bloom_filter(0.01)"),
+                EVENT,
+                SENSOR,
             ],
-            Self::Flow | Self::Record => &[RECEIVED, SEGMENT, SRC, DEST, COMMUNITY],
+            Self::Flow | Self::Record => &[RECEIVED, SEGMENT, SRC, DEST, COMMUNITY, EVENT, SENSOR],
             Self::Health => &[RECEIVED, SEGMENT],
             Self::Quarantine | Self::Gap | Self::Segment => &[],
         }
@@ -445,8 +451,8 @@ pub fn documentation() -> String {
          # Tables and columns of the telemetry store\n\n\
          Made from the table of columns in `aggregator/store/src/telemetry/columns.rs`. Do not edit: run\n\
          `UPDATE_DOCS=1 cargo test -p lagewarte-store --lib documentation_is_up_to_date`.\n\n\
-         Times are microseconds, UTC. Partitions are days of receipt, and whole days expire. `alert_1h` counts alerts by\n\
-         constituent, AGS, Kreis, signature and hour of the event; a materialized view fills it, and it is kept 400 days.\n",
+         Times are microseconds, UTC. Partitions are days of receipt, and whole days expire: a row outlives its days by one at\n\
+         most, which a legal longest storage needs.\n",
     );
     for t in Table::ALL {
         let _ = write!(md, "\n## {}\n\nKept {} days. Sorted by `{}`.\n\n", t.name(), t.days(), t.order_by());
@@ -459,6 +465,7 @@ pub fn documentation() -> String {
             let _ = writeln!(md, "| `{}` | {} | {from} | {} |", c.name, c.ty.sql(), c.doc);
         }
     }
+    md.push_str(&super::rollup::documentation());
     md
 }
 

@@ -6,7 +6,11 @@
 //! other rows under a token that was used (they would be lost silently), and never report a segment durable before the
 //! store has answered for all its tables.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use clickhouse::{Client, Compression};
 use lagewarte_base::{
@@ -15,6 +19,7 @@ use lagewarte_base::{
 };
 
 use super::{
+    choose::Horizons,
     columns::{Column, Source, Table},
     rows::{Rows, Value, encode},
 };
@@ -117,6 +122,9 @@ pub enum TelemetryError {
     /// A migration was edited after it had been applied.
     #[error("migration {0} in the store is not the one of this program: a released migration must not change")]
     Changed(u32),
+    /// There are rows that a restore would replace.
+    #[error("the telemetry store holds {0} rows, which a restore would replace; say --replace if that is meant")]
+    Holds(u64),
     /// The asker may not see this.
     #[error("{0} is not for a constituent's eyes")]
     Forbidden(&'static str),
@@ -135,6 +143,11 @@ pub struct Telemetry {
     client: Client,
     database: String,
     clock: Arc<dyn Clock>,
+    horizons: Arc<RwLock<Horizons>>,
+    /// The nodes of a sharded store; empty where there is one node, which is this.
+    nodes: Arc<[Self]>,
+    /// Name under which the nodes know one another.
+    cluster: Option<String>,
 }
 
 impl fmt::Debug for Telemetry {
@@ -159,7 +172,61 @@ impl Telemetry {
             .with_compression(Compression::Lz4)
             // A failed question is an HTTP error, never half an answer with an exception at its end.
             .with_setting("wait_end_of_query", "1");
-        Self { client, database: connection.database.clone(), clock }
+        Self {
+            client,
+            database: connection.database.clone(),
+            clock,
+            horizons: Arc::default(),
+            nodes: Arc::default(),
+            cluster: None,
+        }
+    }
+
+    /// A store of several shards, one connection to each, whose `remote_servers` name them as `cluster`. A segment goes to
+    /// the shard of its lane, which is the sensor's; questions go to the first node, whose database `…_all` asks all.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Url`] where there is no node, or where they do not name the same database.
+    pub fn sharded(nodes: &[Connection], cluster: &str) -> Result<Self, TelemetryError> {
+        let Some(first) = nodes.first() else {
+            return Err(TelemetryError::Url("clickhouse.shards is empty".into()));
+        };
+        if nodes.iter().any(|n| n.database != first.database) {
+            return Err(TelemetryError::Url("clickhouse.shards: every shard must name the same database".into()));
+        }
+        if cluster.is_empty() || !cluster.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(TelemetryError::Url(
+                "clickhouse.cluster: its name has other characters than letters, digits and _".into(),
+            ));
+        }
+        let database = super::cluster::read_database(&first.database);
+        let mut reader = Self::new(&Connection { database, ..first.clone() });
+        // A subquery on a distributed table means all shards, wherever it stands.
+        reader.client = reader.client.with_setting("distributed_product_mode", "global");
+        reader.nodes = nodes.iter().map(Self::new).collect();
+        reader.cluster = Some(cluster.to_owned());
+        Ok(reader)
+    }
+
+    /// The node to which the rows of a lane belong.
+    fn node_of(&self, lane: u32) -> &Self {
+        let nodes = self.shards();
+        nodes.get(lane as usize % nodes.len()).unwrap_or(self)
+    }
+    pub(super) fn cluster_name(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    /// Every node that holds rows: this one, or those of a sharded store.
+    pub(super) fn shards(&self) -> &[Self] {
+        if self.nodes.is_empty() { std::slice::from_ref(self) } else { &self.nodes }
+    }
+    pub(super) fn horizons(&self) -> Horizons {
+        // A panic elsewhere leaves no half-changed map: it is replaced whole.
+        self.horizons.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    pub(super) fn set_horizons(&self, horizons: Horizons) {
+        *self.horizons.write().unwrap_or_else(PoisonError::into_inner) = horizons;
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -178,14 +245,15 @@ impl Telemetry {
     /// # Errors
     /// The store's answer; some tables may then be ahead of others until the same segment is inserted again.
     pub async fn insert_segment(&self, rows: &Rows) -> Result<Timestamp, TelemetryError> {
+        let node = self.node_of(rows.lane());
         for table in Table::ALL {
             for part in rows.parts().iter().filter(|p| p.table == table) {
-                self.insert_part(rows.segment(), table, &part.columns, &part.bytes).await?;
+                node.insert_part(rows.segment(), table, &part.columns, &part.bytes).await?;
             }
         }
         let durable = self.now();
         let (columns, bytes) = segment_row(rows, durable);
-        self.insert_part(rows.segment(), Table::Segment, &columns, &bytes).await?;
+        node.insert_part(rows.segment(), Table::Segment, &columns, &bytes).await?;
         Ok(durable)
     }
 

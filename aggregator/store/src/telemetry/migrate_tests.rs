@@ -5,8 +5,14 @@ use super::*;
 
 #[test]
 fn statements_are_split_and_comments_dropped() {
-    let sql = "-- why\n-- more\nCREATE A;\n\nCREATE B (x);\n-- end\n";
-    assert_eq!(statements(sql).collect::<Vec<_>>(), ["CREATE A", "CREATE B (x)"]);
+    let sql = "-- why\n-- more\nCREATE A;\n\nCREATE B (x);\n-- if table t\nDROP C;\n\n-- if column t.c\n-- why\nDROP D;\n-- end\n";
+    let want = [
+        (Guard::Always, "CREATE A"),
+        (Guard::Always, "CREATE B (x)"),
+        (Guard::Table("t"), "DROP C"),
+        (Guard::Column("t", "c"), "DROP D"),
+    ];
+    assert_eq!(statements(sql).collect::<Vec<_>>(), want);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The questions that may be asked, each within a [`Scope`].
 //!
-//! Every SQL text over events carries `$SCOPE`, which becomes the asker's condition with a server-side parameter; a
-//! text without it is refused before it is sent. Tables of operation (segments, gaps, quarantine) answer to no
-//! constituent. Must never build SQL from a caller's text. Limits: every list has one.
+//! Counts of traffic, which rollups answer, are in [`super::traffic`]; how a scope is held, in [`super::ask`]. Tables of
+//! operation (segments, gaps, quarantine) answer to no constituent. Must never build SQL from a caller's text. Limits:
+//! [`super::limits`].
 
-use clickhouse::{Row, RowOwned, RowRead, query::Query};
+use clickhouse::Row;
 use lagewarte_base::{
     id::{Epoch, EventId},
     time::Timestamp,
@@ -17,24 +17,9 @@ use uuid::Uuid;
 use super::{
     columns::Table,
     insert::{Telemetry, TelemetryError},
+    limits::Purpose::{Ingest, Page, Picture},
 };
 use crate::scope::Scope;
-
-/// Longest list that a question returns. Threat: a page or a tick that loads a whole table.
-pub const MAX_ROWS: u32 = 100_000;
-/// Longest time that a question may take, seconds. Threat: one wide question starving ingest.
-pub const MAX_SECONDS: u32 = 30;
-
-/// Alerts of a constituent in an hour.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
-pub struct HourCount {
-    /// Owner.
-    pub constituent: String,
-    /// Start of the hour of the events, µs.
-    pub hour_us: i64,
-    /// Alerts.
-    pub alerts: u64,
-}
 
 /// Health reports of a sensor in an hour.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
@@ -46,21 +31,6 @@ pub struct HourReports {
     pub hour_us: i64,
     /// Reports.
     pub reports: u64,
-}
-
-/// Alerts of a signature.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
-pub struct SignatureCount {
-    /// sid.
-    pub signature_id: u32,
-    /// Message of the rule.
-    pub signature: String,
-    /// Alerts.
-    pub alerts: u64,
-    /// Constituents that saw it.
-    pub constituents: u64,
-    /// Latest event, µs.
-    pub last_us: i64,
 }
 
 /// What a sensor last said of itself.
@@ -242,43 +212,6 @@ struct Latency {
 const WITH_IDS: [Table; 5] = [Table::Alert, Table::Flow, Table::Record, Table::Health, Table::Quarantine];
 
 impl Telemetry {
-    /// Alerts by constituent and hour of the event in `[from, to)`, out of the rollup.
-    ///
-    /// # Errors
-    /// The store's answer.
-    pub async fn alerts_by_hour(
-        &self,
-        scope: &Scope,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<HourCount>, TelemetryError> {
-        const SQL: &str = "SELECT constituent::String AS constituent, toInt64(toUnixTimestamp(hour)) * 1000000 AS hour_us, \
-             sum(alerts) AS alerts FROM alert_1h \
-             WHERE $SCOPE AND hour >= toStartOfHour(fromUnixTimestamp64Micro({from:Int64}, 'UTC')) \
-             AND hour < fromUnixTimestamp64Micro({to:Int64}, 'UTC') \
-             GROUP BY constituent, hour ORDER BY hour, constituent LIMIT {limit:UInt32}";
-        self.all("alerts by hour", self.events(scope, SQL)?.param("from", from.micros()).param("to", to.micros())).await
-    }
-
-    /// The signatures with the most alerts whose event lies in `[from, to)`.
-    ///
-    /// # Errors
-    /// The store's answer.
-    pub async fn top_signatures(
-        &self,
-        scope: &Scope,
-        from: Timestamp,
-        to: Timestamp,
-        n: u32,
-    ) -> Result<Vec<SignatureCount>, TelemetryError> {
-        const SQL: &str = "SELECT signature_id, any(signature)::String AS signature, count() AS alerts, \
-             uniqExact(constituent) AS constituents, toUnixTimestamp64Micro(max(event_us)) AS last_us FROM alert \
-             WHERE $SCOPE AND event_us >= fromUnixTimestamp64Micro({from:Int64}) AND event_us < fromUnixTimestamp64Micro({to:Int64}) \
-             GROUP BY signature_id ORDER BY alerts DESC, signature_id LIMIT least({n:UInt32}, {limit:UInt32})";
-        let q = self.events(scope, SQL)?.param("from", from.micros()).param("to", to.micros()).param("n", n);
-        self.all("top signatures", q).await
-    }
-
     /// The last report of every sensor that reported after `since`; loss over its last two reports.
     ///
     /// # Errors
@@ -297,7 +230,7 @@ impl Telemetry {
                    WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({since:Int64}) \
                    ORDER BY us DESC, seq DESC LIMIT 2 BY sensor) \
              GROUP BY sensor ORDER BY sensor LIMIT {limit:UInt32}";
-        self.all("health of the sensors", self.events(scope, SQL)?.param("since", since.micros())).await
+        self.all("health of the sensors", self.events(scope, Page, SQL)?.param("since", since.micros())).await
     }
 
     /// Health reports by sensor and hour of receipt in `[from, to)`: an hour with too few of them was not seen.
@@ -314,7 +247,7 @@ impl Telemetry {
              count() AS reports FROM health WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({from:Int64}) \
              AND received_us < fromUnixTimestamp64Micro({to:Int64}) \
              GROUP BY sensor, hour_us ORDER BY hour_us, sensor LIMIT {limit:UInt32}";
-        let q = self.events(scope, SQL)?.param("from", from.micros()).param("to", to.micros());
+        let q = self.events(scope, Page, SQL)?.param("from", from.micros()).param("to", to.micros());
         self.all("reports by hour", q).await
     }
 
@@ -327,7 +260,7 @@ impl Telemetry {
              (SELECT sensor, profile, received_us AS us FROM alert WHERE $SCOPE AND received_us >= fromUnixTimestamp64Micro({since:Int64}) \
              UNION ALL SELECT sensor, profile, received_us AS us FROM health WHERE $SCOPE \
              AND received_us >= fromUnixTimestamp64Micro({since:Int64})) GROUP BY sensor) ORDER BY newest LIMIT {limit:UInt32}";
-        self.all("release profiles", self.events(scope, SQL)?.param("since", since.micros())).await
+        self.all("release profiles", self.events(scope, Page, SQL)?.param("since", since.micros())).await
     }
 
     /// Completed inserts that became durable at or after `since`, oldest first.
@@ -340,7 +273,7 @@ impl Telemetry {
              toUnixTimestamp64Micro(max(s.last_received_us)) AS last_received_us, toUnixTimestamp64Micro(min(s.durable_us)) AS durable_us, \
              any(rows) AS rows FROM segment AS s WHERE s.durable_us >= fromUnixTimestamp64Micro({since:Int64}) \
              GROUP BY segment ORDER BY durable_us, segment LIMIT {limit:UInt32}";
-        self.all("segments", self.operation(scope, SQL, "segment")?.param("since", since.micros())).await
+        self.all("segments", self.operation(scope, Picture, SQL, "segment")?.param("since", since.micros())).await
     }
 
     /// Alerts whose segment became durable in `[from, to]`, grouped for the search for campaigns; at most [`MAX_ROWS`]
@@ -358,8 +291,10 @@ impl Telemetry {
              AND durable_us <= fromUnixTimestamp64Micro({to:Int64})) \
              AND received_us >= fromUnixTimestamp64Micro({from:Int64}) - INTERVAL 7 DAY \
              AND received_us <= fromUnixTimestamp64Micro({to:Int64})";
-        let q =
-            self.operation(scope, &groups(WHERE), "segments")?.param("from", from.micros()).param("to", to.micros());
+        let q = self
+            .operation(scope, Picture, &groups(WHERE), "segments")?
+            .param("from", from.micros())
+            .param("to", to.micros());
         self.all("alerts by segment", q).await
     }
 
@@ -381,7 +316,7 @@ impl Telemetry {
         };
         let names: Vec<&str> = segments.iter().map(|s| s.segment.as_str()).collect();
         let q = self
-            .operation(scope, &groups(WHERE), "segments")?
+            .operation(scope, Picture, &groups(WHERE), "segments")?
             .param("from", from)
             .param("to", to)
             .param("segments", names);
@@ -410,7 +345,7 @@ impl Telemetry {
              AND ({ip:String} = '' OR alert.src_ip = toIPv6OrDefault({ip:String}) OR alert.dest_ip = toIPv6OrDefault({ip:String})) \
              ORDER BY alert.event_us DESC, seq DESC LIMIT least({n:UInt32}, {limit:UInt32})";
         let q = self
-            .events(scope, SQL)?
+            .events(scope, Page, SQL)?
             .param("from", from.micros())
             .param("to", to.micros())
             .param("sid", filter.signature_id.unwrap_or(0))
@@ -438,7 +373,7 @@ impl Telemetry {
              AND received_us < fromUnixTimestamp64Micro({{to:Int64}}) ORDER BY sensor, epoch, nonce, seq LIMIT {{limit:UInt32}}",
             table.name()
         );
-        let q = self.operation(scope, &sql, "event ids")?.param("from", from.micros()).param("to", to.micros());
+        let q = self.operation(scope, Ingest, &sql, "event ids")?.param("from", from.micros()).param("to", to.micros());
         let rows: Vec<IdRow> = self.all("event ids", q).await?;
         Ok(rows
             .into_iter()
@@ -464,7 +399,7 @@ impl Telemetry {
         let sql = format!(
             "SELECT epoch, nonce, max(seq) AS seq FROM ({union} UNION ALL {gaps}) GROUP BY epoch, nonce ORDER BY epoch, nonce LIMIT {{limit:UInt32}}"
         );
-        let q = self.operation(scope, &sql, "high water")?.param("sensor", sensor.to_string());
+        let q = self.operation(scope, Ingest, &sql, "high water")?.param("sensor", sensor.to_string());
         let rows: Vec<Water> = self.all("high water", q).await?;
         Ok(rows.into_iter().map(|w| (Epoch { counter: w.epoch, nonce: w.nonce }, w.seq)).collect())
     }
@@ -491,7 +426,7 @@ impl Telemetry {
         let union = WITH_IDS.iter().map(each).collect::<Vec<_>>().join(" UNION ALL ");
         let sql = format!("SELECT DISTINCT seq FROM ({union}) ORDER BY seq LIMIT {{limit:UInt32}}");
         let q = self
-            .operation(scope, &sql, "existing ids")?
+            .operation(scope, Ingest, &sql, "existing ids")?
             .param("sensor", sensor.to_string())
             .param("epoch", epoch.counter)
             .param("nonce", epoch.nonce)
@@ -501,7 +436,8 @@ impl Telemetry {
     }
 
     /// p50 and p99 of each hop of the alerts received in `[from, to)`: read → spooled → sent → received → durable, and
-    /// the whole way. Sensor and aggregator have a clock each; a hop between them carries their difference.
+    /// the whole way; alerts that took longer than a day to become durable are left out. Sensor and aggregator have a clock
+    /// each; a hop between them carries their difference.
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
@@ -512,11 +448,12 @@ impl Telemetry {
              SELECT count() AS events, [quantilesExact(0.5, 0.99)(p - r)::Array(Float64), quantilesExact(0.5, 0.99)(s - p)::Array(Float64), \
              quantilesExact(0.5, 0.99)(a - s)::Array(Float64), quantilesExact(0.5, 0.99)(z - a)::Array(Float64), \
              quantilesExact(0.5, 0.99)(z - r)::Array(Float64)] AS hops \
-             FROM alert INNER JOIN (SELECT segment, toUnixTimestamp64Micro(min(durable_us)) AS us FROM segment GROUP BY segment) AS d \
-             ON alert.segment = d.segment \
+             FROM alert INNER JOIN (SELECT segment, toUnixTimestamp64Micro(min(durable_us)) AS us FROM segment \
+             WHERE durable_us >= fromUnixTimestamp64Micro({from:Int64}) AND durable_us < fromUnixTimestamp64Micro({to:Int64}) + INTERVAL 1 DAY \
+             GROUP BY segment) AS d ON alert.segment = d.segment \
              WHERE alert.received_us >= fromUnixTimestamp64Micro({from:Int64}) AND alert.received_us < fromUnixTimestamp64Micro({to:Int64}) \
              LIMIT {limit:UInt32}";
-        let q = self.operation(scope, SQL, "latency")?.param("from", from.micros()).param("to", to.micros());
+        let q = self.operation(scope, Picture, SQL, "latency")?.param("from", from.micros()).param("to", to.micros());
         let rows: Vec<Latency> = self.all("latency", q).await?;
         let Some(l) = rows.into_iter().next().filter(|l| l.events > 0) else { return Ok(Vec::new()) };
         let pairs =
@@ -541,7 +478,8 @@ impl Telemetry {
         const SQL: &str = "SELECT reason::String AS reason, count() AS events FROM quarantine \
              WHERE received_us >= fromUnixTimestamp64Micro({from:Int64}) AND received_us < fromUnixTimestamp64Micro({to:Int64}) \
              GROUP BY reason ORDER BY reason LIMIT {limit:UInt32}";
-        let q = self.operation(scope, SQL, "quarantine")?.param("from", from.micros()).param("to", to.micros());
+        let q =
+            self.operation(scope, Picture, SQL, "quarantine")?.param("from", from.micros()).param("to", to.micros());
         self.all("quarantine", q).await
     }
 
@@ -558,33 +496,5 @@ impl Telemetry {
             .fetch_one()
             .await
             .map_err(TelemetryError::store("asking for its version"))
-    }
-
-    /// A question over events: its text must name the scope.
-    fn events(&self, scope: &Scope, sql: &str) -> Result<Query, TelemetryError> {
-        if !sql.contains("$SCOPE") {
-            return Err(TelemetryError::Forbidden("a question without a scope"));
-        }
-        Ok(match scope.only() {
-            Some(c) => self.ask(&sql.replace("$SCOPE", "constituent = {scope:String}")).param("scope", c.as_str()),
-            None => self.ask(&sql.replace("$SCOPE", "1")),
-        })
-    }
-
-    /// A question over tables of operation.
-    fn operation(&self, scope: &Scope, sql: &str, what: &'static str) -> Result<Query, TelemetryError> {
-        if scope.only().is_none() { Ok(self.ask(sql)) } else { Err(TelemetryError::Forbidden(what)) }
-    }
-
-    fn ask(&self, sql: &str) -> Query {
-        self.client()
-            .query_raw(sql)
-            .param("limit", MAX_ROWS)
-            .with_setting("max_execution_time", MAX_SECONDS.to_string())
-            .with_setting("readonly", "2") // 1 would refuse the settings beside it
-    }
-
-    async fn all<T: RowOwned + RowRead>(&self, what: &'static str, q: Query) -> Result<Vec<T>, TelemetryError> {
-        q.fetch_all().await.map_err(TelemetryError::store(what))
     }
 }

@@ -82,6 +82,24 @@ pub(crate) fn health(constituent: &str, us: i64, packets: u64, drops: u64) -> En
     envelope(constituent, us, "stats", eve)
 }
 
+/// A flow.
+pub(crate) fn flow(constituent: &str, us: i64, bytes: u64) -> Envelope {
+    let eve = format!(
+        r#"{{"timestamp":"{}","flow_id":7,"event_type":"flow","src_ip":"203.0.113.7","src_port":4444,"dest_ip":"10.1.2.3","dest_port":22,"proto":"TCP","app_proto":"ssh","flow":{{"pkts_toserver":3,"pkts_toclient":2,"bytes_toserver":{bytes},"bytes_toclient":20,"age":1,"state":"closed","reason":"timeout","alerted":true}},"lagewarte":{{"inner":"dest"}}}}"#,
+        Timestamp::from_micros(us).eve()
+    );
+    envelope(constituent, us, "flow", eve)
+}
+
+/// An anomaly.
+pub(crate) fn anomaly(constituent: &str, us: i64) -> Envelope {
+    let eve = format!(
+        r#"{{"timestamp":"{}","event_type":"anomaly","src_ip":"203.0.113.7","dest_ip":"10.1.2.3","proto":"TCP","anomaly":{{"type":"stream","event":"stream.pkt_broken_ack"}},"lagewarte":{{"inner":"dest"}}}}"#,
+        Timestamp::from_micros(us).eve()
+    );
+    envelope(constituent, us, "anomaly", eve)
+}
+
 /// Any event.
 pub(crate) fn envelope(constituent: &str, us: i64, event_type: &str, eve: String) -> Envelope {
     Envelope {

@@ -1,0 +1,288 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! A state's month in the store, and how long the questions of pages and dashboards take on it.
+//!
+//! `cargo run --release -p lagewarte-store --example hundred_million -- [ROWS [DIR]]` (default 100,000,000 alerts over 30
+//! days of 2,056 constituents). The engine makes the rows itself: constituents, signatures (3,000) and external
+//! addresses (2 million) by a Zipf-like law, event JSON of about 770 bytes that differs in every row. All rollups are
+//! filled by their views, as by ingest. Needs about 25 GB; DIR (default: a new folder below the temporary one) is removed
+//! at the end. With an existing DIR of an earlier run that was left, rows are not made again. Must never be taken for a
+//! test: it fails only where a rollup does not equal raw.
+
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, reason = "a measurement: what fails ends it")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use lagewarte_base::{
+    clock::{Clock as _, ManualClock, SystemClock},
+    time::Timestamp,
+};
+use lagewarte_store::{
+    Scope,
+    engine::{Engine, Options, child_main},
+    telemetry::{AlertFilter, Connection, Telemetry, columns::Table},
+};
+
+#[path = "../tests/common/grafana.rs"]
+mod grafana;
+
+const DAY: i64 = 86_400_000_000;
+const DAYS: u64 = 30;
+const CONSTITUENTS: u64 = 2_056;
+/// Rows of one insert.
+const CHUNK: u64 = 1_000_000;
+/// Aims of the house: p95 in milliseconds.
+const AIM_ONE: f64 = 200.0;
+const AIM_LAND: f64 = 1_000.0;
+
+fn main() {
+    let mut args = std::env::args_os().skip(1);
+    let first = args.next();
+    if first.as_ref().is_some_and(|a| a == "__engine") {
+        std::process::exit(child_main(args));
+    }
+    let rows: u64 = first.map_or(100_000_000, |a| a.to_str().and_then(|a| a.parse().ok()).expect("ROWS is a number"));
+    let given = args.next().map(PathBuf::from);
+    let dir = given.unwrap_or_else(|| std::env::temp_dir().join(format!("lagewarte-month-{}", std::process::id())));
+    let keep = std::env::var_os("KEEP").is_some();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(measure(&dir, rows));
+    if !keep {
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+async fn measure(dir: &Path, rows: u64) {
+    let engine = Engine::start(&Options::new(&dir.join("engine"), None).unwrap()).unwrap();
+    let c = engine.connection();
+    // Questions are asked at the beginning of the day after the last one made.
+    let marker = dir.join("today");
+    let today = fs::read_to_string(&marker).ok().and_then(|t| t.trim().parse().ok());
+    let today = today.unwrap_or(SystemClock.now().micros().div_euclid(DAY) * DAY);
+    let t = Telemetry::with_clock(&c, Arc::new(ManualClock::new(Timestamp::from_micros(today))));
+    t.migrate().await.unwrap();
+    let there: u64 = ask(&c, "SELECT count() FROM alert").await.parse().unwrap();
+    fs::write(&marker, today.to_string()).unwrap();
+    let begun = Instant::now();
+    let mut made = there;
+    while made < rows {
+        let n = CHUNK.min(rows - made);
+        // Days fill one after another, oldest first, as they come.
+        let back = DAYS - made * DAYS / rows;
+        ask(&c, &insert(today - back as i64 * DAY, n, made)).await;
+        made += n;
+        if (made / CHUNK).is_multiple_of(10) || made == rows {
+            eprintln!("{made} rows, {:.0} s", begun.elapsed().as_secs_f64());
+        }
+    }
+    if rows > there {
+        println!("made {} rows in {:.0} s", rows - there, begun.elapsed().as_secs_f64());
+    }
+    // Completed inserts of the last day, which one panel joins: a lane closes one each 250 ms.
+    ask(&c, "TRUNCATE TABLE segment").await;
+    ask(&c, &format!("INSERT INTO segment (lane, rows, first_received_us, last_received_us, durable_us, segment) SELECT 0, count(), min(received_us), max(received_us), max(received_us) + 0.1, segment FROM alert WHERE received_us >= fromUnixTimestamp64Micro({}) GROUP BY segment", today - DAY)).await;
+    let waiting = Instant::now();
+    while ask(&c, "SELECT value FROM system.metrics WHERE metric = 'Merge'").await != "0"
+        && waiting.elapsed().as_secs() < 600
+    {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    }
+    println!("waited {:.0} s for merges", waiting.elapsed().as_secs_f64());
+    println!(
+        "cardinalities: {}",
+        ask(&c, "SELECT uniq(constituent), uniq(signature_id), uniq(external_ip), round(avg(length(eve))) FROM alert")
+            .await
+            .replace('\t', " / ")
+    );
+    sizes(&t).await;
+    println!("rollups against raw, 6 days (zero is right):");
+    for check in t.check_rollups(&Scope::System, Table::Alert, at(today - 6 * DAY), at(today)).await.unwrap() {
+        println!(
+            "  {:<10} raw {:>10} rollup {:>10} differing {}",
+            check.rollup, check.raw, check.rolled, check.differing
+        );
+        assert_eq!((check.differing, check.raw), (0, check.rolled));
+    }
+    questions(&t, &c, today).await;
+    panels(&engine.grafana(), today).await;
+    drop(t);
+    engine.stop();
+}
+
+async fn sizes(t: &Telemetry) {
+    println!("| table | rows | MB | bytes a row | rows a day |\n| --- | --- | --- | --- | --- |");
+    let (mut all, mut alerts) = (0, 0);
+    for s in t.sizes(&Scope::System).await.unwrap().iter().filter(|s| s.rows > 100) {
+        println!(
+            "| {} | {} | {} | {:.1} | {} |",
+            s.name,
+            s.rows,
+            s.bytes / 1_000_000,
+            s.bytes as f64 / s.rows as f64,
+            s.rows / DAYS
+        );
+        all += s.bytes;
+        if s.name == "alert" {
+            alerts = s.rows;
+        }
+    }
+    println!("all tables: {:.1} bytes an event on disk", all as f64 / alerts as f64);
+}
+
+/// Runs a question for each of `askers` twice and prints its times; the first of all is left out.
+async fn time<F: AsyncFn(&Scope)>(what: &str, askers: &[Scope], f: F) {
+    let Some(first) = askers.first() else { return };
+    f(first).await;
+    let mut took = Vec::new();
+    for _ in 0..2 {
+        for scope in askers {
+            let begun = Instant::now();
+            f(scope).await;
+            took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    report(what, askers.len() > 6, took);
+}
+
+fn report(what: &str, one: bool, mut took: Vec<f64>) {
+    took.sort_by(f64::total_cmp);
+    let at = |q: f64| took[((took.len() as f64 * q).ceil() as usize).clamp(1, took.len()) - 1];
+    let aim = if one { AIM_ONE } else { AIM_LAND };
+    let (who, verdict) = (if one { "one" } else { "Land" }, if at(0.95) < aim { "" } else { "missed" });
+    println!("| {what} | {who} | {} | {:.0} | {:.0} | {verdict} |", took.len(), at(0.5), at(0.95));
+}
+
+/// Constituents from the largest to the smallest, evenly by rank.
+fn constituents() -> Vec<String> {
+    (0..20u64).map(|i| format!("gemeinde-{:04}", 1 + i * (CONSTITUENTS - 2) / 19)).collect()
+}
+
+async fn questions(t: &Telemetry, c: &Connection, today: i64) {
+    println!("| question | asker | runs | p50 ms | p95 ms | aim |\n| --- | --- | --- | --- | --- | --- |");
+    let own: Vec<Scope> = constituents().iter().map(|c| Scope::Constituent(c.parse().unwrap())).collect();
+    let land = vec![Scope::Land; 6];
+    let ip = ask(c, &format!("SELECT replaceOne(toString(external_ip), '::ffff:', '') FROM alert WHERE received_us >= fromUnixTimestamp64Micro({}) LIMIT 1", today - DAY)).await;
+    // No whole hours: the ends come from finer tables and from raw.
+    let to = at(today - 433_123_456);
+    for (who, askers) in [("one", &own), ("Land", &land)] {
+        let day = at(to.micros() - DAY);
+        let month = at(to.micros() - 29 * DAY);
+        time(&format!("alerts by hour, a day ({who})"), askers, async |s| {
+            drop(t.alerts_by_hour(s, day, to).await.unwrap())
+        })
+        .await;
+        if who == "one" {
+            time("alerts by hour, 29 days", askers, async |s| drop(t.alerts_by_hour(s, month, to).await.unwrap()))
+                .await;
+        }
+        time("top signatures, a day", askers, async |s| drop(t.top_signatures(s, day, to, 20).await.unwrap())).await;
+        time("top signatures, 29 days", askers, async |s| drop(t.top_signatures(s, month, to, 20).await.unwrap()))
+            .await;
+        let any = AlertFilter::default();
+        time("newest 100 alerts, a day", askers, async |s| drop(t.alerts(s, day, to, &any, 100).await.unwrap())).await;
+        let sid = AlertFilter { signature_id: Some(2_000_007), ip: None };
+        time("newest 100 alerts of a signature, a day", askers, async |s| {
+            drop(t.alerts(s, day, to, &sid, 100).await.unwrap())
+        })
+        .await;
+        let of = AlertFilter { signature_id: None, ip: ip.parse().ok() };
+        time("newest 100 alerts of an address, 29 days", askers, async |s| {
+            drop(t.alerts(s, month, to, &of, 100).await.unwrap())
+        })
+        .await;
+    }
+    let sensor: lagewarte_base::id::Uuid = "00000000-0000-4000-8000-000000000100".parse().unwrap();
+    time("high water of a sensor (ingest)", &land, async |_| drop(t.high_water(&Scope::System, sensor).await.unwrap()))
+        .await;
+    let epoch = lagewarte_base::id::Epoch { counter: 1, nonce: 7 };
+    time("10,000 ids of a sensor (ingest)", &land, async |_| {
+        drop(t.existing(&Scope::System, sensor, epoch, 1, 10_000).await.unwrap())
+    })
+    .await;
+}
+
+async fn panels(c: &Connection, today: i64) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dashboards/grafana/lagebild.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let to = today / 1_000_000 - 433;
+    for p in dashboard["panels"].as_array().unwrap() {
+        for target in p["targets"].as_array().into_iter().flatten() {
+            let Some(sql) = target["rawSql"].as_str() else { continue };
+            for one in [true, false] {
+                let askers: Vec<Option<String>> =
+                    if one { constituents().into_iter().map(Some).collect() } else { vec![None; 6] };
+                let mut took = Vec::new();
+                for (i, who) in askers.iter().chain(&askers).enumerate() {
+                    let sql = grafana::expand(sql, to - 86_400, to, 60, who.as_deref());
+                    let begun = Instant::now();
+                    ask(c, &sql).await;
+                    if i > 0 {
+                        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+                    }
+                }
+                report(&format!("panel „{}“, a day", p["title"].as_str().unwrap_or_default()), one, took);
+            }
+        }
+    }
+}
+
+async fn ask(c: &Connection, sql: &str) -> String {
+    let client = clickhouse::Client::default()
+        .with_url(&c.url)
+        .with_user(&c.user)
+        .with_password(&c.password)
+        .with_database(&c.database)
+        .with_setting("wait_end_of_query", "1");
+    let mut cursor = client.query_raw(sql).fetch_bytes("TSV").unwrap();
+    String::from_utf8_lossy(&cursor.collect().await.unwrap()).trim_end().to_owned()
+}
+
+fn at(us: i64) -> Timestamp {
+    Timestamp::from_micros(us)
+}
+
+/// One chunk of alerts of the day that begins at `day`.
+fn insert(day: i64, rows: u64, made: u64) -> String {
+    // A uniform number in [0, 1), another for each tag.
+    let u = |tag: u32| format!("(rand({tag}) / 4294967296.)");
+    let eve = [
+        r#"'{"timestamp":"'"#, "ts", r#"'","flow_id":'"#, "toString(flow)", r#"',"in_iface":"eth0","event_type":"alert","src_ip":"'"#, "ext",
+        r#"'","src_port":'"#, "toString(sp)", r#"',"dest_ip":"'"#, "inside", r#"'","dest_port":'"#, "toString(dp)",
+        r#"',"proto":"TCP","ip_v":4,"pkt_src":"wire/pcap","community_id":"1:'"#, "cid",
+        r#"'","alert":{"action":"allowed","gid":1,"signature_id":'"#, "toString(2000000 + s)", r#"',"rev":1,"signature":"'"#, "sig",
+        r#"'","category":"'"#, "cat", r#"'","severity":2,"metadata":{"lagewarte_kind":["scan"],"confidence":["Medium"]}},"app_proto":"ssh","direction":"to_server","flow":{"pkts_toserver":'"#,
+        "toString(rand(12) % 50)", r#"',"pkts_toclient":'"#, "toString(rand(13) % 50)", r#"',"bytes_toserver":'"#, "toString(rand(14) % 50000)",
+        r#"',"bytes_toclient":'"#, "toString(rand(15) % 90000)", r#"',"start":"'"#, "ts", r#"'"},"lagewarte":{"inner":"dest","key":"k-2026-01"}}'"#,
+    ]
+    .join(", ");
+    format!(
+        "INSERT INTO alert (sensor, epoch, nonce, seq, constituent, ags, kreis, class, event_type, event_us, observed_us, spooled_us, sent_us, \
+         received_us, ruleset, profile, late, src_ip, dest_ip, src_port, dest_port, proto, inner, external_ip, flow_id, community_id, app_proto, \
+         pseudonym_key, signature_id, gid, rev, signature, category, severity, action, direction, metadata, eve, segment) \
+         WITH toUInt32(pow({CONSTITUENTS} + 0.999, {u1})) AS c, toUInt32(pow(2999.999, {u2})) AS s, toUInt32(pow(1999999.0, {u3})) AS x, \
+         fromUnixTimestamp64Micro({day} + toInt64(rand64(5) % {DAY}), 'UTC') AS t, toString(t) AS ts, rand64(11) AS flow, \
+         IPv4NumToString(toUInt32(cityHash64(x) % 3221225472 + 16777216)) AS ext, 1024 + rand(7) % 60000 AS sp, \
+         concat('10.', toString(c % 200), '.', toString(rand(6) % 16), '.', toString(rand(4) % 254)) AS inside, \
+         [22, 443, 445, 80, 3389, 25, 53, 8080][1 + s % 8] AS dp, base64Encode(reinterpretAsFixedString(rand64(8))) AS half, concat(half, half) AS cid, \
+         concat('ET SCAN signature of the emerging threats set number ', toString(s), ' seen from outside') AS sig, \
+         ['Attempted Administrator Privilege Gain', 'Misc activity', 'A Network Trojan was detected', 'Potentially Bad Traffic'][1 + s % 4] AS cat \
+         SELECT toUUID(concat('00000000-0000-4000-8000-', leftPad(toString(c), 12, '0'))), 1, 7, {made} + number + 1, \
+         concat('gemeinde-', leftPad(toString(c), 4, '0')), concat('09', leftPad(toString(100000 + c), 6, '0')), \
+         concat('09', leftPad(toString(100 + c % 96), 3, '0')), 'alert', 'alert', t, t, t, t, t + toIntervalMicrosecond(rand(9) % 2000000), \
+         'a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90', 'alerts-only@1', rand(10) % 100 = 0, toIPv6(ext), toIPv6(inside), \
+         toUInt16(sp), dp, if(s % 9 = 0, 'UDP', 'TCP'), 'dest', toIPv6(ext), flow, concat('1:', cid), \
+         ['ssh', 'tls', 'smb', 'http', 'rdp', 'smtp', 'dns', 'http'][1 + s % 8], 'k-2026-01', 2000000 + s, 1, 1, sig, cat, 1 + s % 3, 'allowed', \
+         'to_server', map('lagewarte_kind', [['ssh_bruteforce', 'scan', 'exploit'][1 + s % 3]], 'confidence', ['Medium']), \
+         concat({eve}), concat('a1b2c3d4e5f60718/', toString(c % 4), '/1/', toString(intDiv(toUnixTimestamp64Micro(t), 250000))) FROM numbers({rows}) \
+         SETTINGS max_threads = 2, max_insert_threads = 1, min_insert_block_size_rows = {CHUNK}, min_insert_block_size_bytes = 0, \
+         max_partitions_per_insert_block = 0, insert_deduplicate = 0, async_insert = 0, max_execution_time = 0",
+        u1 = u(1),
+        u2 = u(2),
+        u3 = u(3),
+    )
+}
