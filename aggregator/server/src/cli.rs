@@ -29,9 +29,28 @@ pub(crate) enum Command {
     Migrate,
     /// Reads the configuration and says whether it is right
     Config,
+    /// Copies both stores into a new folder, while the aggregator runs
+    Backup {
+        /// The folder; made, and refused where it holds anything
+        dir: PathBuf,
+    },
+    /// Puts a backup in the place of both stores; the aggregator must not run
+    Restore {
+        /// The backup's folder
+        dir: PathBuf,
+        /// Replace what the stores hold
+        #[arg(long)]
+        replace: bool,
+    },
     /// The embedded ClickHouse
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// A store of several shards
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Size of the telemetry store, and whether its rollups are right
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Constituents, sensors, tokens
     #[command(subcommand)]
     Register(RegisterCommand),
@@ -47,6 +66,34 @@ pub(crate) enum Command {
 pub(crate) enum EngineCommand {
     /// Checks the library (whole SHA-256), the CPU, and that the engine starts
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Prints the DDL of a cluster, for an administrator to run once
+    Ddl {
+        /// With replicated tables
+        #[arg(long)]
+        replicated: bool,
+    },
+    /// Prints an example of the servers' configuration
+    Configuration {
+        /// How many shards
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        shards: u16,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Lists tables with rows, bytes, and how far back they reach
+    Sizes,
+    /// Compares every rollup with raw; exact while nothing is ingested
+    Check {
+        /// Days back
+        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=170))]
+        days: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

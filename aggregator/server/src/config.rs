@@ -107,7 +107,7 @@ pub struct Enrolment {
 }
 
 /// Section `clickhouse`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Clickhouse {
     /// A server's URL; None: the embedded engine.
@@ -116,6 +116,14 @@ pub struct Clickhouse {
     pub library: Option<PathBuf>,
     /// Port of the embedded engine on 127.0.0.1; 0: any free one.
     pub http_port: u16,
+    /// One server's URL for each shard; empty: one node, by `url`.
+    pub shards: Vec<String>,
+    /// Name of the cluster in the servers' `remote_servers`.
+    pub cluster: String,
+    /// Size of the store in GiB; None: a tenth of the disk stays free.
+    pub max_gib: Option<u64>,
+    /// Folder on a server's machine into which backups go.
+    pub backup_path: Option<PathBuf>,
 }
 
 /// Section `control`.
@@ -179,6 +187,20 @@ impl Default for Uplink {
 impl Default for Enrolment {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([0, 0, 0, 0], 7444)), public_url: None }
+    }
+}
+
+impl Default for Clickhouse {
+    fn default() -> Self {
+        Self {
+            url: None,
+            library: None,
+            http_port: 0,
+            shards: Vec::new(),
+            cluster: "lagewarte".into(),
+            max_gib: None,
+            backup_path: None,
+        }
     }
 }
 
@@ -264,6 +286,14 @@ impl Config {
         }
         if self.uplink.names.is_empty() {
             return Err("uplink.names: is empty; name this host as sensors reach it".into());
+        }
+        if self.clickhouse.url.is_some() && !self.clickhouse.shards.is_empty() {
+            return Err("clickhouse.shards: clickhouse.url is set, too; name a single server or the shards".into());
+        }
+        if self.clickhouse.max_gib == Some(0) {
+            return Err(
+                "clickhouse.max-gib: 0 would drop everything; leave it out to keep a tenth of the disk free".into()
+            );
         }
         if !(1..=10_000).contains(&self.ingest.flush_ms) {
             return Err(format!("ingest.flush-ms: {} is not from 1 to 10000", self.ingest.flush_ms));

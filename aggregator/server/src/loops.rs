@@ -9,7 +9,12 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 use lagewarte_base::clock::{Clock as _, SystemClock};
 use lagewarte_deliver::Mailer;
 use lagewarte_picture::Picture;
-use lagewarte_store::{control::Control, engine::Engine};
+use lagewarte_store::{
+    Scope,
+    control::Control,
+    engine::Engine,
+    telemetry::{Telemetry, TelemetryError},
+};
 use lagewarte_warn::{Step, Warner};
 use tokio::sync::{Notify, watch};
 
@@ -19,6 +24,9 @@ use crate::metrics::Metrics;
 const MAIL_PAUSE: Duration = Duration::from_millis(500);
 /// Pause between two looks at deliveries and engine.
 const WATCH_PAUSE: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at the store's size.
+const STORE_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a loop carries: where it counts, and how it learns of the end.
 #[derive(Clone)]
@@ -107,6 +115,41 @@ pub(crate) async fn mail(mut beat: Beat, mailer: Mailer, early: Arc<Notify>) {
     loop {
         beat.told("mail", &mut last, mailer.step().await);
         if beat.pause(MAIL_PAUSE, Some(&early)).await {
+            return;
+        }
+    }
+}
+
+/// Size of the telemetry store: kept below its cap, and shown.
+pub(crate) async fn store(mut beat: Beat, telemetry: Telemetry, cap: Option<u64>) {
+    let mut last = None;
+    let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    loop {
+        let step = async {
+            let done = telemetry.enforce_cap(&Scope::System, cap).await?;
+            Ok::<_, TelemetryError>((done, telemetry.sizes(&Scope::System).await?))
+        };
+        let stepped = step.await;
+        if let Some(((evicted, over), sizes)) = beat.told("store", &mut last, stepped) {
+            for e in evicted {
+                tracing::warn!(
+                    table = e.table,
+                    partition = e.partition,
+                    rows = e.rows,
+                    bytes = e.bytes,
+                    "dropped by the size cap"
+                );
+                beat.metrics.evicted_rows.with_label_values(&[&e.table]).inc_by(e.rows);
+                beat.metrics.evicted_bytes.with_label_values(&[&e.table]).inc_by(e.bytes);
+            }
+            beat.metrics.over_cap.set(gauge(over));
+            for s in sizes {
+                beat.metrics.store_bytes.with_label_values(&[&s.name]).set(gauge(s.bytes));
+                beat.metrics.store_rows.with_label_values(&[&s.name]).set(gauge(s.rows));
+                beat.metrics.store_oldest.with_label_values(&[&s.name]).set(s.oldest_us / 1_000_000);
+            }
+        }
+        if beat.pause(STORE_PAUSE, None).await {
             return;
         }
     }

@@ -5,7 +5,10 @@
 //! Must never carry a constituent's name, an address or a token: labels are bounded sets.
 
 use axum::{Router, http::header, response::IntoResponse as _, routing::get};
-use lagewarte_store::control::deliveries::{Channel, DeliveryState};
+use lagewarte_store::{
+    control::deliveries::{Channel, DeliveryState},
+    telemetry::ORDER_OF_DELETION,
+};
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// What the binary itself counts.
@@ -23,10 +26,22 @@ pub(crate) struct Metrics {
     pub(crate) engine_restarts: IntGauge,
     /// Mails whose claim was given back at the start.
     pub(crate) reclaimed: IntCounter,
+    /// Size of the telemetry store by table.
+    pub(crate) store_bytes: IntGaugeVec,
+    /// Rows of the telemetry store by table.
+    pub(crate) store_rows: IntGaugeVec,
+    /// Start of each table's oldest partition.
+    pub(crate) store_oldest: IntGaugeVec,
+    /// Rows that the size cap dropped.
+    pub(crate) evicted_rows: IntCounterVec,
+    /// Bytes that the size cap freed.
+    pub(crate) evicted_bytes: IntCounterVec,
+    /// Bytes by which the store is too large with nothing left to drop.
+    pub(crate) over_cap: IntGauge,
 }
 
 /// Loops that report.
-pub(crate) const LOOPS: [&str; 4] = ["picture", "warn", "mail", "watch"];
+pub(crate) const LOOPS: [&str; 5] = ["picture", "warn", "mail", "watch", "store"];
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
@@ -48,6 +63,11 @@ impl Metrics {
             "Mails taken up again that were being sent when the aggregator ended",
         )?;
         registry.register(Box::new(reclaimed.clone()))?;
+        let over_cap = IntGauge::new(
+            "lagewarte_store_over_cap_bytes",
+            "Bytes by which the telemetry store is larger than its cap with nothing left to drop",
+        )?;
+        registry.register(Box::new(over_cap.clone()))?;
         let build = gauges("lagewarte_build_info", "1; the version is the label", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let m = Self {
@@ -69,6 +89,16 @@ impl Metrics {
             deliveries: gauges("lagewarte_deliveries", "Deliveries by channel and state", &["channel", "state"])?,
             engine_restarts,
             reclaimed,
+            store_bytes: gauges("lagewarte_store_bytes", "Bytes on disk of the telemetry store", &["table"])?,
+            store_rows: gauges("lagewarte_store_rows", "Rows of the telemetry store", &["table"])?,
+            store_oldest: gauges(
+                "lagewarte_store_oldest_timestamp_seconds",
+                "Start of the oldest partition of the table",
+                &["table"],
+            )?,
+            evicted_rows: counters("lagewarte_store_evicted_rows_total", "Rows dropped by the size cap", "table")?,
+            evicted_bytes: counters("lagewarte_store_evicted_bytes_total", "Bytes freed by the size cap", "table")?,
+            over_cap,
         };
         // Present from the start, as 0: an alert rule on a missing series never fires.
         for l in LOOPS {
@@ -76,6 +106,10 @@ impl Metrics {
         }
         for what in ["drafted", "addressed", "warned"] {
             m.warnings.with_label_values(&[what]);
+        }
+        for table in ORDER_OF_DELETION {
+            m.evicted_rows.with_label_values(&[table]);
+            m.evicted_bytes.with_label_values(&[table]);
         }
         for c in Channel::ALL {
             for s in DeliveryState::ALL {

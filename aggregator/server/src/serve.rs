@@ -90,6 +90,8 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let pause = Duration::from_millis(config.picture.interval_ms);
     loops.spawn(loops::picture(beat.clone(), picture, warner, pause, early.clone()));
     loops.spawn(loops::watch(beat.clone(), control.clone(), engine.clone()));
+    let cap = config.clickhouse.max_gib.map(|gib| gib.saturating_mul(1 << 30));
+    loops.spawn(loops::store(beat.clone(), telemetry.clone(), cap));
     match &config.mail {
         Some(mail) => {
             let owner = config.data_dir.canonicalize()?.display().to_string();

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use lagewarte_store::{
     control::tokens::LinkKey,
-    engine::{Engine, Options},
+    engine::{self, Engine, Options},
     telemetry::{Connection, Telemetry},
 };
 use lagewarte_warn::Links;
@@ -76,8 +76,40 @@ pub(crate) async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<Tcp
     })
 }
 
-/// The telemetry store: a server where one is named, else the embedded engine, started.
+/// The telemetry store for a command: that of the aggregator that runs beside it, else started as [`telemetry`] does.
+pub(crate) async fn telemetry_beside(config: &Config) -> anyhow::Result<(Telemetry, Option<Engine>)> {
+    if is_embedded(config)
+        && let Some(connection) = engine::beside(&config.data_dir.join("engine"))
+    {
+        return Ok((Telemetry::new(&connection), None));
+    }
+    telemetry(config).await
+}
+
+/// Whether the embedded engine holds the telemetry.
+pub(crate) fn is_embedded(config: &Config) -> bool {
+    config.clickhouse.url.is_none() && config.clickhouse.shards.is_empty()
+}
+
+/// The telemetry store: a server or a cluster where one is named, else the embedded engine, started.
 pub(crate) async fn telemetry(config: &Config) -> anyhow::Result<(Telemetry, Option<Engine>)> {
+    if !config.clickhouse.shards.is_empty() {
+        let nodes = config.clickhouse.shards.iter().map(|u| Connection::parse(u)).collect::<Result<Vec<_>, _>>()?;
+        for node in &nodes {
+            let answer = tokio::time::timeout(FIRST_ANSWER, Telemetry::new(node).version()).await;
+            let hint = || {
+                format!(
+                    "the ClickHouse server {} (clickhouse.shards) does not answer: check that it runs and takes this user",
+                    node.url
+                )
+            };
+            answer
+                .map_err(|_| anyhow!("no answer within {} s", FIRST_ANSWER.as_secs()))
+                .and_then(|a| Ok(a?))
+                .with_context(hint)?;
+        }
+        return Ok((Telemetry::sharded(&nodes, &config.clickhouse.cluster)?, None));
+    }
     if let Some(url) = &config.clickhouse.url {
         let connection = Connection::parse(url)?;
         let telemetry = Telemetry::new(&connection);

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What each command does. Answers are text for people, or one JSON document with `--json`.
 
+mod backup;
 mod register;
+mod store;
 mod warning;
 
 use anyhow::Context as _;
@@ -27,6 +29,10 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
             print(cli, &json!({ "right": true, "data-dir": config.data_dir }), "the configuration is right");
             Ok(())
         }
+        Command::Backup { dir } => runtime.block_on(backup::backup(cli, &config, dir)),
+        Command::Restore { dir, replace } => runtime.block_on(backup::restore(cli, &config, dir, *replace)),
+        Command::Cluster(c) => store::cluster(cli, &config, c),
+        Command::Store(c) => runtime.block_on(store::run(cli, &config, c)),
         Command::Engine(EngineCommand::Check) => runtime.block_on(engine_check(cli, &config)),
         Command::Register(c) => runtime.block_on(register::run(cli, &config, c)),
         Command::Warning(c) => runtime.block_on(warning::run(cli, &config, c)),
@@ -82,7 +88,7 @@ async fn migrate(cli: &Cli, config: &Config) -> anyhow::Result<()> {
 }
 
 async fn engine_check(cli: &Cli, config: &Config) -> anyhow::Result<()> {
-    if config.clickhouse.url.is_none() {
+    if start::is_embedded(config) {
         let library = config.clickhouse.library.clone();
         // Half a gigabyte is read: not on a runtime thread.
         tokio::task::spawn_blocking(move || {

@@ -87,6 +87,28 @@ pub const KEYS: &[Key] = &[
         "Port of the embedded engine on 127.0.0.1, for Grafana; 0 is any free one.",
     ),
     key(
+        "clickhouse.shards",
+        "[]",
+        "[https://lagewarte@ch1.example.de:8443, https://lagewarte@ch2.example.de:8443]",
+        "The servers of a sharded store, one replica of each shard, instead of `clickhouse.url`; the order is for ever. \
+         See [clickhouse.md](clickhouse.md).",
+    ),
+    key("clickhouse.cluster", "lagewarte", "land", "Name of the cluster in the servers' `remote_servers`."),
+    key(
+        "clickhouse.max-gib",
+        "",
+        "500",
+        "Size of the store in GiB, on each shard; beyond it the oldest partitions go, in the order that \
+         [clickhouse.md](clickhouse.md) gives. Without it: until a tenth of the disk is free.",
+    ),
+    key(
+        "clickhouse.backup-path",
+        "",
+        "/var/lib/clickhouse/backups/lagewarte",
+        "Folder on a server's own machine into which `backup` lets it write; below its `backups.allowed_path`. The \
+         embedded engine needs none.",
+    ),
+    key(
         "control.url",
         "",
         "postgres://lagewarte@db.example.de/lagewarte",
