@@ -82,6 +82,11 @@ impl Cursor {
         }
     }
 
+    /// The last number it has covered; 0 at the beginning.
+    pub fn place(&self) -> u64 {
+        self.next - 1
+    }
+
     /// Loads what is committed behind the present place of this segment.
     fn load(&mut self, inner: &Inner, segment: &Segment) -> io::Result<()> {
         if self.name != segment.name {
@@ -224,7 +229,8 @@ impl Spool {
                 bytes = state.segments.iter().filter(|s| freed.contains(&s.name)).map(|s| s.len).sum();
                 state.segments.retain(|s| !freed.contains(&s.name));
             }
-            shared.used = shared.used.saturating_sub(bytes);
+            shared.free(bytes);
+            inner.step(&mut shared);
             if !finished {
                 return;
             }
