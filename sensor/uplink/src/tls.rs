@@ -22,6 +22,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use crate::Proxy;
+
 /// Longest time for name, TCP and TLS. Threat: a black hole on the way holding a connection attempt for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,6 +39,14 @@ pub enum ConnectError {
         /// host:port.
         host: String,
         /// The system's word.
+        reason: String,
+    },
+    /// The proxy does not let us through.
+    #[error("the proxy {proxy} gives no way out: {reason}; see lagewarte.uplink.proxy")]
+    Proxy {
+        /// host:port.
+        proxy: String,
+        /// What it, or the system, said.
         reason: String,
     },
     /// The server's certificate is for another name.
@@ -74,13 +84,16 @@ fn parse(url: &str) -> Result<(String, u16), ConnectError> {
 }
 
 /// Dials, speaks TLS, and gives a gRPC channel over this one connection.
-pub(crate) async fn channel(url: &str, config: ClientConfig) -> Result<Channel, ConnectError> {
+pub(crate) async fn channel(url: &str, config: ClientConfig, proxy: Option<&Proxy>) -> Result<Channel, ConnectError> {
     let (host, port) = parse(url)?;
-    let at = format!("{host}:{port}");
+    let at = authority(&host, port);
     let unreachable = |reason: String| ConnectError::Unreachable { host: at.clone(), reason };
     let name = ServerName::try_from(host.clone()).map_err(|_| ConnectError::Url(url.to_owned()))?;
     let dial = async {
-        let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(|e| unreachable(e.to_string()))?;
+        let tcp = match proxy {
+            None => TcpStream::connect((host.as_str(), port)).await.map_err(|e| unreachable(e.to_string()))?,
+            Some(proxy) => proxy.tunnel(&at).await?,
+        };
         let _ = tcp.set_nodelay(true); // only latency is at stake
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| explain(&at, &e))
     };
