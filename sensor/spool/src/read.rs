@@ -113,7 +113,7 @@ impl Spool {
         shared.epochs.iter().map(|e| e.line.epoch).collect()
     }
 
-    /// Reads on from the cursor: committed records only, at most `max_records` and about `max_bytes` (one record at least).
+    /// Reads on from the cursor: committed records only, at most `max_records` (gaps count as well) and about `max_bytes` (one record at least).
     /// An empty chunk means that there is nothing more now.
     ///
     /// # Errors
@@ -149,7 +149,7 @@ impl Spool {
             }
             cursor.failures = 0;
             while cursor.next <= segment.last {
-                if chunk.records.len() >= max_records || bytes >= max_bytes {
+                if chunk.records.len() + chunk.gaps.len() >= max_records || bytes >= max_bytes {
                     return Ok(chunk);
                 }
                 let Some((entry, pos)) = format::next_entry(&cursor.buffer, cursor.pos, 0) else {

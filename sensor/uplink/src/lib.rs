@@ -210,6 +210,11 @@ impl Uplink {
         Self { shared, spools, clock, stop, task: tokio::spawn(run.forever()) }
     }
 
+    /// Whether a Welcome was received on the present connection.
+    pub fn connected(&self) -> bool {
+        self.shared.status().connected
+    }
+
     /// How things stand.
     pub fn status(&self) -> Status {
         let mut status = self.shared.status().clone();

@@ -79,8 +79,8 @@ impl Stream {
 
     /// The epoch that a Hello should name, where one is due.
     pub(crate) fn hello_due(&mut self) -> Option<Epoch> {
-        if !matches!(self.phase, Phase::Closed) {
-            return None;
+        if !matches!(self.phase, Phase::Closed) || (self.number > 0 && self.empty()) {
+            return None; // who never has bulk never opens its stream
         }
         let epoch = self.spool.epochs().into_iter().next()?;
         self.phase = Phase::Asked(epoch);
@@ -205,8 +205,16 @@ impl Stream {
         true
     }
 
+    /// Whether this spool never held anything in this life, and nothing of earlier ones.
+    fn empty(&self) -> bool {
+        self.spool.committed() == 0 && self.spool.epochs() == [self.spool.epoch()]
+    }
+
     /// Whether everything of this spool that is committed is acknowledged, as far as this stream can tell.
     pub(crate) fn drained(&self) -> bool {
+        if matches!(self.phase, Phase::Closed) && self.empty() {
+            return true;
+        }
         self.open().is_some_and(|o| o.epoch == self.spool.epoch() && o.ready.is_none() && o.flight.waiting.is_empty())
     }
 

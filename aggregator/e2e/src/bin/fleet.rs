@@ -246,7 +246,7 @@ impl Sensor {
     }
 
     fn connected(&self) -> bool {
-        self.uplink.as_ref().is_some_and(|u| u.status().connected)
+        self.uplink.as_ref().is_some_and(Uplink::connected)
     }
 }
 
@@ -254,7 +254,7 @@ async fn poll(what: &str, mut ready: impl FnMut() -> anyhow::Result<bool>) -> an
     let began = Instant::now();
     while !ready()? {
         ensure!(began.elapsed() < PATIENCE, "{what} did not happen within {} s", PATIENCE.as_secs());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(began.elapsed().as_secs_f64())
 }
