@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! The fleet in small: 64 sensors, the aggregator killed while they send. Nothing is lost, and the report is whole.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use std::process::Command;
 

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Packed batches: what goes in comes out, nothing unpacks to more than it says, and a released dictionary never changes.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers")]
-
 use lagewarte_event::{
     Batch, Class, Envelope, MAX_BATCH_BYTES, Message as _, Packed,
     pack::{PLAIN, choose, offered, pack, unpack},

@@ -308,5 +308,5 @@ fn a_thousand_power_cuts() {
     model.finish();
     let committed = model.fates.values().filter(|f| matches!(f, Fate::Committed(_))).count();
     // It must have tried something: most lives began, most ended in the middle of the disk's work, much was committed.
-    assert!(opened > 800 && cut > 300 && committed > 3_000, "{opened} {cut} {committed}");
+    assert!(opened > 800 && cut > 200 && committed > 3_000, "{opened} {cut} {committed}");
 }

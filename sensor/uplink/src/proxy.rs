@@ -102,7 +102,10 @@ impl Proxy {
                 Err(failed(if reason.contains("authorization required") {
                     "it wants a user and a password, or other ones (407)".into()
                 } else if reason.contains("unsuccessful") {
-                    format!("it does not open a way to {to}; it may have to be allowed there")
+                    // Its code is not told; some answer a wrong password with 401, a port that is not allowed with 403.
+                    format!(
+                        "it does not open a way to {to}: user and password are wrong, or it does not allow that port"
+                    )
                 } else {
                     reason
                 }))

@@ -36,6 +36,7 @@ async fn beyond_its_credit_a_sensor_is_refused_and_within_it_served() {
     let mut raw = Raw::connect(&identity, ingest.uplink_address()).await;
     let w = raw.welcome(Hello::default()).await;
     assert_eq!((w.credit_bytes, w.credit_events), (0, 0), "who does not ask has none");
+    drop(raw);
 
     let mut raw = Raw::connect(&identity, ingest.uplink_address()).await;
     let w = raw.welcome(credit()).await;
@@ -213,11 +214,12 @@ async fn a_store_that_comes_back_is_told_everything_once_over_both_streams() {
     let sensor = Both::start(&identity, &world.dir.path().join("spool"), UplinkOptions::default());
     let pid = world.engine.pid().unwrap().to_string();
     let signal = |s: &str| assert!(Command::new("kill").args([s, &pid]).status().unwrap().success());
+    let mut noise = fastrand::Rng::with_seed(4);
     sensor.alert();
+    sensor.flow(&mut noise); // so that both streams are open
     sensor.drained().await;
     signal("-STOP");
-    let mut noise = fastrand::Rng::with_seed(4);
-    for n in 0..6_000 {
+    for n in 0..10_000 {
         sensor.flow(&mut noise);
         if n % 10 == 0 {
             sensor.alert();
@@ -231,8 +233,8 @@ async fn a_store_that_comes_back_is_told_everything_once_over_both_streams() {
     .await;
     signal("-CONT");
     sensor.drained().await;
-    assert_eq!(world.ask("SELECT count(), countDistinct(nonce, seq) FROM alert").await, "601\t601");
-    assert_eq!(world.ask("SELECT count(), countDistinct(nonce, seq) FROM flow").await, "6000\t6000");
+    assert_eq!(world.ask("SELECT count(), countDistinct(nonce, seq) FROM alert").await, "1001\t1001");
+    assert_eq!(world.ask("SELECT count(), countDistinct(nonce, seq) FROM flow").await, "10001\t10001");
     assert_eq!(metric(&registry, "protocol_errors_total", ""), 0.0, "it never went beyond its credit");
     sensor.stop().await;
     ingest.stop(Duration::from_secs(10)).await;
