@@ -9,8 +9,7 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 
 use ring::digest;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -150,21 +149,30 @@ pub(crate) fn chain(e: &(dyn Error + 'static)) -> String {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let rustls = cause.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::AlertReceived(alert)) = rustls {
-            return match alert {
-                AlertDescription::CertificateExpired => {
-                    "the aggregator refuses this sensor's certificate: it has expired; enrol again with a new token"
-                        .into()
-                }
-                other => format!("the aggregator refuses this sensor's certificate ({other:?}); ask the CERT"),
-            };
+            return refused(&format!("{alert:?}"));
         }
         let words = cause.to_string();
+        // h2 keeps of what ended the connection only the words, for the calls that it carried.
+        if let Some((_, alert)) = words.split_once(ALERT) {
+            return refused(alert.split_whitespace().next().unwrap_or_default());
+        }
         if !cause.is::<tonic::Status>() && !text.contains(&words) {
             text = if text.is_empty() { words } else { format!("{text}: {words}") };
         }
         link = cause.source();
     }
     text
+}
+
+/// How rustls prints an alert; its name follows.
+const ALERT: &str = "received fatal alert: ";
+
+fn refused(alert: &str) -> String {
+    if alert.ends_with("CertificateExpired") {
+        "the aggregator refuses this sensor's certificate: it has expired; enrol again with a new token".into()
+    } else {
+        format!("the aggregator refuses this sensor's certificate ({alert}); ask the CERT")
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -256,6 +264,19 @@ impl ServerCertVerifier for PinnedCa {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alert_is_explained_however_it_arrives() {
+        let expired = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
+        let foreign = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
+        for (alert, wanted) in [(expired, "expired; enrol"), (foreign, "certificate (UnknownCA)")] {
+            let words = io::Error::other(alert.to_string()); // as h2 hands it on
+            for e in [io::Error::new(io::ErrorKind::InvalidData, alert), words] {
+                let said = chain(&e);
+                assert!(said.contains(wanted), "{said}");
+            }
+        }
+    }
 
     #[test]
     fn addresses() {
