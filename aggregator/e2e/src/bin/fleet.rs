@@ -3,7 +3,7 @@
 //! A whole fleet on one aggregator: thousands of simulated sensors, each enrolled by itself and with a certificate of its
 //! own, send alerts to a real aggregator with its embedded engine, lose it by kill -9, and come back.
 //!
-//! `cargo run -p lagewarte-e2e --bin fleet -- --sensors 2056 --rate 200 --seconds 60`, with the aggregator built (measure
+//! `cargo run -p lagewarte-e2e --bin fleet -- --sensors 2056 --rate 200 --seconds 60`, with both binaries built (measure
 //! with `--release` programs: `LAGEWARTE_BIN_DIR=target/release`). Prints JSON: CPU and peak memory by process, the time in
 //! which the fleet connects and comes back, p50 and p99 from an event's append to its durable acknowledgement, and whether
 //! every event is stored once. `--prefill N` measures the uplink alone: the spools hold N events before the line opens.
