@@ -10,7 +10,7 @@
 Purpose: each scenario builds a network of its own (see lab.py), starts real
 servers in it (servers.py), runs real clients (scenarios.py), and records at the gateway.
 The result goes to rules/sets/tests/<case>/fires.pcap or quiet.pcap, or to
-background.pcap in this folder. What no client can be made to send is in build.py.
+background.pcap, tls/ and quic/ in this folder. What no client can be made to send is in build.py.
 
 Never: touch the host's network. Namespaces and files are removed at the end,
 also after a failure. A capture that has a wrong checksum, is too large or is
@@ -27,6 +27,7 @@ import sys
 import tempfile
 
 import scenarios  # noqa: F401 -- fills the registry
+import scenarios_tls  # noqa: F401 -- the same
 from lab import Lab, LabError, missing
 from packets import read_pcap, retime, write_pcap, wrong_checksums
 from stage import SCENARIOS, Stage
@@ -50,6 +51,10 @@ TOOLS = {
     "/usr/lib/python3/dist-packages/aiosmtpd": "python3-aiosmtpd", "/usr/lib/python3/dist-packages/pyftpdlib": "python3-pyftpdlib",
 }
 
+# Scenarios of protocols: they need little, and their captures lie in this folder.
+PROTOCOLS = ("tls/", "quic/")
+PROTOCOL_TOOLS = ("ip", "ss", "ethtool", "tcpdump", "sysctl", "curl", "openssl")
+
 # ------------------------------------------------------------ running
 
 
@@ -57,6 +62,8 @@ def output_path(name):
     """Where a scenario's capture belongs."""
     if name == "background":
         return os.path.join(HERE, "background.pcap")
+    if name.startswith(PROTOCOLS):
+        return os.path.join(HERE, name + ".pcap")
     return os.path.normpath(os.path.join(TESTS, name + ".pcap"))
 
 
@@ -107,7 +114,8 @@ def main():
         if not any(n.startswith(word) for n in SCENARIOS):
             print(f"record.py: no scenario begins with {word!r}; see --list", file=sys.stderr)
             return 2
-    lacking = missing(TOOLS)
+    little = all(n.startswith(PROTOCOLS) for n in chosen)
+    lacking = missing({t: TOOLS[t] for t in PROTOCOL_TOOLS} if little else TOOLS)
     if lacking:
         print("record.py: missing: " + ", ".join(sorted(lacking)), file=sys.stderr)
         print("  apt-get install -y --no-install-recommends " + " ".join(sorted(set(lacking.values()))), file=sys.stderr)

@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::dns;
+use crate::{dns, tls};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub struct Config {
     pub ethernet: bool,
     /// DNS.
     pub dns: dns::Choices,
+    /// TLS.
+    pub tls: tls::Choices,
 }
 
 impl Default for Config {
@@ -104,6 +106,7 @@ impl Default for Config {
             community_id: None,
             ethernet: false,
             dns: dns::Choices::default(),
+            tls: tls::Choices::default(),
         }
     }
 }

@@ -21,8 +21,10 @@ pub mod dns;
 mod layer;
 mod probe;
 mod protocol;
+pub mod quic;
 mod state;
 pub mod template;
+pub mod tls;
 mod tx;
 mod write;
 

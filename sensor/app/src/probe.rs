@@ -422,8 +422,10 @@ fn quic(d: &[u8]) -> Answer {
         || version >> 8 == 0x00ff_0000
         || version >> 8 == 0x0051_3034
         || version >> 8 == 0x0051_3035;
-    // A long header with the fixed bit, a known version, connection ids of 20 bytes at most (RFC 9000, 17.2).
-    if first & 0xc0 == 0xc0 && known && r.u8().is_some_and(|n| n <= 20) { Is(AppProto::Quic) } else { No }
+    // A long header with the fixed bit, a known version, connection ids of 20 bytes at most (RFC 9000, 17.2). Google's
+    // header has the lengths of both ids in that byte.
+    let google = version >> 16 == 0x5130;
+    if first & 0xc0 == 0xc0 && known && r.u8().is_some_and(|n| google || n <= 20) { Is(AppProto::Quic) } else { No }
 }
 
 fn dns_header(d: &[u8]) -> Answer {

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     dns,
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
-    template,
+    quic, template, tls,
     tx::TxCore,
 };
 
@@ -22,6 +22,8 @@ use crate::{
 #[expect(missing_docs, reason = "names of protocols")]
 pub enum State {
     Dns(Box<dns::Dns>),
+    Tls(Box<tls::Tls>),
+    Quic(Box<quic::Quic>),
     Template(Box<template::Template>),
 }
 
@@ -31,6 +33,16 @@ macro_rules! each {
         match $state {
             State::Dns($s) => {
                 type $t = dns::Dns;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Tls($s) => {
+                type $t = tls::Tls;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Quic($s) => {
+                type $t = quic::Quic;
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
@@ -50,6 +62,8 @@ impl State {
             AppProto::Dns => Self::Dns(Box::new(dns::Dns::new(dns::Kind::Dns))),
             AppProto::Mdns if datagram => Self::Dns(Box::new(dns::Dns::new(dns::Kind::Mdns))),
             AppProto::Llmnr => Self::Dns(Box::new(dns::Dns::new(dns::Kind::Llmnr))),
+            AppProto::Tls if !datagram => Self::Tls(Box::default()),
+            AppProto::Quic if datagram => Self::Quic(Box::default()),
             AppProto::Template => Self::Template(Box::default()),
             _ => return None,
         })
@@ -148,6 +162,8 @@ impl State {
     pub fn events_of(proto: AppProto) -> Option<&'static [&'static str]> {
         Some(match proto {
             AppProto::Dns | AppProto::Mdns | AppProto::Llmnr => <dns::Dns as Protocol>::EVENTS,
+            AppProto::Tls => <tls::Tls as Protocol>::EVENTS,
+            AppProto::Quic => <quic::Quic as Protocol>::EVENTS,
             AppProto::Template => <template::Template as Protocol>::EVENTS,
             _ => return None,
         })
