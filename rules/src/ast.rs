@@ -342,6 +342,15 @@ pub enum TransactionTest {
         /// What it must be.
         test: Interval,
     },
+    /// A number, one of several; or with `none` none of them.
+    OneOf {
+        /// Its name.
+        field: &'static str,
+        /// Which.
+        any: Vec<u64>,
+        /// Whether it must be none of them.
+        none: bool,
+    },
     /// `app-layer-event:<protocol>.<name>`.
     Event {
         /// EVE's name of the protocol.

@@ -7,7 +7,7 @@
 
 use crate::{
     draft::Draft,
-    keywords::{app, meta, packet, payload, state},
+    keywords::{app, meta, packet, payload, state, tls},
 };
 
 /// Reads one option into the rule being built.
@@ -83,6 +83,7 @@ pub const HONOURED: &[Keyword] = &[
     k("endswith", Reads::Content, payload::endswith, "the payload ends with it"),
     k("rawbytes", Reads::Content, payload::rawbytes, "no effect: payload is always raw"),
     k("fast_pattern", Reads::Content, payload::fast_pattern, "choice of prefilter; no effect on what matches"),
+    k("requires", Reads::Nothing, meta::requires, "conditions on the engine; a rule that is for another one is refused"),
     k("prefilter", Reads::Nothing, meta::prefilter, "choice of prefilter; no effect on what matches"),
     k("isdataat", Reads::Payload, payload::isdataat, "the payload reaches that far"),
     k("dsize", Reads::Header, packet::dsize, "length of the packet's payload"),
@@ -116,6 +117,17 @@ pub const HONOURED: &[Keyword] = &[
     a("dns.opcode", &["dns_opcode"], Reads::Application, app::dns_opcode, "operation of a DNS message"),
     k("dns.rcode", Reads::Application, app::dns_rcode, "response code of a DNS message"),
     k("dns.rrtype", Reads::Application, app::dns_rrtype, "type of a question, or of an answer"),
+    k("tls.version", Reads::Application, tls::version, "version that is spoken: 1.2, or 0x0303"),
+    k("ssl_version", Reads::Application, tls::ssl_version, "version that is spoken: one of a list, or with ! none"),
+    k("ssl_state", Reads::Application, tls::ssl_state, "which messages of the handshake were seen"),
+    k("tls.cert_chain_len", Reads::Application, tls::chain_len, "number of certificates shown"),
+    k("tls_cert_notbefore", Reads::Application, tls::not_before, "date from which on the certificate is valid"),
+    k("tls_cert_notafter", Reads::Application, tls::not_after, "date up to which the certificate is valid"),
+    k("tls_cert_valid", Reads::Application, tls::valid, "the certificate was valid when it was shown"),
+    k("tls_cert_expired", Reads::Application, tls::expired, "the certificate's validity was over when it was shown"),
+    k("tls.subject", Reads::Application, tls::subject, "old: text in the certificate's subject"),
+    k("tls.issuerdn", Reads::Application, tls::issuer, "old: text in the certificate's issuer"),
+    k("tls.fingerprint", Reads::Application, tls::fingerprint, "old: text in the certificate's SHA-1"),
     k("template.number", Reads::Application, app::template_number, "length of what was asked"),
     k("threshold", Reads::Matches, state::threshold, "thins out alerts"),
     k("detection_filter", Reads::Matches, state::detection_filter, "alerts only after so many matches in a window"),
@@ -224,7 +236,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("casefold", "transforms change an inspection buffer, and only the packet's payload is inspected"),
     ("entropy", "the entropy of a buffer is not calculated by this version"),
     ("rpc", "the SunRPC header is not inspected by this version"),
-    ("requires", "conditions on the engine's version are not supported by this version"),
     ("asn1", "ASN.1 checks are not supported by this version"),
 ];
 

@@ -138,7 +138,14 @@ pub(crate) fn app_layer_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<
 }
 
 /// Events of protocols that rules may ask for. A test of the engine compares them with what parsers raise.
-pub const EVENTS: &[(&str, &[&str])] = &[("dns", DNS), ("mdns", DNS), ("llmnr", DNS), ("template", &["unexpected"])];
+pub const EVENTS: &[(&str, &[&str])] = &[
+    ("dns", DNS),
+    ("mdns", DNS),
+    ("llmnr", DNS),
+    ("tls", super::tls::TLS_EVENTS),
+    ("quic", super::tls::QUIC_EVENTS),
+    ("template", &["unexpected"]),
+];
 
 const DNS: &[&str] = &[
     "malformed_data",
@@ -169,7 +176,7 @@ pub(crate) fn template_number(d: &mut Draft<'_>, value: Option<&str>) -> Result<
     number(d, "template.number", &["template"], interval(wanted(value)?, u64::MAX, &[])?)
 }
 
-fn number(
+pub(crate) fn number(
     d: &mut Draft<'_>,
     field: &'static str,
     protocols: &'static [&'static str],

@@ -123,6 +123,64 @@ pub(crate) fn alert(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String
     Ok(())
 }
 
+/// The version of the language that is spoken here: rules for newer engines say so.
+const LANGUAGE: [u32; 3] = [8, 0, 0];
+/// Features by which rules may ask for what an engine was built with.
+const FEATURES: &[&str] = &["ja3", "ja4"];
+
+/// `requires: feature ja4, version >= 8.0.0, keyword tls.sni`: a rule whose conditions do not hold is not for this sensor.
+pub(crate) fn requires(_: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    for condition in wanted(value)?.split(',') {
+        let (kind, rest) = condition.trim().split_once(char::is_whitespace).unwrap_or((condition.trim(), ""));
+        let rest = rest.trim();
+        let holds = match kind {
+            "feature" => FEATURES.contains(&rest),
+            "keyword" => crate::registry::find(rest).is_some() || crate::buffers::find(rest).is_some(),
+            "version" => {
+                let mut any = false;
+                for range in rest.split('|') {
+                    any |= version(range)?;
+                }
+                any
+            }
+            _ => return Err(format!("{kind:?} is none of feature, keyword, version")),
+        };
+        if !holds {
+            return Err(format!("the rule is for engines with {:?}, which this one is not", condition.trim()));
+        }
+    }
+    Ok(())
+}
+
+// `>= 7.0.3 < 8`: every comparison must hold.
+fn version(range: &str) -> Result<bool, String> {
+    let words: Vec<&str> = range.split_whitespace().collect();
+    let wrong = || format!("{:?} is no range of versions; write >= 7.0.3 < 8", range.trim());
+    if words.is_empty() {
+        return Err(wrong());
+    }
+    let mut holds = true;
+    for pair in words.chunks(2) {
+        let [operator, number] = pair else { return Err(wrong()) };
+        let mut wanted = [0; 3];
+        let parts: Vec<&str> = number.split('.').collect();
+        if parts.len() > 3 {
+            return Err(wrong());
+        }
+        for (n, p) in wanted.iter_mut().zip(&parts) {
+            *n = p.parse().map_err(|_| wrong())?;
+        }
+        holds &= match *operator {
+            ">=" => LANGUAGE >= wanted,
+            ">" => LANGUAGE > wanted,
+            "<=" => LANGUAGE <= wanted,
+            "<" => LANGUAGE < wanted,
+            _ => return Err(wrong()),
+        };
+    }
+    Ok(holds)
+}
+
 pub(crate) fn prefilter(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     none(value)?;
     if d.packet.is_empty() && d.payload.is_empty() {

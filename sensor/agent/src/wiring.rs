@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use lagewarte_app::dns::Choices as DnsChoices;
+use lagewarte_app::{
+    dns::Choices as DnsChoices,
+    tls::{Choices as TlsChoices, log::Part as TlsPart},
+};
 use lagewarte_capture::{CaptureFile, Filter, Next, Source};
 use lagewarte_decode::{Checksum, Decoder, RawFrame};
 use lagewarte_detect::{Engine, Output};
@@ -25,7 +28,7 @@ use crate::{
     cli::{self, Checksums, Runmode},
     config::{
         Settings,
-        settings::{MAX_RULE_FILES, StateTimeouts},
+        settings::{MAX_RULE_FILES, StateTimeouts, Tls as TlsSettings},
     },
     pipeline::{Anomalies, Options},
 };
@@ -127,6 +130,7 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
             }
         }
     }
+    app.tls = tls(&eve.tls);
     let dns = &eve.dns;
     app.dns = DnsChoices {
         version: if dns.version == Some(2) { 2 } else { 3 },
@@ -138,6 +142,27 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
             .then(|| dns.types.iter().filter_map(|t| lagewarte_app::dns::names::rrtype_by_name(t)).collect()),
     };
     app
+}
+
+/// Which fields TLS events have.
+fn tls(wanted: &TlsSettings) -> TlsChoices {
+    let mut c = match (wanted.custom.is_empty(), wanted.extended) {
+        (false, _) => TlsChoices::none(),
+        (true, Some(false)) => TlsChoices::basic(),
+        (true, _) => TlsChoices::default(),
+    };
+    for part in wanted.custom.iter().filter_map(|name| TlsPart::by_name(name)) {
+        c.set(part, true);
+    }
+    if wanted.custom.is_empty() {
+        for (part, on) in [(TlsPart::Ja3, wanted.ja3), (TlsPart::Ja3s, wanted.ja3), (TlsPart::Ja4, wanted.ja4)] {
+            if let Some(on) = on {
+                c.set(part, on);
+            }
+        }
+    }
+    c.session_resumption = wanted.session_resumption.unwrap_or(true);
+    c
 }
 
 /// A rule set compiled, with what was refused on the way.

@@ -50,6 +50,7 @@ pub(crate) struct AppRule {
 pub(crate) enum Part {
     Buffer { buffer: Buffer, multi: bool, streaming: bool, program: std::sync::Arc<Program> },
     Number { field: Field, test: Interval },
+    OneOf { field: Field, any: Vec<u64>, none: bool },
     Event { number: u8 },
 }
 
@@ -83,6 +84,9 @@ impl AppRule {
         let tests = rule.transaction.iter().filter_map(|t| match t {
             TransactionTest::Number { field, test } => {
                 Some(Part::Number { field: Field::by_name(field)?, test: *test })
+            }
+            TransactionTest::OneOf { field, any, none } => {
+                Some(Part::OneOf { field: Field::by_name(field)?, any: any.clone(), none: *none })
             }
             TransactionTest::Event { protocol, name } => {
                 let names = State::events_of(AppProto::by_name(protocol)?)?;
@@ -158,6 +162,13 @@ impl AppRule {
                         && (0..MAX_INSTANCES)
                             .map_while(|i| state.number(place, *field, direction, i))
                             .any(|n| test.matches(n));
+                    (holds, complete)
+                }
+                Part::OneOf { field, any, none } => {
+                    let complete = progress >= state.number_at(*field, direction);
+                    let mut there =
+                        (0..MAX_INSTANCES).map_while(|i| state.number(place, *field, direction, i)).peekable();
+                    let holds = complete && there.peek().is_some() && there.any(|n| any.contains(&n)) != *none;
                     (holds, complete)
                 }
                 Part::Buffer { buffer, multi, streaming, program } => {

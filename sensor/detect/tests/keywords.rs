@@ -47,6 +47,22 @@ fn question(name: &str, rrtype: u16) -> Frame {
     udp(CLIENT, DNS, &dns(0x0100, &[(name, rrtype)], &[]))
 }
 
+/// The first connection of a recorded capture, up to where the server's certificate is acknowledged, so much later.
+fn handshake(later_ms: i64) -> Vec<Frame> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules/captures/tls/client-certificate.pcap");
+    let capture = lagewarte_testkit::Capture::read(&std::fs::read(path).unwrap()).unwrap();
+    // Frames count from the rig's beginning.
+    let ms = |t: &lagewarte_testkit::Packet| t.time.micros() / 1000 - 1_700_000_000_000 + later_ms;
+    capture.packets.iter().take(20).map(|p| Frame { ms: ms(p), bytes: p.data.clone() }).collect()
+}
+
+/// Rules of which the first must alert once: on the first packet of the server after its hello was acknowledged to its end.
+fn tls(keyword: &'static str, holds: &str, does_not: &str) -> Case {
+    let rule = |options: &str| format!("alert tls any any -> any any ({options})\n");
+    let text: &'static str = Box::leak((rule(holds) + &rule(does_not)).into_boxed_str());
+    case(keyword, text, handshake(0), &[(1, 14)])
+}
+
 fn udp_rule(options: &str) -> String {
     format!("alert udp any any -> any any ({options} sid:1;)")
 }
@@ -293,6 +309,21 @@ fn cases() -> Vec<Case> {
             vec![question("a.b", 1), question("a.b", 28)],
             &[(1, 2)],
         ),
+        case("requires", r#"alert udp any any -> any any (requires:feature ja4, version >= 7.0.3, keyword tls.sni; content:"x"; sid:1;)"#, texts(&["x"]), &[(1, 1)]),
+        tls("tls.version", "flow:to_client; tls.version:1.2; sid:1;", "flow:to_client; tls.version:1.3; sid:2;"),
+        tls("ssl_version", "flow:to_client; ssl_version:tls1.2,tls1.3; sid:1;", "flow:to_client; ssl_version:!tls1.2; sid:2;"),
+        tls("ssl_state", "flow:to_client; ssl_state:server_hello; sid:1;", "flow:to_client; ssl_state:!server_hello; sid:2;"),
+        tls("tls.cert_chain_len", "flow:to_client; tls.cert_chain_len:3; sid:1;", "flow:to_client; tls.cert_chain_len:>3; sid:2;"),
+        tls("tls_cert_notbefore", "flow:to_client; tls_cert_notbefore:<2027; sid:1;", "flow:to_client; tls_cert_notbefore:>2027; sid:2;"),
+        tls("tls_cert_notafter", "flow:to_client; tls_cert_notafter:2027<>2028; sid:1;", "flow:to_client; tls_cert_notafter:<2027; sid:2;"),
+        tls("tls_cert_valid", "flow:to_client; tls_cert_valid; sid:1;", "flow:to_client; tls_cert_expired; sid:2;"),
+        Case {
+            frames: handshake(2 * 365 * 86_400_000),
+            ..tls("tls_cert_expired", "flow:to_client; tls_cert_expired; sid:1;", "flow:to_client; tls_cert_valid; sid:2;")
+        },
+        tls("tls.subject", r#"flow:to_client; tls.subject:"CN=amt."; sid:1;"#, r#"flow:to_client; tls.subject:!"CN=amt."; sid:2;"#),
+        tls("tls.issuerdn", r#"flow:to_client; tls.issuerdn:"CN=Musterland CA 1"; sid:1;"#, r#"flow:to_client; tls.issuerdn:"CN=amt."; sid:2;"#),
+        tls("tls.fingerprint", r#"flow:to_client; tls.fingerprint:":"; sid:1;"#, r#"flow:to_client; tls.fingerprint:"no"; sid:2;"#),
         case(
             "template.number",
             "alert template any any -> any any (template.number:>3; sid:1;)",
@@ -337,7 +368,17 @@ fn outcome(c: &Case, change: impl Fn(&mut Rule)) -> Result<(), String> {
 // Takes a keyword's effect out of a rule: as if its matcher always held.
 fn without(keyword: &str, r: &mut Rule) {
     r.packet.retain(|t| t.keyword() != keyword);
-    r.transaction.retain(|t| !matches!(t, TransactionTest::Number { field, .. } if *field == keyword));
+    r.transaction.retain(|t| match t {
+        TransactionTest::Number { field, .. } | TransactionTest::OneOf { field, .. } => *field != keyword,
+        TransactionTest::Event { .. } => true,
+    });
+    let old = match keyword {
+        "tls.subject" => "tls.cert_subject",
+        "tls.issuerdn" => "tls.cert_issuer",
+        "tls.fingerprint" => "tls.cert_fingerprint",
+        _ => "",
+    };
+    r.buffers.retain(|b| b.buffer.name != old);
     let contents = r.payload.iter_mut().filter_map(|t| match t {
         PayloadTest::Content(c) => Some(c),
         PayloadTest::Isdataat { .. } => None,
@@ -395,7 +436,7 @@ fn every_case_holds() {
 #[test]
 fn every_honoured_keyword_has_a_case_that_breaks_without_it_and_one_that_breaks_when_it_never_holds() {
     // By definition without an effect on what matches or is reported.
-    const NO_EFFECT: [&str; 4] = ["rawbytes", "fast_pattern", "prefilter", "reference"];
+    const NO_EFFECT: [&str; 5] = ["requires", "rawbytes", "fast_pattern", "prefilter", "reference"];
     let cases = cases();
     for k in HONOURED {
         let own: Vec<&Case> = cases.iter().filter(|c| c.keyword == k.name).collect();

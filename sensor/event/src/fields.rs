@@ -450,8 +450,23 @@ const TLS: &[(&str, Holds)] = &[
     ("ja3", Object(PRINT)),
     ("ja3s", Object(PRINT)),
     ("ja4", Print),
-    ("client", Object(&[("subject", User), ("issuerdn", User), ("fingerprint", User), ("serial", User)])),
+    ("client_handshake", Object(HANDSHAKE)),
+    ("server_handshake", Object(HANDSHAKE)),
+    (
+        "client",
+        Object(&[
+            ("subject", User),
+            ("issuerdn", User),
+            ("fingerprint", User),
+            ("serial", User),
+            ("notbefore", Plain),
+            ("notafter", Plain),
+        ]),
+    ),
 ];
+
+const HANDSHAKE: &[(&str, Holds)] =
+    &[("version", Plain), ("cipher", Plain), ("ciphers", Plain), ("exts", Plain), ("sig_algs", Plain)];
 
 const SSH: &[(&str, Holds)] = &[("proto_version", Plain), ("software_version", Plain), ("hassh", Object(PRINT))];
 

@@ -143,35 +143,7 @@ pub const KEYS: &[Key] = &[
         Size,
         "2gb",
         "64mb",
-        "Most bytes of the spool on disk. Flow, anomaly, file and protocol records may fill 80 % of it, health 90 %, alerts all: what does not fit is refused and counted, alerts last.",
-    ),
-    on(
-        "lagewarte.uplink.proxy",
-        Text,
-        "",
-        "http://proxy.example:3128",
-        "HTTP proxy, `http://HOST:PORT`, through which the sensor speaks to its aggregator (CONNECT). What goes through it stays encrypted and verified end to end.",
-    ),
-    on(
-        "lagewarte.uplink.proxy-auth-file",
-        Text,
-        "",
-        "/tmp/proxy-auth",
-        "File with `user:password` for the proxy (Basic), one line; readable for the sensor only.",
-    ),
-    on(
-        "lagewarte.uplink.rate",
-        Size,
-        "no cap",
-        "64kb",
-        "Most bytes a second on the line, from 1kb; over more than a second it holds. Alerts and health are sent first.",
-    ),
-    on(
-        "lagewarte.uplink.bulk-hours",
-        List,
-        "always",
-        "[22:00-06:00]",
-        "Hours of the day, in German legal time, in which everything but alerts and health is sent, up to 16 ranges; over midnight is meant where the end is before the beginning. Outside of them it waits in the spool, whose quota should suffice for a day.",
+        "Most bytes of the spool on disk. Where it is full, protocol records go first, then flow and anomaly, alerts last.",
     ),
     // Rules.
     on(
@@ -436,14 +408,14 @@ pub const KEYS: &[Key] = &[
     ),
     on("outputs.eve-log.types", Section, "all", "[alert]", "Event types that are written. Without this list: all."),
     on(
-        "outputs.eve-log.types.{alert,flow,anomaly,stats,dns,mdns,llmnr}",
+        "outputs.eve-log.types.{alert,flow,anomaly,stats,dns,mdns,llmnr,tls,quic}",
         Section,
         "yes",
         "",
         "One event type; its settings beneath.",
     ),
     on(
-        "outputs.eve-log.types.{alert,flow,anomaly,stats,dns,mdns,llmnr}.enabled",
+        "outputs.eve-log.types.{alert,flow,anomaly,stats,dns,mdns,llmnr,tls,quic}.enabled",
         Flag,
         "yes",
         "no",
@@ -459,6 +431,14 @@ pub const KEYS: &[Key] = &[
         "How answers are written: each record, or by type.",
     ),
     on("outputs.eve-log.types.dns.types", List, "all", "[a]", "Record types of which DNS events are written."),
+    on(
+        "outputs.eve-log.types.tls.{extended,session-resumption,ja3,ja4}",
+        Flag,
+        "yes",
+        "no",
+        "Which fields TLS events have: more than the names; whether resumed sessions are written; the fingerprints.",
+    ),
+    on("outputs.eve-log.types.tls.custom", List, "", "[subject, sni]", "Fields of TLS events, instead of `extended`."),
     on(
         "outputs.eve-log.types.alert.{payload,payload-printable,packet,verdict}",
         Flag,
@@ -508,12 +488,12 @@ pub const KEYS: &[Key] = &[
     off("outputs.eve-log.types.drop", ListensOnly, "Nothing is dropped."),
     off("outputs.eve-log.types.drop.**", ListensOnly, "Nothing is dropped."),
     off(
-        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}",
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,websocket}",
         NotYet,
         "Records of application protocols come with a later release.",
     ),
     off(
-        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,quic,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,tls,websocket}.**",
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,files,frame,ftp,ftp_data,http,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,rdp,rfb,sip,smb,smtp,snmp,ssh,telnet,tftp,websocket}.**",
         NotYet,
         "Records of application protocols come with a later release.",
     ),

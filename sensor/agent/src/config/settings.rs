@@ -10,13 +10,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use lagewarte_app::Mode;
-use lagewarte_base::{
-    fs::{Fs as _, RealFs},
-    signed::PublicKey,
-};
-use lagewarte_uplink::{Hours, HoursError, Proxy};
+use lagewarte_base::signed::PublicKey;
 
 use super::{
     Fault,
@@ -133,6 +128,21 @@ pub struct Dns {
     pub types: Vec<String>,
 }
 
+/// `outputs.eve-log.types.tls`: what is not said is None.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// `extended`.
+    pub extended: Option<bool>,
+    /// `session-resumption`.
+    pub session_resumption: Option<bool>,
+    /// `custom`: fields.
+    pub custom: Vec<String>,
+    /// `ja3`.
+    pub ja3: Option<bool>,
+    /// `ja4`.
+    pub ja4: Option<bool>,
+}
+
 /// `outputs.eve-log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Eve {
@@ -168,6 +178,8 @@ pub struct Eve {
     pub types: Option<Vec<String>>,
     /// `types.dns`.
     pub dns: Dns,
+    /// `types.tls`.
+    pub tls: Tls,
 }
 
 /// `lagewarte:`.
@@ -185,47 +197,7 @@ pub struct Own {
     pub metrics: Option<SocketAddr>,
     /// Quota of the spool, bytes.
     pub spool_quota: u64,
-    /// The line to the aggregator.
-    pub uplink: UplinkSettings,
 }
-
-/// `lagewarte.uplink:`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UplinkSettings {
-    /// `http://HOST:PORT`, checked.
-    pub proxy: Option<String>,
-    /// File with the proxy's `user:password`.
-    pub proxy_auth_file: Option<PathBuf>,
-    /// Cap in bytes a second.
-    pub rate: Option<u64>,
-    /// When bulk is sent.
-    pub bulk_hours: Hours,
-}
-
-impl UplinkSettings {
-    /// The proxy with what it wants to know, if there is one.
-    ///
-    /// # Errors
-    /// Where the file cannot be read, or does not hold a user and a password.
-    pub fn proxy(&self) -> anyhow::Result<Option<Proxy>> {
-        let Some(address) = &self.proxy else { return Ok(None) };
-        let mut credentials = None;
-        if let Some(path) = &self.proxy_auth_file {
-            let what = || {
-                format!(
-                    "lagewarte.uplink.proxy-auth-file: {}: one line user:password is wanted there, readable for the sensor",
-                    path.display()
-                )
-            };
-            let bytes = RealFs.read(path, 0, MAX_PROXY_AUTH).with_context(what)?;
-            credentials = Some(String::from_utf8(bytes).with_context(what)?);
-        }
-        Proxy::new(address, credentials.as_deref()).context("lagewarte.uplink.proxy").map(Some)
-    }
-}
-
-/// Most bytes of the proxy's credentials. Threat: a wrong path filling the memory.
-const MAX_PROXY_AUTH: usize = 1024;
 
 impl Settings {
     /// Reads a tree whose names and types have been checked; a value that is malformed all the same counts as absent.
@@ -269,12 +241,6 @@ impl Settings {
                 interval: r.number("lagewarte.interval").map(|s| Duration::from_secs(s.into())),
                 metrics: r.text("lagewarte.metrics.listen").and_then(|l| l.parse().ok()),
                 spool_quota: r.size("lagewarte.spool.quota").unwrap_or(2 << 30),
-                uplink: UplinkSettings {
-                    proxy: r.text("lagewarte.uplink.proxy"),
-                    proxy_auth_file: r.path("lagewarte.uplink.proxy-auth-file"),
-                    rate: r.size("lagewarte.uplink.rate"),
-                    bulk_hours: hours(&r).unwrap_or_default(),
-                },
             },
         }
     }
@@ -294,7 +260,6 @@ impl Settings {
         within("lagewarte.workers", number("lagewarte.workers"), 1, MAX_WORKERS as u64);
         within("af-packet.threads", number("af-packet.threads"), 1, MAX_WORKERS as u64);
         within("lagewarte.spool.quota", r.size("lagewarte.spool.quota"), 16 << 20, 1 << 50);
-        within("lagewarte.uplink.rate", r.size("lagewarte.uplink.rate"), 1 << 10, 1 << 40);
         within("flow.memcap", r.size("flow.memcap"), 1 << 20, 1 << 40);
         within("packet-alert-max", number("packet-alert-max"), 1, 1024);
         within("outputs.eve-log.community-id-seed", number("outputs.eve-log.community-id-seed"), 0, 65535);
@@ -302,15 +267,6 @@ impl Settings {
             if let Err(e) = PublicKey::parse(&key) {
                 fault("lagewarte.trusted-keys", format!("{:?}: {e}", key.chars().take(60).collect::<String>()));
             }
-        }
-        if let Some(Err(e)) = self.own.uplink.proxy.as_ref().map(|p| Proxy::new(p, None)) {
-            fault("lagewarte.uplink.proxy", e.to_string());
-        }
-        if self.own.uplink.proxy.is_none() && self.own.uplink.proxy_auth_file.is_some() {
-            fault("lagewarte.uplink.proxy-auth-file", "there is no lagewarte.uplink.proxy that it could be for".into());
-        }
-        if let Err(e) = hours(&r) {
-            fault("lagewarte.uplink.bulk-hours", e.to_string());
         }
         let name = &self.eve.filename;
         if name.is_empty() || name == ".." || name.contains('\0') {
@@ -380,6 +336,13 @@ impl Eve {
                 names.retain(|n| on(n));
                 names
             }),
+            tls: Tls {
+                extended: r.flag(&key("types.tls.extended")),
+                session_resumption: r.flag(&key("types.tls.session-resumption")),
+                custom: r.list(&key("types.tls.custom")),
+                ja3: r.flag(&key("types.tls.ja3")),
+                ja4: r.flag(&key("types.tls.ja4")),
+            },
             dns: Dns {
                 version: r.number(&key("types.dns.version")),
                 requests: r.flag(&key("types.dns.requests")).or_else(|| r.flag(&key("types.dns.query"))),
@@ -389,10 +352,6 @@ impl Eve {
             },
         }
     }
-}
-
-fn hours(r: &Reader<'_>) -> Result<Hours, HoursError> {
-    Hours::parse(r.list("lagewarte.uplink.bulk-hours").iter().map(String::as_str))
 }
 
 /// Reads a flag as Suricata does; None where it is none.
