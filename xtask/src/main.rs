@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Project commands: `cargo xtask setup | engine | test | fuzz | demo`.
+//! Project commands: `cargo xtask setup | engine | test | conformance | fuzz | demo`.
 //!
 //! Must never be needed at run time of the product, and never change a source file unasked.
 #![expect(clippy::disallowed_methods, reason = "a build tool measures wall time; nothing here is on the packet path")]
 
+mod conformance;
 mod demo;
 mod engine;
 mod fuzz;
@@ -30,6 +31,8 @@ enum Command {
     Engine,
     /// Everything that CI checks.
     Test(test::Args),
+    /// The detection conformance cases: result, floor, report.
+    Conformance(conformance::Args),
     /// Every fuzz target for some seconds.
     Fuzz(fuzz::Args),
     /// The whole chain on one machine: engine, aggregator, sensors on real captures, warnings.
@@ -41,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         Command::Setup => setup::ensure(setup::Need::Everything).and_then(|()| engine::ensure().map(drop)),
         Command::Engine => engine::ensure().map(|p| println!("{}", p.display())),
         Command::Test(args) => test::main(&args),
+        Command::Conformance(args) => conformance::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Demo(args) => demo::main(&args),
     }

@@ -14,13 +14,10 @@ use crate::{
     setup,
 };
 
-/// Least number of conformance cases (of all 818) that pass; may only be raised.
-const CONFORMANCE_FLOOR: u32 = 59;
-
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this step: fmt, clippy, unit, deny, conformance, e2e.
+    /// Only this step: fmt, clippy, unit, deny, conformance, damage, agreement, e2e.
     #[arg(long)]
     only: Option<String>,
 }
@@ -28,7 +25,7 @@ pub(crate) struct Args {
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
 const STEPS: &[Step] =
-    &[("fmt", fmt), ("clippy", clippy), ("unit", unit), ("conformance", conformance), ("e2e", e2e), ("deny", deny)];
+    &[("fmt", fmt), ("clippy", clippy), ("unit", unit), ("conformance", conformance), ("damage", damage), ("agreement", agreement), ("e2e", e2e), ("deny", deny)];
 
 /// Runs the steps.
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
@@ -75,18 +72,30 @@ fn e2e() -> anyhow::Result<()> {
 
 /// The detection cases beside the checkout, where they are: GPL data, so never part of it.
 fn conformance() -> anyhow::Result<()> {
-    let runner = paths::root().join("../shared/conformance/run.py");
-    if !runner.is_file() {
-        eprintln!("not run: the conformance cases are not beside this checkout");
-        return Ok(());
-    }
-    check(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    crate::conformance::main(&crate::conformance::Args::default())
+}
+
+/// The committed captures, damaged some hundred times: the short form of what `benches/mutate.py` does by the ten thousand.
+fn damage() -> anyhow::Result<()> {
+    check(&mut cargo(&["build", "-p", "lagewarte-agent", "--bins", "--locked"]))?;
     check(
         Command::new("python3")
-            .arg(runner)
+            .arg(paths::root().join("benches/mutate.py"))
             .arg("--sensor")
             .arg(paths::debug_dir().join("lagewarte-sensor"))
-            .args(["--at-least", &CONFORMANCE_FLOOR.to_string()]),
+            .args(["--count", "500", "--keep"])
+            .arg(paths::target_dir().join("damage-findings")),
+    )
+}
+
+/// What the sensor reads in the committed captures against what tshark reads in them.
+fn agreement() -> anyhow::Result<()> {
+    check(&mut cargo(&["build", "-p", "lagewarte-agent", "--bins", "--locked"]))?;
+    check(
+        Command::new("python3")
+            .arg(paths::root().join("rules/captures/agree.py"))
+            .arg("--sensor")
+            .arg(paths::debug_dir().join("lagewarte-sensor")),
     )
 }
 

@@ -136,8 +136,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("deliver", &["base", "event", "rules", "store", "picture", "warn"]),
     ("web", &["base", "event", "rules", "store", "picture", "warn", "deliver"]),
     ("server", &["base", "event", "rules", "store", "ingest", "picture", "warn", "deliver", "web"]),
-    // spool and uplink for the simulated sensors of its fleet only: the tests go through the binaries.
-    ("e2e", &["base", "event", "spool", "uplink", "testkit"]),
+    ("e2e", &["base", "event", "testkit"]),
     ("benches", &["base", "event", "rules", "capture", "decode", "flow", "app", "detect", "spool", "agent", "testkit"]),
     ("xtask", &["base", "testkit", "e2e"]),
 ];
@@ -174,4 +173,28 @@ fn dependencies_follow_the_way_of_a_packet() {
     let missing: Vec<_> = may.keys().filter(|k| !seen.contains(**k)).collect();
     assert!(missing.is_empty(), "in MAY_USE but not in the workspace: {missing:?}");
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn the_conformance_floor_never_falls() {
+    let file = "xtask/conformance.floor";
+    let git = |args: &[&str]| {
+        let out = Command::new("git").args(args).current_dir(root()).output().unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let figures = |text: &str| -> BTreeMap<String, f64> {
+        text.lines()
+            .filter(|l| !l.starts_with('#'))
+            .filter_map(|l| l.split_once('='))
+            .map(|(name, value)| (name.trim().to_owned(), value.trim().parse().unwrap()))
+            .collect()
+    };
+    let now = figures(&read(file));
+    assert_eq!(now.keys().collect::<Vec<_>>(), ["all", "first", "mean"]);
+    // A shallow clone knows fewer versions; those it knows hold.
+    for commit in git(&["log", "--format=%H", "--", file]).lines() {
+        for (name, was) in figures(&git(&["show", &format!("{commit}:{file}")])) {
+            assert!(now[&name] >= was, "{name} was {was} in {commit} and is {} now", now[&name]);
+        }
+    }
 }
