@@ -39,6 +39,7 @@ const TESTS: &[(&str, &str)] = &[
     ("postgresql", "/usr/lib/postgresql"),
     ("prometheus", "/usr/bin/promtool"),
     ("openssl", "/usr/bin/openssl"),
+    ("tinyproxy-bin", "/usr/bin/tinyproxy"),
     ("tshark", "/usr/bin/tshark"),
     ("tcpdump", "/usr/bin/tcpdump"),
     ("iproute2", "/usr/sbin/ip"),

@@ -136,7 +136,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("deliver", &["base", "event", "rules", "store", "picture", "warn"]),
     ("web", &["base", "event", "rules", "store", "picture", "warn", "deliver"]),
     ("server", &["base", "event", "rules", "store", "ingest", "picture", "warn", "deliver", "web"]),
-    ("e2e", &["base", "event", "testkit"]),
+    // spool and uplink for the simulated sensors of its fleet only: the tests go through the binaries.
+    ("e2e", &["base", "event", "spool", "uplink", "testkit"]),
     ("benches", &["base", "event", "rules", "capture", "decode", "flow", "app", "detect", "spool", "agent", "testkit"]),
     ("xtask", &["base", "testkit", "e2e"]),
 ];

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A small world over the two real binaries: an aggregator with its embedded engine, a mail server, enrolled sensors.
 //!
-//! Everything goes through the command lines, as an operator would do it; nothing here links a stage of the product.
+//! Everything goes through the command lines, as an operator would do it; no test here links a stage of the product. The
+//! exception is the program `fleet`: its thousands of sensors are the sensor's own spool and uplink, in one process.
 //! The binaries are looked for in `LAGEWARTE_BIN_DIR`, else in `debug/` of cargo's target directory; Python (for the mail
 //! server and the independent clients) is `LAGEWARTE_PYTHON`, else `python3`. Must never touch anything outside its own
 //! folder under the target directory and ports of the loopback interface, and never leave a process behind.
@@ -10,10 +11,12 @@
 
 mod paths;
 mod process;
+mod procfs;
 mod register;
 mod world;
 
 pub use paths::{aggregator, binary, python, root, sensor};
 pub use process::{Process, free_port, output, wait_for};
+pub use procfs::{Usage, children, descriptors_limit, usage};
 pub use register::{Constituent, SensorRow, write as write_register};
 pub use world::{Options, Sensor, World, get};

@@ -206,7 +206,7 @@ fn create(dir: &Path, now: Timestamp) -> Result<(), CaError> {
     let issuing_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let issuing = ca(ISSUING_DAYS, "Lagewarte issuing CA", 0)?
         .signed_by(&issuing_key, &Issuer::from_params(&root_params, &root_key))?;
-    RealFs.create_dir_all(dir).map_err(|source| CaError::Io { path: dir.to_owned(), source })?;
+    RealFs.ensure_dir(dir).map_err(|source| CaError::Io { path: dir.to_owned(), source })?;
     // The root's certificate last of what `load` looks for is not needed: any missing file is an error, never a new CA.
     for (name, content) in [
         ("root.key", root_key.serialize_pem()),

@@ -98,7 +98,7 @@ impl Journal {
     pub(crate) fn open(fs: Arc<dyn Fs>, root: &Path, lane: u32) -> Result<(Self, Vec<u64>), JournalError> {
         let dir = root.join(format!("lane-{lane}"));
         let io = |source| JournalError::Io { dir: dir.clone(), source };
-        fs.create_dir_all(&dir).map_err(io)?;
+        fs.ensure_dir(&dir).map_err(io)?;
         let lease = fs.lock(&dir.join("lock")).map_err(io)?.ok_or_else(|| JournalError::Owned(dir.clone()))?;
         let names = fs.list(&dir).map_err(io)?;
         let (id, fence) = match small(fs.as_ref(), &dir, &names, "fence").map_err(io)?.as_deref().and_then(parse_fence)

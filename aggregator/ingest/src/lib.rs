@@ -17,6 +17,7 @@
 //! sensor at the cost of another beyond the bounds in [`session`]. Limits: [`LANES`] lanes; see the constants of each module.
 
 mod ca;
+mod credit;
 mod enrol;
 mod journal;
 mod lane;
@@ -48,6 +49,7 @@ use tonic::transport::Server;
 
 pub use crate::{
     ca::{Ca, CaError, Issued, MAX_CSR},
+    credit::{MIN_WINDOW_BYTES, WINDOW_EVENTS},
     journal::JournalError,
     lane::MAX_SEGMENT,
     register::REFRESH,
@@ -324,6 +326,10 @@ fn server_builder() -> Server {
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))
         .max_concurrent_streams(4)
+        // What HTTP/2 itself buffers of a sensor whose batches wait for room. Its own default is a megabyte for each of
+        // thousands; credit is what holds a well-behaved sensor back.
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(256 << 10)
 }
 
 fn serve(

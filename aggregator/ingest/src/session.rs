@@ -18,7 +18,7 @@ use lagewarte_base::{
 };
 use lagewarte_event::{
     Ack, Batch, ClientFrame, Envelope, Gap, Hello, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Message as _, ServerFrame,
-    Welcome, client_frame, server_frame, uplink_server::Uplink,
+    Welcome, client_frame, pack, server_frame, uplink_server::Uplink,
 };
 use lagewarte_store::telemetry;
 use tokio::{
@@ -30,6 +30,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     Options,
+    credit::{self, Account},
     journal::Key,
     lane::{Fate, Item, Lane, Work, event_id},
     metrics::Metrics,
@@ -37,11 +38,13 @@ use crate::{
     tls::Peer,
 };
 
-/// Unacknowledged bytes that a sensor is told it may have.
+/// Unacknowledged bytes that a sensor may have in one stream, at most (see [`crate::credit`]).
 pub const WINDOW_BYTES: u64 = 4 << 20;
 /// Bytes of one sensor that are held at most, over all its connections. Threat: one sensor, or one that reconnects in a
 /// loop, using up the memory of all.
 pub const SENSOR_BYTES: usize = WINDOW_BYTES as usize + MAX_BATCH_BYTES;
+/// Streams of a connection: urgent and bulk.
+const STREAMS: usize = 2;
 /// Bytes of all sensors that are held at most. Threat: a database down for a night while thousands send.
 pub const TOTAL_BYTES: usize = 256 << 20;
 /// Most gaps in a batch. Threat: millions of tiny gaps, each a row.
@@ -174,7 +177,25 @@ impl Hub {
         self.metrics.protocol_errors.with_label_values(&[what]).inc();
         Status::invalid_argument(what)
     }
+
+    fn connected(&self) -> usize {
+        self.sensors().connected.len()
+    }
+
+    /// Not now: when to come again, spread over the fleet by the sensor's (random) id, so that it does not come as one.
+    fn later(&self, sensor: Uuid, why: &'static str) -> Status {
+        let spread = self.connected() as u128 * u128::from(RETURN_MS) + 1;
+        let pause = RETRY_MS + u64::try_from(sensor.as_u128() % spread).unwrap_or_default();
+        let mut status = Status::unavailable(why);
+        status.metadata_mut().insert("grpc-retry-pushback-ms", pause.into());
+        status
+    }
 }
+
+/// Shortest absence asked of a sensor when the aggregator stops or its store does not answer, milliseconds.
+const RETRY_MS: u64 = 500;
+/// Time given to each connected sensor to come back, milliseconds: a TLS handshake, a look into the register, a Hello.
+const RETURN_MS: u64 = 3;
 
 /// The uplink service.
 pub(crate) struct UplinkService(pub(crate) Arc<Hub>);
@@ -200,7 +221,7 @@ impl Uplink for UplinkService {
                 ended = session.read(request.into_inner()) => ended,
                 refusal = guard(hub, &peer) => Err(hub.refuse(refusal)),
                 () = outgoing.closed() => Ok(()),
-                _ = stopping.wait_for(|s| *s) => Err(Status::unavailable("the aggregator is stopping")),
+                _ = stopping.wait_for(|s| *s) => Err(hub.later(peer.sensor, "the aggregator is stopping")),
             };
             if let Err(status) = ended {
                 tracing::info!(sensor = %peer.sensor, why = status.message(), "stream ended");
@@ -236,6 +257,8 @@ struct Current {
     /// Up to here numbers are compared with the store by id.
     compare_to: u64,
     durable: watch::Receiver<u64>,
+    /// None where the sensor does not keep to credit: then the permits alone hold it back.
+    account: Option<Arc<Account>>,
     answers: AbortOnDrop,
 }
 
@@ -249,22 +272,46 @@ impl Drop for AbortOnDrop {
 
 impl Session {
     async fn read(&self, mut incoming: Streaming<ClientFrame>) -> Result<(), Status> {
-        let mut current: Option<Current> = None;
+        let mut streams: [Option<Current>; STREAMS] = [const { None }; STREAMS];
         while let Some(frame) = incoming.message().await? {
-            match frame.frame {
-                Some(client_frame::Frame::Hello(hello)) => current = Some(self.hello(&hello).await?),
-                Some(client_frame::Frame::Batch(batch)) => {
-                    let current = current.as_mut().ok_or_else(|| self.hub.broke("batch-before-hello"))?;
-                    self.batch(current, batch).await?;
+            let batch = match frame.frame {
+                Some(client_frame::Frame::Hello(hello)) => {
+                    self.open(&mut streams, &hello).await?;
+                    continue;
                 }
+                Some(client_frame::Frame::Batch(batch)) => batch,
+                Some(client_frame::Frame::Packed(packed)) => pack::unpack(&packed).map_err(|w| self.hub.broke(w))?,
                 None => return Err(self.hub.broke("empty-frame")),
-            }
+            };
+            let open = streams.iter().any(Option::is_some);
+            let wanted = |c: &&mut Current| (batch.epoch, batch.nonce) == (c.key.1.counter, c.key.1.nonce);
+            let current =
+                streams.iter_mut().flatten().find(wanted).ok_or_else(|| {
+                    self.hub.broke(if open { "batch-of-another-epoch" } else { "batch-before-hello" })
+                })?;
+            self.batch(current, batch).await?;
         }
         // Half-closed: what is on its way is still answered.
-        if let Some(mut current) = current {
+        for mut current in streams.into_iter().flatten() {
             let last = current.next - 1;
             let _ = current.durable.wait_for(|d| *d >= last).await; // an error: the lane is stopping
             drop(current.answers);
+        }
+        Ok(())
+    }
+
+    /// A Hello replaces the epoch of its stream.
+    async fn open(&self, streams: &mut [Option<Current>; STREAMS], hello: &Hello) -> Result<(), Status> {
+        let at = usize::try_from(hello.stream).unwrap_or(usize::MAX);
+        let Some(slot) = streams.get_mut(at) else { return Err(self.hub.broke("unknown-stream")) };
+        *slot = None; // its answers end before those of the next epoch begin
+        let epoch = Epoch { counter: hello.epoch, nonce: hello.nonce };
+        if streams.iter().flatten().any(|c| c.key.1 == epoch) {
+            return Err(self.hub.broke("epoch-in-two-streams"));
+        }
+        let current = self.hello(hello).await?;
+        if let Some(slot) = streams.get_mut(at) {
+            *slot = Some(current);
         }
         Ok(())
     }
@@ -273,35 +320,53 @@ impl Session {
         let key = (self.sensor, Epoch { counter: hello.epoch, nonce: hello.nonce });
         let place = self.hub.lane(self.sensor).hello(key).await.map_err(|e| {
             tracing::warn!(error = %e, "the store does not answer; a sensor has to wait");
-            Status::unavailable("the aggregator's store does not answer; keep the events")
+            self.hub.later(self.sensor, "the aggregator's store does not answer; keep the events")
         })?;
         let up_to_seq = place.mark.up_to;
         let skew = hello.clock_us.saturating_sub(self.hub.clock.now().micros());
         tracing::info!(sensor = %self.sensor, epoch = hello.epoch, version = %clean(&hello.version),
             assignment = %clean(&hello.assignment), skew_us = skew, up_to_seq, "hello");
-        let frame = server_frame::Frame::Welcome(Welcome { up_to_seq, window_bytes: WINDOW_BYTES });
+        let account =
+            hello.credit.then(|| Arc::new(Account::new(credit::window(&self.hub.options, self.hub.connected()))));
+        let (credit_bytes, credit_events) = account.as_ref().map_or((0, 0), |a| a.granted());
+        let frame = server_frame::Frame::Welcome(Welcome {
+            up_to_seq,
+            window_bytes: WINDOW_BYTES,
+            epoch: hello.epoch,
+            nonce: hello.nonce,
+            credit_bytes,
+            credit_events,
+            dictionary: pack::choose(&hello.dictionaries),
+        });
         send(&self.outgoing, frame).await?;
-        let answers = tokio::spawn(answer(key.1, place.durable.clone(), up_to_seq, self.outgoing.clone()));
+        let answering = Answers {
+            hub: Arc::clone(&self.hub),
+            epoch: key.1,
+            account: account.clone(),
+            outgoing: self.outgoing.clone(),
+        };
+        let answers = tokio::spawn(answering.run(place.durable.clone(), up_to_seq));
         Ok(Current {
             key,
             next: up_to_seq.saturating_add(1),
             compare_to: place.mark.compare_to,
             durable: place.durable,
+            account,
             answers: AbortOnDrop(answers),
         })
     }
 
     async fn batch(&self, current: &mut Current, batch: Batch) -> Result<(), Status> {
         let hub = &self.hub;
-        if (batch.epoch, batch.nonce) != (current.key.1.counter, current.key.1.nonce) {
-            return Err(hub.broke("batch-of-another-epoch"));
-        }
         hub.metrics.batches.inc();
         let received = hub.clock.now();
         let bytes = batch.encoded_len().max(1);
         let sent = Timestamp::from_micros(batch.sent_us);
         let pieces = tile(batch, current.next).map_err(|what| hub.broke(what))?;
         let Some(last) = pieces.last().map(Piece::last) else { return Ok(()) };
+        if let Some(account) = &current.account {
+            account.spend(last, bytes as u64, pieces.len() as u64).map_err(|what| hub.broke(what))?;
+        }
         let permits = self.permits(bytes).await?;
         let lane = hub.lane(self.sensor);
         let first = pieces.first().map_or(0, Piece::first);
@@ -330,6 +395,11 @@ impl Session {
         if durable >= last {
             // It was durable before it came (sent twice over two connections): say so again, nothing else will.
             send(&self.outgoing, ack(key.1, durable)).await?;
+            if let Some(credit) =
+                current.account.as_ref().and_then(|a| a.repay(durable, credit::window(&hub.options, hub.connected())))
+            {
+                send(&self.outgoing, credit.frame(key.1)).await?;
+            }
         }
         Ok(())
     }
@@ -349,18 +419,34 @@ impl Session {
     }
 }
 
-/// Sends an Ack whenever more is durable.
-async fn answer(epoch: Epoch, mut durable: watch::Receiver<u64>, mut told: u64, outgoing: Outgoing) {
-    loop {
-        let now = *durable.borrow_and_update();
-        if now > told {
-            told = now;
-            if send(&outgoing, ack(epoch, now)).await.is_err() {
+/// What tells a sensor how far one epoch is durable, and gives its credit back.
+struct Answers {
+    hub: Arc<Hub>,
+    epoch: Epoch,
+    account: Option<Arc<Account>>,
+    outgoing: Outgoing,
+}
+
+impl Answers {
+    /// Sends an Ack whenever more is durable, and the credit that comes free with it.
+    async fn run(self, mut durable: watch::Receiver<u64>, mut told: u64) {
+        loop {
+            let now = *durable.borrow_and_update();
+            if now > told {
+                told = now;
+                if send(&self.outgoing, ack(self.epoch, now)).await.is_err() {
+                    return;
+                }
+                let window = credit::window(&self.hub.options, self.hub.connected());
+                if let Some(credit) = self.account.as_ref().and_then(|a| a.repay(now, window))
+                    && send(&self.outgoing, credit.frame(self.epoch)).await.is_err()
+                {
+                    return;
+                }
+            }
+            if durable.changed().await.is_err() {
                 return;
             }
-        }
-        if durable.changed().await.is_err() {
-            return;
         }
     }
 }

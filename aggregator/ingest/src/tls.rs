@@ -21,7 +21,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
@@ -35,6 +35,9 @@ use crate::{ca::serial_hex, metrics::Metrics};
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Most connections of a listener: twice the municipalities of Bavaria. Threat: a flood of connections.
 pub const MAX_CONNECTIONS: usize = 4_200;
+/// How long, and how many reads of 4 KiB, a refused connection is still listened to. Threat: refused peers holding sockets.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_READS: usize = 16;
 /// Most handshakes at once. Threat: asymmetric cryptography as an amplifier of a flood.
 pub const MAX_HANDSHAKES: usize = 128;
 
@@ -175,7 +178,7 @@ pub(crate) async fn accept(
         let _ = tcp.set_nodelay(true); // only latency is at stake
         let (acceptor, accepted, metrics) = (acceptor.clone(), accepted.clone(), Arc::clone(&metrics));
         tokio::spawn(async move {
-            let done = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
+            let done = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp).into_fallible()).await;
             drop(handshake);
             match done {
                 Ok(Ok(stream)) => {
@@ -183,11 +186,30 @@ pub(crate) async fn accept(
                     let peer = certificate.and_then(|c| Peer::of(c));
                     let _ = accepted.send(Ok(Accepted { stream, peer, _permit: permit })).await; // the server is stopping
                 }
-                Ok(Err(e)) => refused(name, from, &e.to_string(), &metrics),
+                Ok(Err((e, tcp))) => {
+                    refused(name, from, &e.to_string(), &metrics);
+                    linger(tcp).await;
+                }
                 Err(_) => refused(name, from, "no TLS handshake in time", &metrics),
             }
         });
     }
+}
+
+/// Closes a refused connection so that the peer reads the alert that says why: closed at once, with its next bytes unread,
+/// the kernel would reset it and the alert be lost.
+async fn linger(mut tcp: TcpStream) {
+    let mut bytes = [0; 4096];
+    let read = async {
+        tcp.shutdown().await?;
+        for _ in 0..LINGER_READS {
+            if tcp.read(&mut bytes).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(LINGER, read).await; // whatever happens, it is closed behind this
 }
 
 fn refused(listener: &'static str, from: SocketAddr, why: &str, metrics: &Metrics) {
@@ -197,8 +219,6 @@ fn refused(listener: &'static str, from: SocketAddr, why: &str, metrics: &Metric
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
-
     use super::*;
     use crate::Ca;
 

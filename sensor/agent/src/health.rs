@@ -5,7 +5,7 @@
 //! Three missed ones and the aggregator shows the sensor as blind. Must never hold an address or a name of the house.
 
 use lagewarte_base::time::Timestamp;
-use lagewarte_spool::Status as SpoolStatus;
+use lagewarte_spool::{GapReason, Status as SpoolStatus};
 use lagewarte_uplink::Status as UplinkStatus;
 use serde_json::{Map, Value, json};
 
@@ -24,6 +24,15 @@ pub struct About {
     pub rules_loaded: usize,
     /// Rules refused.
     pub rules_refused: usize,
+}
+
+fn by_reason(refused: &[u64; 5]) -> Map<String, Value> {
+    GapReason::ALL
+        .iter()
+        .zip(refused)
+        .filter(|(_, n)| **n > 0)
+        .map(|(r, n)| (r.name().to_owned(), (*n).into()))
+        .collect()
 }
 
 /// The health event at `now`.
@@ -55,9 +64,20 @@ pub fn event(
             "rules_refused": about.rules_refused,
             "spool": {
                 "state": spool.state.name(),
+                "state_since_us": spool.state_since_us,
                 "records": spool.records,
                 "bytes": spool.bytes,
                 "oldest_us": spool.oldest_us,
+                "refused": by_reason(&spool.dropped),
+            },
+            "uplink": {
+                "connections": uplink.connections,
+                "errors": uplink.errors,
+                "sent_events": uplink.sent_events,
+                "sent_bytes": uplink.sent_bytes,
+                "sent_wire_bytes": uplink.sent_wire_bytes,
+                "gap_numbers": uplink.gap_numbers,
+                "bulk_lag_us": uplink.bulk_lag_us,
             },
             "dropped": dropped,
             "produced": counted(telemetry.produced_by_class()),

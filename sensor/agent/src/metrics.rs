@@ -14,6 +14,8 @@ use tokio::{
     sync::Semaphore,
 };
 
+use lagewarte_spool::{GapReason, State};
+
 use crate::station::Snapshot;
 
 /// Most connections at once. Threat: a scanner holding sockets of the gateway.
@@ -74,19 +76,41 @@ pub fn text(s: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
         &one(s.telemetry.release_log_errors()),
     )?;
 
-    let states = ["normal", "warning", "full", "recovering"];
-    let states: Vec<_> = states.iter().map(|n| (vec![*n], i64::from(*n == s.spool.state.name()))).collect();
+    let states: Vec<_> = State::ALL.iter().map(|n| (vec![n.name()], i64::from(*n == s.spool.state))).collect();
     gauge("spool_state", "1 at the state of the spool", &["state"], &states)?;
+    let entered: Vec<_> = State::ALL.iter().zip(s.spool.entered).map(|(state, n)| (vec![state.name()], n)).collect();
+    counter("spool_state_entered_total", "How often the spool came into a state", &["state"], &entered)?;
+    gauge(
+        "spool_state_since_seconds",
+        "Since when it is in its state, seconds since the epoch",
+        &[],
+        &[(vec![], s.spool.state_since_us / 1_000_000)],
+    )?;
+    let refused: Vec<_> = GapReason::ALL.iter().zip(s.spool.dropped).map(|(r, n)| (vec![r.name()], n)).collect();
+    counter("spool_refused_total", "Records that the spool did not take, and why", &["reason"], &refused)?;
     gauge("spool_records", "Records not yet acknowledged", &[], &[(vec![], int(s.spool.records))])?;
     gauge("spool_bytes", "Bytes of the spool on disk", &[], &[(vec![], int(s.spool.bytes))])?;
     counter("spool_disk_errors_total", "Commits and deletions that failed", &[], &one(s.spool.disk_errors))?;
     gauge("uplink_connected", "1 while the aggregator answers", &[], &[(vec![], i64::from(s.uplink.connected))])?;
     gauge(
         "uplink_lag_us",
-        "Age of the oldest event not yet acknowledged, microseconds",
+        "Age of the oldest alert or health event not yet acknowledged, microseconds",
         &[],
         &[(vec![], s.uplink.lag_us)],
     )?;
+    gauge(
+        "uplink_bulk_lag_us",
+        "The same of everything but alerts and health, which may have to wait for its hours",
+        &[],
+        &[(vec![], s.uplink.bulk_lag_us)],
+    )?;
+    let waits = [("credit", s.uplink.waits_for_credit), ("rate", s.uplink.waits_for_rate)];
+    let waits: Vec<_> = waits.iter().map(|(n, w)| (vec![*n], i64::from(*w))).collect();
+    gauge("uplink_waits", "1 while a batch waits for the aggregator's credit, or for the cap", &["for"], &waits)?;
+    counter("uplink_connections_total", "Connections that were welcomed", &[], &one(s.uplink.connections))?;
+    counter("uplink_sent_bytes_total", "Bytes sent, before packing", &[], &one(s.uplink.sent_bytes))?;
+    counter("uplink_sent_wire_bytes_total", "Bytes sent, packed, before TLS", &[], &one(s.uplink.sent_wire_bytes))?;
+    counter("uplink_gap_numbers_total", "Numbers reported as gaps", &[], &one(s.uplink.gap_numbers))?;
     counter("uplink_errors_total", "Connections that failed or broke", &[], &one(s.uplink.errors))?;
     counter("uplink_sent_events_total", "Events sent; again sent ones count again", &[], &one(s.uplink.sent_events))?;
     gauge(

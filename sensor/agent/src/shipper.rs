@@ -18,7 +18,7 @@ use lagewarte_base::{
     time::Timestamp,
 };
 use lagewarte_event::{Class, Envelope, Message as _};
-use lagewarte_spool::{Dropped, GapReason, Spool};
+use lagewarte_spool::{Dropped, GapReason, Pair};
 use lagewarte_uplink::priority;
 
 use crate::{
@@ -31,7 +31,7 @@ pub struct Shipper {
     /// The door.
     pub release: Release,
     /// Where released events go.
-    pub spool: Arc<Spool>,
+    pub spool: Pair,
     /// This sensor.
     pub sensor: Uuid,
     /// SHA-256 of the rule set in force; empty where no rules run.
@@ -101,9 +101,9 @@ impl Shipper {
             envelope.encode_to_vec()
         };
         match self.spool.append(priority(released.class), envelope) {
-            Ok(seq) => {
+            Ok((epoch, seq)) => {
                 self.telemetry.released(released.class);
-                let id = EventId { sensor: self.sensor, epoch: self.spool.epoch(), seq };
+                let id = EventId { sensor: self.sensor, epoch, seq };
                 if let Some((log, e)) =
                     self.log.as_mut().and_then(|log| log.write(id, released).err().map(|e| (log, e)))
                 {

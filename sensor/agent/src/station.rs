@@ -21,7 +21,7 @@ use lagewarte_base::{
     fs::RealFs,
 };
 use lagewarte_event::Class;
-use lagewarte_spool::Spool;
+use lagewarte_spool::{Pair, State};
 use lagewarte_uplink::{Identity, Uplink};
 use tokio::runtime::Runtime;
 
@@ -94,7 +94,7 @@ impl Stop {
 pub struct Station {
     runtime: Runtime,
     uplink: Arc<Mutex<Option<Uplink>>>,
-    spool: Arc<Spool>,
+    spool: Pair,
     shipper: Arc<Mutex<Shipper>>,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
@@ -107,8 +107,8 @@ pub struct Station {
 pub struct Prepared {
     identity: Identity,
     release: Release,
-    /// The spool of this state directory.
-    pub spool: Arc<Spool>,
+    /// The spools of this state directory.
+    pub spool: Pair,
     settings: Settings,
     clock: Arc<dyn Clock>,
 }
@@ -137,10 +137,10 @@ impl Prepared {
         }
         // The lock first: two processes must not decide about one state directory.
         let options = lagewarte_spool::Options { quota_bytes: settings.own.spool_quota, ..Default::default() };
-        let spool = Spool::open(&state.join("spool"), options, Arc::new(RealFs), Arc::clone(&clock))?;
+        let spool = Pair::open(&state.join("spool"), options, Arc::new(RealFs), Arc::clone(&clock))?;
         let orders = files::read(state, identity.enrolment().sensor, &settings.own.trusted_keys)?;
         let release = Release::new(orders, state, settings.eve.community_id.unwrap_or(0))?;
-        Ok(Self { identity, release, spool: Arc::new(spool), settings: settings.clone(), clock })
+        Ok(Self { identity, release, spool, settings: settings.clone(), clock })
     }
 
     /// Starts uplink, health events, metrics and signals.
@@ -172,16 +172,19 @@ impl Prepared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             assignment: release.assignment_label().to_owned(),
             interval_s,
+            proxy: settings.own.uplink.proxy()?,
+            rate: settings.own.uplink.rate,
+            bulk_hours: settings.own.uplink.bulk_hours.clone(),
             ..Default::default()
         };
         let uplink = {
             let _inside = runtime.enter();
-            Arc::new(Mutex::new(Some(Uplink::start(Arc::clone(&spool), identity, options, Arc::clone(&clock)))))
+            Arc::new(Mutex::new(Some(Uplink::start(&spool, identity, options, Arc::clone(&clock)))))
         };
         let telemetry = Arc::new(Telemetry::default());
         let shipper = Shipper {
             release,
-            spool: Arc::clone(&spool),
+            spool: spool.clone(),
             sensor,
             ruleset: rules.sha256.clone(),
             clock: Arc::clone(&clock),
@@ -226,8 +229,8 @@ impl Station {
     pub fn shared_shipper(&self) -> Arc<Mutex<Shipper>> {
         Arc::clone(&self.shipper)
     }
-    /// The spool.
-    pub fn spool(&self) -> &Spool {
+    /// The spools.
+    pub fn spool(&self) -> &Pair {
         &self.spool
     }
     /// Counters.
@@ -244,7 +247,7 @@ impl Station {
     }
 
     fn snapshots(&self) -> Arc<dyn Fn() -> Snapshot + Send + Sync> {
-        let (telemetry, spool, about) = (Arc::clone(&self.telemetry), Arc::clone(&self.spool), self.about.clone());
+        let (telemetry, spool, about) = (Arc::clone(&self.telemetry), self.spool.clone(), self.about.clone());
         let uplink = Arc::clone(&self.uplink);
         Arc::new(move || Snapshot {
             telemetry: Arc::clone(&telemetry),
@@ -256,18 +259,21 @@ impl Station {
 
     fn start_heartbeat(&mut self) -> anyhow::Result<()> {
         let (stop, shipper, clock) = (Arc::clone(&self.stop), Arc::clone(&self.shipper), Arc::clone(&self.clock));
-        let snapshot = self.snapshots();
+        let (snapshot, spool) = (self.snapshots(), self.spool.clone());
         let beat = move || {
             loop {
                 let asked = stop.asked(); // then this is the last word
-                say(&shipper, &*clock, &snapshot());
+                let now = snapshot();
+                let told: State = now.spool.state;
+                say(&shipper, &*clock, &now);
                 if asked {
                     return;
                 }
-                let interval = snapshot().about.interval_s;
+                let interval = now.about.interval_s;
                 // The wait may end early; the clock that counts is monotonic.
                 let mut left = Duration::from_secs(interval.into());
-                while !left.is_zero() && !stop.asked() {
+                // A spool that fills up or empties is told at once, not at the end of the interval.
+                while !left.is_zero() && !stop.asked() && spool.status().state == told {
                     let step = left.min(Duration::from_secs(1));
                     stop.wait(step);
                     left = left.saturating_sub(step);

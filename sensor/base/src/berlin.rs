@@ -59,6 +59,11 @@ pub fn hour(t: Timestamp) -> Option<u8> {
     local(t).map(OffsetDateTime::hour)
 }
 
+/// Minutes since midnight, 0 to 1439; None outside the years that can be written.
+pub fn minute_of_day(t: Timestamp) -> Option<u16> {
+    local(t).map(|l| u16::from(l.hour()) * 60 + u16::from(l.minute()))
+}
+
 /// How long something is ago, in words that stay true while somebody reads: `gerade eben`, `vor 5 Minuten`, `vor 3 Tagen`.
 pub fn ago(now: Timestamp, then: Timestamp) -> String {
     let secs = now.since(then) / 1_000_000;
@@ -124,7 +129,7 @@ mod tests {
             let t = Timestamp::from_micros(us);
             prop_assert!(!date_time(t).is_empty() && !clock(t).is_empty() && !date(t).is_empty());
             prop_assert!(!ago(t, Timestamp::from_micros(other)).is_empty());
-            let _ = hour(t);
+            let _ = (hour(t), minute_of_day(t));
         }
     }
 }

@@ -39,11 +39,28 @@ pub trait AppendFile: Send {
 
 /// What spool and journal need of a filesystem.
 pub trait Fs: Send + Sync + fmt::Debug {
-    /// Creates a directory and its parents.
+    /// Creates a directory and its parents. Their names are durable only after [`Fs::ensure_dir`].
     ///
     /// # Errors
     /// The system's; likewise below.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Creates a directory and its parents so that they outlive a power cut: what is fsynced inside is lost with them.
+    fn ensure_dir(&self, dir: &Path) -> io::Result<()> {
+        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+            if self.list(dir).is_err() {
+                self.ensure_dir(parent)?;
+                self.create_dir_all(dir)?;
+                return self.sync_dir(parent);
+            }
+            // It may have been made by a process of ours that ended before it could sync it. Where we may not look into
+            // the parent, somebody else has made it for us.
+            return match self.sync_dir(parent) {
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                other => other,
+            };
+        }
+        self.create_dir_all(dir)
+    }
     /// Names of the files in a directory, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// A new, empty file; an old one of this name is emptied. `private`: readable by its owner only (0600).

@@ -3,7 +3,8 @@
 //! The event on the wire: a protobuf envelope around one EVE JSON object, and the services that carry it.
 //!
 //! Must never re-encode the JSON: it is written once, by the stage that made the event. The contract is
-//! `proto/lagewarte/v1/lagewarte.proto`; fields are only ever added, and fixtures of every version stay readable.
+//! `proto/lagewarte/v1/lagewarte.proto`; fields are only ever added, and fixtures of every version stay readable. Why it
+//! is as it is: `docs/uplink.md`.
 
 // `allow`, not `expect`: which of them occur depends on the feature `grpc`.
 #[allow(
@@ -18,6 +19,8 @@ mod generated {
 
 pub mod eve;
 pub mod fields;
+#[cfg(feature = "pack")]
+pub mod pack;
 
 pub use generated::*;
 pub use prost::Message;

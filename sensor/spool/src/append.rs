@@ -42,7 +42,8 @@ impl Spool {
         if shared.closed || shared.pending.len() >= MAX_PENDING {
             return Err(shared.refuse_numbered(GapReason::Disk, inner.clock.now().micros()));
         }
-        if shared.used >= priority.limit(inner.options.quota_bytes) {
+        if shared.budget.used() >= priority.limit(inner.options.quota_bytes) {
+            inner.step(&mut shared);
             return Err(shared.refuse_numbered(GapReason::Quota, inner.clock.now().micros()));
         }
         let at_us = inner.clock.now().micros();
@@ -55,10 +56,12 @@ impl Spool {
         shared.begin(seq, at_us);
         let before = shared.pending.len();
         format::put_record(&mut shared.pending, priority, seq, at_us, &payload);
-        shared.used += (shared.pending.len() - before) as u64;
+        let grown = (shared.pending.len() - before) as u64;
+        shared.take(grown);
         shared.pending_records += 1;
         shared.next += 1;
         shared.appended[priority as usize - 1] += 1;
+        inner.step(&mut shared);
         let wake = before == 0 || shared.pending.len() >= inner.options.commit_bytes;
         drop(shared);
         if wake {
@@ -103,7 +106,8 @@ impl Shared {
             self.begin(gap.from, at_us);
             let before = self.pending.len();
             format::put_gap(&mut self.pending, gap.reason, gap.from, gap.to, at_us);
-            self.used += (self.pending.len() - before) as u64;
+            let grown = (self.pending.len() - before) as u64;
+            self.take(grown);
         }
     }
 
@@ -158,7 +162,7 @@ impl Inner {
                 if begun_now {
                     let name = writer.name.clone();
                     current.segments.push_back(Segment { name, last, len: 0, records: 0, begun_us });
-                    shared.used += format::HEADER as u64;
+                    shared.take(format::HEADER as u64);
                 }
                 let Some(current) = shared.epochs.last_mut() else { return Ok(()) };
                 if let Some(s) = current.segments.back_mut() {
@@ -167,6 +171,7 @@ impl Inner {
                 shared.committed = last;
                 shared.commits += 1;
                 shared.disk_failing = false;
+                self.step(&mut shared);
                 let low = shared.reserved - (shared.next - 1) < RESERVE / 2;
                 if let Some(hook) = &shared.on_commit {
                     hook();
@@ -179,6 +184,7 @@ impl Inner {
             }
             Err(e) => {
                 shared.disk_failing = true;
+                self.step(&mut shared);
                 shared.failed("writing a segment", &e);
                 let younger = mem::replace(&mut shared.pending, bytes);
                 shared.pending.extend_from_slice(&younger);

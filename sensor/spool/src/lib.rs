@@ -11,6 +11,8 @@
 //! - Memory is bounded ([`MAX_PENDING`], and one segment for a reader), whatever the length of the queue.
 //! - One process at a time: a lock file, and a clear error for the second.
 //!
+//! Design, with what each choice is for: `docs/spool.md`.
+//!
 //! # Layout
 //! ```text
 //! spool/lock                                  held while a process uses the spool
@@ -46,7 +48,9 @@ mod append;
 mod format;
 mod ledger;
 mod open;
+mod pair;
 mod read;
+mod state;
 
 pub mod audit;
 
@@ -67,7 +71,9 @@ use lagewarte_base::{
 pub use crate::{
     format::MAX_RECORD,
     open::OpenError,
+    pair::Pair,
     read::{Chunk, Cursor, Gap, Stored},
+    state::{Budget, State},
 };
 
 /// Sequence numbers reserved at a time. One ledger write (two fsyncs) for each; a crash reports at most so many as a gap.
@@ -144,36 +150,13 @@ impl GapReason {
 #[error("the spool refused the record: {}", .0.name())]
 pub struct Dropped(pub GapReason);
 
-/// How full the spool is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Less than half of the quota is used.
-    Normal,
-    /// Half of the quota is used: the line is down or too slow.
-    Warning,
-    /// Something is refused now: quota of a priority used up, or the disk cannot be written.
-    Full,
-    /// Was full, accepts again, still above half.
-    Recovering,
-}
-
-impl State {
-    /// The word in stats events and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Warning => "warning",
-            Self::Full => "full",
-            Self::Recovering => "recovering",
-        }
-    }
-}
-
 /// How the spool behaves. The defaults suit a gateway.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Bytes on disk, all segments together. Default 1 GiB: about two million alerts.
     pub quota_bytes: u64,
+    /// What counts against the quota. Spools that share one share the quota. Default: one of its own.
+    pub budget: Budget,
     /// A segment is closed at this size. Default 4 MiB.
     pub segment_bytes: u64,
     /// Longest wait of a record for its fsync, milliseconds. Default 50.
@@ -186,7 +169,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { quota_bytes: 1 << 30, segment_bytes: 4 << 20, commit_ms: 50, commit_bytes: 256 << 10, committer: true }
+        Self {
+            quota_bytes: 1 << 30,
+            budget: Budget::default(),
+            segment_bytes: 4 << 20,
+            commit_ms: 50,
+            commit_bytes: 256 << 10,
+            committer: true,
+        }
     }
 }
 
@@ -195,6 +185,10 @@ impl Default for Options {
 pub struct Status {
     /// How full.
     pub state: State,
+    /// Since when, sensor's clock, microseconds.
+    pub state_since_us: i64,
+    /// How often each state was entered since the start (order of [`State::ALL`]).
+    pub entered: [u64; 4],
     /// Committed records not yet acknowledged (gaps not counted).
     pub records: u64,
     /// Bytes of all segments and of what waits for its commit.
@@ -258,8 +252,11 @@ struct Shared {
     pending_begun_us: i64,
     gap: Option<OpenGap>,
     used: u64,
+    budget: Budget,
+    state: State,
+    state_since_us: i64,
+    entered: [u64; 4],
     disk_failing: bool,
-    was_full: bool,
     closed: bool,
     appended: [u64; 3],
     dropped: [u64; 5],
@@ -303,7 +300,12 @@ impl Spool {
     /// Whether a record of this priority would be taken now. For sources that can wait (a file being tailed).
     pub fn has_room(&self, priority: Priority) -> bool {
         let shared = self.inner.shared();
-        !shared.closed && !shared.disk_failing && shared.used < priority.limit(self.inner.options.quota_bytes)
+        !shared.closed && !shared.disk_failing && shared.budget.used() < priority.limit(self.inner.options.quota_bytes)
+    }
+
+    /// The last number of the current epoch that is fsynced; 0 where none is.
+    pub fn committed(&self) -> u64 {
+        self.inner.shared().committed
     }
 
     /// Calls `hook` after each commit, from the committing thread; it must not block. Replaces an earlier hook.
@@ -314,13 +316,15 @@ impl Spool {
     /// How things stand.
     pub fn status(&self) -> Status {
         let mut shared = self.inner.shared();
-        let state = shared.state(self.inner.options.quota_bytes);
+        self.inner.step(&mut shared);
         let held = shared.epochs.iter().flat_map(|e| e.segments.iter().map(move |s| (e.line.acked, s)));
         let held = held.filter(|(acked, s)| s.last > *acked);
         let records = held.clone().map(|(acked, s)| s.records.min(s.last - acked)).sum();
         let oldest_us = held.map(|(_, s)| s.begun_us).next();
         Status {
-            state,
+            state: shared.state,
+            state_since_us: shared.state_since_us,
+            entered: shared.entered,
             records,
             bytes: shared.used,
             oldest_us,
@@ -335,19 +339,14 @@ impl Spool {
 }
 
 impl Shared {
-    fn state(&mut self, quota: u64) -> State {
-        let warning = self.used >= quota / 2;
-        if self.disk_failing || self.used >= Priority::Bulk.limit(quota) {
-            self.was_full = true;
-            State::Full
-        } else if warning && self.was_full {
-            State::Recovering
-        } else if warning {
-            State::Warning
-        } else {
-            self.was_full = false;
-            State::Normal
-        }
+    fn take(&mut self, bytes: u64) {
+        self.used += bytes;
+        self.budget.take(bytes);
+    }
+    fn free(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.used);
+        self.used -= bytes;
+        self.budget.free(bytes);
     }
 
     fn failed(&mut self, doing: &str, e: &std::io::Error) {
@@ -362,6 +361,25 @@ impl Shared {
 }
 
 impl Inner {
+    /// Moves the state on, after anything that may change it.
+    fn step(&self, shared: &mut Shared) {
+        let next = shared.state.next(shared.budget.used(), self.options.quota_bytes, shared.disk_failing);
+        if next == shared.state {
+            return;
+        }
+        let worse = next > shared.state;
+        let (from, to, used) = (shared.state.name(), next.name(), shared.budget.used());
+        if worse {
+            tracing::warn!(from, to, used, quota = self.options.quota_bytes, "spool state");
+        } else {
+            tracing::info!(from, to, used, quota = self.options.quota_bytes, "spool state");
+        }
+        shared.state = next;
+        shared.state_since_us = self.clock.now().micros();
+        if let Some(n) = State::ALL.iter().position(|s| *s == next).and_then(|i| shared.entered.get_mut(i)) {
+            *n += 1;
+        }
+    }
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

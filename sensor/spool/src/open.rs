@@ -19,7 +19,7 @@ use lagewarte_base::{
 };
 
 use crate::{
-    EpochState, Inner, Options, Segment, Shared, Spool, Writer,
+    EpochState, Inner, Options, Segment, Shared, Spool, State, Writer,
     format::{self, HEADER, Kind, parse_segment_name},
     ledger::{self, Line},
 };
@@ -62,7 +62,7 @@ impl Spool {
         if options.segment_bytes == 0 || options.quota_bytes < 2 * options.segment_bytes {
             return Err(OpenError::Options("quota must be at least twice its segment size, and neither may be 0"));
         }
-        fs.create_dir_all(dir).map_err(io("creating the directory"))?;
+        fs.ensure_dir(dir).map_err(io("creating the directory"))?;
         let lock = fs
             .lock(&dir.join("lock"))
             .map_err(io("taking the lock file"))?
@@ -75,6 +75,9 @@ impl Spool {
         let mut epochs = held.epochs;
         epochs.push(EpochState { line: Line { epoch, reserved: 0, acked: 0, end: None }, segments: VecDeque::new() });
         let used = epochs.iter().flat_map(|e| &e.segments).map(|s| s.len).sum();
+        let budget = options.budget.clone();
+        budget.take(used);
+        let state_since_us = clock.now().micros();
         let inner = Arc::new(Inner {
             dir: dir.to_owned(),
             options,
@@ -92,8 +95,11 @@ impl Spool {
                 pending_begun_us: 0,
                 gap: None,
                 used,
+                budget,
+                state: State::Normal,
+                state_since_us,
+                entered: [0; 4],
                 disk_failing: false,
-                was_full: false,
                 closed: false,
                 appended: [0; 3],
                 dropped: [0; 5],

@@ -82,6 +82,11 @@ impl Cursor {
         }
     }
 
+    /// The last number it has covered; 0 at the beginning.
+    pub fn place(&self) -> u64 {
+        self.next - 1
+    }
+
     /// Loads what is committed behind the present place of this segment.
     fn load(&mut self, inner: &Inner, segment: &Segment) -> io::Result<()> {
         if self.name != segment.name {
@@ -108,7 +113,7 @@ impl Spool {
         shared.epochs.iter().map(|e| e.line.epoch).collect()
     }
 
-    /// Reads on from the cursor: committed records only, at most `max_records` and about `max_bytes` (one record at least).
+    /// Reads on from the cursor: committed records only, at most `max_records` (gaps count as well) and about `max_bytes` (one record at least).
     /// An empty chunk means that there is nothing more now.
     ///
     /// # Errors
@@ -144,7 +149,7 @@ impl Spool {
             }
             cursor.failures = 0;
             while cursor.next <= segment.last {
-                if chunk.records.len() >= max_records || bytes >= max_bytes {
+                if chunk.records.len() + chunk.gaps.len() >= max_records || bytes >= max_bytes {
                     return Ok(chunk);
                 }
                 let Some((entry, pos)) = format::next_entry(&cursor.buffer, cursor.pos, 0) else {
@@ -224,7 +229,8 @@ impl Spool {
                 bytes = state.segments.iter().filter(|s| freed.contains(&s.name)).map(|s| s.len).sum();
                 state.segments.retain(|s| !freed.contains(&s.name));
             }
-            shared.used = shared.used.saturating_sub(bytes);
+            shared.free(bytes);
+            inner.step(&mut shared);
             if !finished {
                 return;
             }

@@ -15,7 +15,7 @@ use lagewarte_base::{
     time::Timestamp,
 };
 use lagewarte_spool::{
-    Cursor, Dropped, GapReason, MAX_PENDING, MAX_RECORD, OpenError, Options, Priority, Spool, State, audit,
+    Cursor, Dropped, GapReason, MAX_PENDING, MAX_RECORD, OpenError, Options, Pair, Priority, Spool, State, audit,
 };
 
 const DIR: &str = "/spool";
@@ -101,8 +101,50 @@ fn states_go_from_normal_to_full_and_back_through_recovering() {
     assert_eq!(fill(85_000), State::Full);
     assert!(!spool.has_room(Priority::Bulk) && spool.has_room(Priority::Health));
     assert_eq!(free(70_000), State::Recovering);
-    assert_eq!(free(40_000), State::Normal);
+    assert_eq!(free(55_000), State::Recovering);
+    assert_eq!(free(38_000), State::Normal);
     assert_eq!(fill(60_000), State::Warning, "not recovering again: it was normal in between");
+    assert_eq!(free(45_000), State::Warning, "between two thresholds a state stays");
+    assert_eq!(spool.status().entered, [1, 2, 1, 1]);
+}
+
+#[test]
+fn a_pair_shares_its_quota_and_alerts_go_last() {
+    let fs = FaultyFs::default();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_parts(5, 0)));
+    let open = || Pair::open(Path::new(DIR), options(), Arc::new(fs.clone()), clock.clone()).unwrap();
+    let pair = open();
+    let fill = |p: Priority| {
+        let mut taken = 0;
+        while pair.append(p, |_| vec![7; 500]).is_ok() {
+            taken += 1;
+            pair.commit().unwrap();
+        }
+        taken
+    };
+    let bulk = fill(Priority::Bulk);
+    assert_eq!(pair.status().state, State::Full);
+    assert!(!pair.has_room(Priority::Bulk) && pair.has_room(Priority::Health) && pair.has_room(Priority::Alert));
+    let (health, alerts) = (fill(Priority::Health), fill(Priority::Alert));
+    assert!(bulk > 5 * health && health > 0 && alerts > 0, "{bulk} {health} {alerts}");
+    let status = pair.status();
+    assert_eq!(status.appended, [alerts, health, bulk]);
+    assert!((100_000..102_000).contains(&status.bytes), "{}", status.bytes);
+    assert_ne!(pair.urgent().epoch(), pair.bulk().epoch());
+    // What bulk gives back is room for all.
+    pair.bulk().acknowledge(pair.bulk().epoch(), bulk);
+    assert!(pair.has_room(Priority::Bulk) && pair.status().state != State::Full);
+    // After a restart both count again.
+    let held = pair.urgent().status().bytes;
+    pair.close();
+    drop(pair);
+    let again = open();
+    // Bulk was acknowledged; what was refused last is a gap that closing wrote down.
+    assert!((held..held + 1_000).contains(&again.status().bytes), "{held} {}", again.status().bytes);
+    assert!(matches!(
+        Pair::open(Path::new(DIR), options(), Arc::new(fs.clone()), clock.clone()),
+        Err(OpenError::Locked(_))
+    ));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as
 use ring::digest;
 use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
 
-use crate::{ConnectError, Enrolment, Identity, IdentityError, tls};
+use crate::{ConnectError, Enrolment, Identity, IdentityError, Proxy, tls};
 
 /// Longest wait for the reply. Threat: a server that accepts and never answers.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,6 +63,14 @@ pub enum EnrolError {
 /// # Errors
 /// [`EnrolError`], each with what to do.
 pub async fn enrol(token: &EnrolmentToken, dir: &Path) -> Result<Enrolment, EnrolError> {
+    enrol_through(token, dir, None).await
+}
+
+/// The same through a proxy.
+///
+/// # Errors
+/// [`EnrolError`], each with what to do.
+pub async fn enrol_through(token: &EnrolmentToken, dir: &Path, proxy: Option<&Proxy>) -> Result<Enrolment, EnrolError> {
     let certificate = dir.join("certificate.pem");
     if certificate.exists() {
         return Err(EnrolError::AlreadyEnrolled(dir.to_owned()));
@@ -71,7 +79,7 @@ pub async fn enrol(token: &EnrolmentToken, dir: &Path) -> Result<Enrolment, Enro
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let csr = CertificateParams::default().serialize_request(&key).map_err(failed)?;
     let config = tls::pinned(token.ca_sha256).map_err(|e| EnrolError::Key(e.to_string()))?;
-    let channel = tls::channel(&token.url, config).await?;
+    let channel = tls::channel(&token.url, config, proxy).await?;
     let request = EnrolRequest { secret: URL_SAFE_NO_PAD.encode(token.secret), csr_der: csr.der().to_vec() };
     let mut client = EnrolmentClient::new(channel).max_decoding_message_size(MAX_REPLY);
     let reply = tokio::time::timeout(REPLY_TIMEOUT, client.enrol(request))

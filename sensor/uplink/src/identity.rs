@@ -135,7 +135,7 @@ impl Identity {
         let pem = |der: &[u8]| pem::encode(&pem::Pem::new("CERTIFICATE", der));
         let json = serde_json::to_string_pretty(enrolment).unwrap_or_default(); // three plain fields cannot fail
         let chain: String = chain.iter().map(|c| pem(c)).collect();
-        RealFs.create_dir_all(dir).map_err(|source| IdentityError::Io { path: dir.to_owned(), source })?;
+        RealFs.ensure_dir(dir).map_err(|source| IdentityError::Io { path: dir.to_owned(), source })?;
         for (name, content) in [
             ("key.pem", key_pem),
             ("chain.pem", &chain),

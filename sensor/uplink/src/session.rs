@@ -1,33 +1,39 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! One connection after another: Hello, Welcome, batches out, acknowledgements in.
+//! One connection after another; over each, two streams: Hello, Welcome, batches out, acknowledgements and credit in.
 //!
-//! Must never send unfsynced records or go beyond the window. Limits: what is in flight is at most the window plus one
-//! batch; a reply to Hello is waited for [`WELCOME_TIMEOUT`].
+//! Urgent comes first at every turn; bulk takes what is left of credit, cap and hours. Must never send bulk while an urgent
+//! batch could go. Limits: a reply to Hello is waited for [`WELCOME_TIMEOUT`]; one frame waits for the line.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use lagewarte_base::{clock::Clock, id::Epoch, time::Timestamp};
-use lagewarte_event::{
-    Ack, Batch, ClientFrame, Envelope, Gap, Hello, Message as _, ServerFrame, Welcome, client_frame, server_frame,
-    uplink_client::UplinkClient,
+use lagewarte_event::{ClientFrame, Hello, ServerFrame, client_frame, pack, server_frame, uplink_client::UplinkClient};
+use lagewarte_spool::Spool;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
 };
-use lagewarte_spool::{Chunk, Cursor, Spool};
-use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::{BATCH_BYTES, BATCH_EVENTS, ConnectError, EXPIRY_WARNING, Identity, MAX_WINDOW, Options, Shared, tls};
+use crate::{
+    BATCH_BYTES, ConnectError, EXPIRY_WARNING, Identity, Options, Shared,
+    backoff::{self, Backoff},
+    pace::Pace,
+    stream::{Stream, Wish},
+    tls,
+};
 
 /// Longest wait for a Welcome. Threat: a server that accepts and says nothing.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest frame read from the server. Threat: a server filling the sensor's memory.
 const MAX_SERVER_FRAME: usize = 64 << 10;
-/// Pause between checks for new records where no commit announces them (an old epoch being read).
+/// Pause between checks for what nothing announces: an old epoch being read, the hours of bulk.
 const POLL: Duration = Duration::from_millis(500);
 
 pub(crate) struct Run {
-    pub(crate) spool: Arc<Spool>,
+    pub(crate) spools: Vec<Arc<Spool>>,
     pub(crate) identity: Identity,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
@@ -35,7 +41,7 @@ pub(crate) struct Run {
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
-enum SessionError {
+pub(crate) enum SessionError {
     Connect(ConnectError),
     Tls(rustls::Error),
     Server(tonic::Status),
@@ -81,27 +87,30 @@ impl Run {
     async fn connections(&self) {
         let mut stopped = self.stopped.clone();
         let committed = Arc::new(Notify::new());
-        let wake = Arc::clone(&committed);
-        self.spool.on_commit(move || wake.notify_one());
-        let mut ceiling = self.options.backoff_min;
+        let mut streams = Vec::new();
+        for (number, spool) in (0u32..).zip(&self.spools) {
+            let wake = Arc::clone(&committed);
+            spool.on_commit(move || wake.notify_one());
+            streams.push(Stream::new(number, Arc::clone(spool)));
+        }
+        let mut pace = Pace::new(self.options.rate, Instant::now());
+        let mut backoff = Backoff::new(self.options.backoff_min, self.options.backoff_max);
         while !*self.stopped.borrow() {
             self.warn_of_expiry();
             let mut progress = false;
-            let ended = self.session(&committed, &mut progress).await;
-            {
-                let mut status = self.shared.status();
-                status.connected = false;
-                status.in_flight_bytes = 0;
-            }
-            self.shared.set_oldest(None);
+            let ended = self.session(&mut streams, &mut pace, &committed, &mut progress).await;
+            streams.iter_mut().for_each(Stream::lost);
+            self.publish(&streams, false);
             let Err(error) = ended else { return };
             if progress {
-                ceiling = self.options.backoff_min;
+                backoff.reset();
             }
             self.note(&error);
-            // Full jitter: a whole fleet that lost its aggregator must not come back in step.
-            let pause = ceiling.mul_f64(0.1 + 0.9 * fastrand::f64());
-            ceiling = (ceiling * 2).min(self.options.backoff_max);
+            let pushback = match &error {
+                SessionError::Server(status) => backoff::pushback(status),
+                _ => None,
+            };
+            let pause = backoff.pause(pushback, fastrand::f64());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = told(&mut stopped) => {}
@@ -130,214 +139,200 @@ impl Run {
     }
 
     /// One connection. Ok where it was stopped.
-    async fn session(&self, committed: &Notify, progress: &mut bool) -> Result<(), SessionError> {
+    async fn session(
+        &self,
+        streams: &mut [Stream],
+        pace: &mut Pace,
+        committed: &Notify,
+        progress: &mut bool,
+    ) -> Result<(), SessionError> {
         let config = self.identity.tls().map_err(SessionError::Tls)?;
-        let channel =
-            tls::channel(&self.identity.enrolment().uplink_url, config).await.map_err(SessionError::Connect)?;
+        let url = &self.identity.enrolment().uplink_url;
+        let channel = tls::channel(url, config, self.options.proxy.as_ref()).await.map_err(SessionError::Connect)?;
         let mut client = UplinkClient::new(channel).max_decoding_message_size(MAX_SERVER_FRAME);
         let (frames, outgoing) = mpsc::channel(1);
-        // The Hello goes first: the server answers the call's headers only when it has seen who calls.
-        let mut line = None;
-        let mut outgoing = Some(outgoing);
-        let mut counted = false;
-        loop {
-            let epoch = self.spool.epochs().into_iter().next().ok_or(SessionError::Protocol("no epoch"))?;
-            send(&frames, client_frame::Frame::Hello(self.hello(epoch))).await?;
-            if let Some(outgoing) = outgoing.take() {
-                let opened = tokio::time::timeout(WELCOME_TIMEOUT, client.stream(ReceiverStream::new(outgoing))).await;
-                line = Some(opened.map_err(|_| SessionError::Protocol("no answer"))??.into_inner());
+        // The urgent Hello goes first: the server answers the call's headers only when it has seen who calls.
+        let first = streams.first_mut().and_then(|s| Some((s.number, s.hello_due()?)));
+        let (number, epoch) = first.ok_or(SessionError::Protocol("no epoch"))?;
+        let _ = frames.try_send(self.hello(number, epoch)); // the channel is new and empty
+        let opened = tokio::time::timeout(WELCOME_TIMEOUT, client.stream(ReceiverStream::new(outgoing))).await;
+        let mut line = opened.map_err(|_| SessionError::Protocol("no answer"))??.into_inner();
+        match self.carry(streams, pace, &frames, &mut line, committed, progress).await {
+            // Where sending found the line closed, the server has said why.
+            Err(SessionError::Ended) => {
+                Err(line.message().await.err().map_or(SessionError::Ended, SessionError::Server))
             }
-            let Some(line) = line.as_mut() else { return Err(SessionError::Ended) };
-            let welcome = welcome(line).await?;
-            {
-                let mut status = self.shared.status();
-                status.connected = true;
-                status.connections += u64::from(!counted);
-                status.last_error = None;
-                counted = true;
-            }
-            if self.epoch(epoch, &welcome, &frames, line, committed, progress).await? {
-                return Ok(());
-            }
+            other => other,
         }
     }
 
-    fn hello(&self, epoch: Epoch) -> Hello {
-        Hello {
-            epoch: epoch.counter,
-            nonce: epoch.nonce,
-            version: self.options.version.clone(),
-            clock_us: self.clock.now().micros(),
-            assignment: self.options.assignment.clone(),
-            interval_s: self.options.interval_s,
+    fn hello(&self, stream: u32, epoch: Epoch) -> ClientFrame {
+        ClientFrame {
+            frame: Some(client_frame::Frame::Hello(Hello {
+                epoch: epoch.counter,
+                nonce: epoch.nonce,
+                version: self.options.version.clone(),
+                clock_us: self.clock.now().micros(),
+                assignment: self.options.assignment.clone(),
+                interval_s: self.options.interval_s,
+                stream,
+                credit: true,
+                dictionaries: pack::offered(),
+            })),
         }
     }
 
-    /// Sends one epoch. Ok(true) where the uplink was stopped, Ok(false) where the epoch is finished and acknowledged.
-    async fn epoch(
+    /// Carries both streams until the line ends, or until it was stopped and all that may go has gone.
+    async fn carry(
         &self,
-        epoch: Epoch,
-        welcome: &Welcome,
+        streams: &mut [Stream],
+        pace: &mut Pace,
         frames: &mpsc::Sender<ClientFrame>,
         line: &mut Streaming<ServerFrame>,
         committed: &Notify,
         progress: &mut bool,
-    ) -> Result<bool, SessionError> {
-        let window = welcome.window_bytes.clamp(1, MAX_WINDOW);
-        self.acknowledge(epoch, welcome.up_to_seq).await;
-        let mut cursor = Some(Cursor::new(epoch, welcome.up_to_seq));
-        let mut flight = Flight::default();
-        let mut end = false;
+    ) -> Result<(), SessionError> {
         let mut stopped = self.stopped.clone();
+        let mut welcomed = false;
+        let mut waiting_since = Instant::now();
         loop {
-            let mut idle = true;
-            if flight.bytes < window && !end {
-                let chunk = self.read(&mut cursor).await.map_err(SessionError::Spool)?;
-                end = chunk.end;
-                if !chunk.is_empty() {
-                    idle = false;
-                    let (batch, sent) = self.batch(epoch, chunk);
-                    flight.push(sent);
-                    if let Err(ended) = send(frames, client_frame::Frame::Batch(batch)).await {
-                        return Err(line.message().await.err().map_or(ended, SessionError::Server)); // why it ended
-                    }
-                }
+            for stream in streams.iter_mut() {
+                stream.finish().await;
             }
-            if end && flight.waiting.is_empty() {
-                self.acknowledge(epoch, u64::MAX).await; // nothing is left of a finished epoch
-                return Ok(false);
-            }
-            self.publish(&flight);
+            // One Hello at a time: the second stream opens when the first is welcomed.
+            let asked = streams.iter().any(Stream::asked);
+            let hello = if asked { None } else { streams.iter_mut().find_map(|s| Some((s.number, s.hello_due()?))) };
+            let turn = self.turn(streams, pace).await?;
+            self.publish(streams, welcomed);
             let stopping = *stopped.borrow();
-            if stopping && idle && flight.waiting.is_empty() && epoch == self.spool.epoch() {
-                return Ok(true); // all that is committed is acknowledged
+            if stopping && turn.idle && streams.iter().all(|s| s.drained() || self.held(s)) {
+                return Ok(()); // all that is committed and may go is acknowledged
+            }
+            if asked {
+                if waiting_since.elapsed() > WELCOME_TIMEOUT {
+                    return Err(SessionError::Protocol("no Welcome"));
+                }
+            } else {
+                waiting_since = Instant::now();
+            }
+            if let Some((number, epoch)) = hello {
+                frames.send(self.hello(number, epoch)).await.map_err(|_| SessionError::Ended)?;
+                continue;
             }
             tokio::select! {
                 biased;
                 frame = line.message() => {
-                    let ack = ack(frame?.ok_or(SessionError::Ended)?, epoch)?;
-                    *progress = true;
-                    flight.acknowledged(ack.up_to_seq);
-                    self.acknowledge(epoch, ack.up_to_seq).await;
+                    let frame = frame?.and_then(|f| f.frame).ok_or(SessionError::Ended)?;
+                    let welcome = matches!(frame, server_frame::Frame::Welcome(_));
+                    self.frame(streams, frame, progress).await?;
+                    if welcome && !std::mem::replace(&mut welcomed, true) {
+                        let mut status = self.shared.status();
+                        status.connections += 1;
+                        status.last_error = None;
+                    }
                 }
-                () = std::future::ready(()), if !idle => {}
-                () = committed.notified() => {}
+                permit = frames.reserve(), if turn.next.is_some() => {
+                    let permit = permit.map_err(|_| SessionError::Ended)?;
+                    let taken = turn.next.and_then(|i| streams.get_mut(i)?.take(&self.shared));
+                    if let Some((frame, wire)) = taken {
+                        pace.spend(wire);
+                        permit.send(frame);
+                    }
+                }
+                () = committed.notified(), if turn.next.is_none() => {}
                 () = told(&mut stopped), if !stopping => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(turn.wait.unwrap_or(POLL).min(POLL)) => {}
             }
         }
     }
 
-    async fn read(&self, cursor: &mut Option<Cursor>) -> std::io::Result<Chunk> {
-        let spool = Arc::clone(&self.spool);
-        let Some(mut moved) = cursor.take() else { return Err(std::io::Error::other("the cursor is lost")) };
-        let read = tokio::task::spawn_blocking(move || {
-            let chunk = spool.read(&mut moved, BATCH_BYTES, BATCH_EVENTS);
-            (moved, chunk)
-        });
-        let (moved, chunk) = read.await.map_err(std::io::Error::other)?;
-        *cursor = Some(moved);
-        chunk
-    }
-
-    async fn acknowledge(&self, epoch: Epoch, up_to: u64) {
-        let spool = Arc::clone(&self.spool);
-        let _ = tokio::task::spawn_blocking(move || spool.acknowledge(epoch, up_to)).await; // it cannot fail, only log
-    }
-
-    fn batch(&self, epoch: Epoch, chunk: Chunk) -> (Batch, Sent) {
-        let mut sent = Sent { up_to: chunk.up_to, bytes: 0, oldest_us: None };
-        let mut events = Vec::with_capacity(chunk.records.len());
-        let mut gaps: Vec<Gap> = chunk
-            .gaps
-            .into_iter()
-            .map(|g| Gap { from_seq: *g.range.start(), to_seq: *g.range.end(), reason: g.reason.name().to_owned() })
-            .collect();
-        for record in chunk.records {
-            sent.bytes += record.data.len() as u64;
-            match Envelope::decode(record.data.as_slice()) {
-                Ok(event) if event.seq == record.seq => {
-                    sent.oldest_us.get_or_insert(event.spooled_us);
-                    events.push(event);
-                }
-                // Its checksum is right, so that it was written like this: a fault of ours, told by its number.
-                _ => {
-                    tracing::error!(seq = record.seq, "a spooled record is not an envelope; reported as a gap");
-                    gaps.push(Gap { from_seq: record.seq, to_seq: record.seq, reason: "corrupt".to_owned() });
+    /// Whose batch goes next.
+    async fn turn(&self, streams: &mut [Stream], pace: &mut Pace) -> Result<Turn, SessionError> {
+        let now = self.clock.now();
+        let mut turn = Turn { next: None, wait: None, idle: true };
+        let mut short_of_credit = false;
+        for (i, stream) in streams.iter_mut().enumerate() {
+            if i > 0 && !self.options.bulk_hours.open(now) {
+                continue;
+            }
+            match stream.prepare(pace.batch(BATCH_BYTES), now.micros()).await? {
+                Wish::Nothing => {}
+                Wish::Credit => (turn.idle, short_of_credit) = (false, true),
+                Wish::Turn => {
+                    turn.idle = false;
+                    turn.wait = pace.wait(Instant::now());
+                    turn.next = turn.wait.is_none().then_some(i);
+                    break; // bulk does not overtake what is urgent, and waits for the cap behind it
                 }
             }
         }
         let mut status = self.shared.status();
-        status.sent_events += events.len() as u64;
-        status.sent_bytes += sent.bytes;
-        status.gap_numbers += gaps.iter().map(|g| g.to_seq - g.from_seq + 1).sum::<u64>();
-        let sent_us = self.clock.now().micros();
-        (Batch { epoch: epoch.counter, nonce: epoch.nonce, sent_us, events, gaps }, sent)
+        status.waits_for_credit = short_of_credit && turn.next.is_none();
+        status.waits_for_rate = turn.wait.is_some();
+        Ok(turn)
     }
 
-    fn publish(&self, flight: &Flight) {
-        self.shared.status().in_flight_bytes = flight.bytes;
-        self.shared.set_oldest(flight.waiting.iter().find_map(|s| s.oldest_us));
+    /// Whether the hours hold this stream.
+    fn held(&self, stream: &Stream) -> bool {
+        stream.number > 0 && !self.options.bulk_hours.open(self.clock.now())
     }
-}
 
-/// One sent batch.
-struct Sent {
-    up_to: u64,
-    bytes: u64,
-    oldest_us: Option<i64>,
-}
-
-/// What is sent and not acknowledged.
-#[derive(Default)]
-struct Flight {
-    waiting: VecDeque<Sent>,
-    bytes: u64,
-    /// Highest acknowledgement heard: what is sent again over a new line may be acknowledged before it is sent.
-    heard: u64,
-}
-
-impl Flight {
-    fn push(&mut self, sent: Sent) {
-        if sent.up_to <= self.heard {
-            return;
+    async fn frame(
+        &self,
+        streams: &mut [Stream],
+        frame: server_frame::Frame,
+        progress: &mut bool,
+    ) -> Result<(), SessionError> {
+        match frame {
+            server_frame::Frame::Welcome(w) => {
+                if w.credit_bytes == 0 || w.credit_events == 0 {
+                    return Err(SessionError::Protocol(
+                        "it grants no credit: it is older than this sensor, update it first",
+                    ));
+                }
+                let stream = streams.iter_mut().find(|s| s.awaits(&w));
+                stream.ok_or(SessionError::Protocol("a Welcome that nobody asked for"))?.welcomed(&w).await;
+            }
+            server_frame::Frame::Ack(ack) => {
+                *progress = true;
+                let epoch = Epoch { counter: ack.epoch, nonce: ack.nonce };
+                for stream in streams.iter_mut() {
+                    if stream.acknowledged(epoch, ack.up_to_seq).await {
+                        break; // else a late one of an epoch that is done
+                    }
+                }
+                if let Some(hook) = &self.options.on_ack {
+                    (hook.0)(epoch, ack.up_to_seq);
+                }
+            }
+            server_frame::Frame::Credit(credit) => {
+                let _ = streams.iter_mut().any(|s| s.credited(&credit)); // else of an epoch that is done
+            }
         }
-        self.bytes += sent.bytes;
-        self.waiting.push_back(sent);
+        Ok(())
     }
-    fn acknowledged(&mut self, up_to: u64) {
-        self.heard = self.heard.max(up_to);
-        while let Some(sent) = self.waiting.pop_front_if(|s| s.up_to <= up_to) {
-            self.bytes -= sent.bytes;
+
+    fn publish(&self, streams: &[Stream], connected: bool) {
+        let mut in_flight = 0;
+        for (stream, oldest) in streams.iter().zip(&self.shared.oldest_sent) {
+            let (bytes, oldest_us) = stream.in_flight();
+            in_flight += bytes;
+            Shared::set_oldest(oldest, oldest_us);
         }
+        let mut status = self.shared.status();
+        status.in_flight_bytes = in_flight;
+        status.connected = connected;
     }
 }
 
-async fn send(frames: &mpsc::Sender<ClientFrame>, frame: client_frame::Frame) -> Result<(), SessionError> {
-    frames.send(ClientFrame { frame: Some(frame) }).await.map_err(|_| SessionError::Ended)
-}
-
-async fn welcome(line: &mut Streaming<ServerFrame>) -> Result<Welcome, SessionError> {
-    loop {
-        let frame = tokio::time::timeout(WELCOME_TIMEOUT, line.message())
-            .await
-            .map_err(|_| SessionError::Protocol("no Welcome"))??
-            .ok_or(SessionError::Ended)?;
-        match frame.frame {
-            Some(server_frame::Frame::Welcome(w)) => return Ok(w),
-            // A late acknowledgement of the epoch before.
-            Some(server_frame::Frame::Ack(_)) => {}
-            None => return Err(SessionError::Protocol("an empty frame")),
-        }
-    }
-}
-
-fn ack(frame: ServerFrame, epoch: Epoch) -> Result<Ack, SessionError> {
-    match frame.frame {
-        Some(server_frame::Frame::Ack(a)) if (a.epoch, a.nonce) == (epoch.counter, epoch.nonce) => Ok(a),
-        Some(server_frame::Frame::Ack(_)) => Err(SessionError::Protocol("an Ack of another epoch")),
-        _ => Err(SessionError::Protocol("no Ack where one is due")),
-    }
+/// What the streams want, after one look at each.
+struct Turn {
+    /// The stream whose batch may go now.
+    next: Option<usize>,
+    /// How long the cap holds everything.
+    wait: Option<Duration>,
+    /// Nobody has anything to send.
+    idle: bool,
 }
 
 /// Waits for the stop; a vanished handle is a stop too.

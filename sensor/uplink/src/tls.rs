@@ -9,8 +9,7 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 
 use ring::digest;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -21,6 +20,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::Proxy;
 
 /// Longest time for name, TCP and TLS. Threat: a black hole on the way holding a connection attempt for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +38,14 @@ pub enum ConnectError {
         /// host:port.
         host: String,
         /// The system's word.
+        reason: String,
+    },
+    /// The proxy does not let us through.
+    #[error("the proxy {proxy} gives no way out: {reason}; see lagewarte.uplink.proxy")]
+    Proxy {
+        /// host:port.
+        proxy: String,
+        /// What it, or the system, said.
         reason: String,
     },
     /// The server's certificate is for another name.
@@ -74,13 +83,16 @@ fn parse(url: &str) -> Result<(String, u16), ConnectError> {
 }
 
 /// Dials, speaks TLS, and gives a gRPC channel over this one connection.
-pub(crate) async fn channel(url: &str, config: ClientConfig) -> Result<Channel, ConnectError> {
+pub(crate) async fn channel(url: &str, config: ClientConfig, proxy: Option<&Proxy>) -> Result<Channel, ConnectError> {
     let (host, port) = parse(url)?;
-    let at = format!("{host}:{port}");
+    let at = authority(&host, port);
     let unreachable = |reason: String| ConnectError::Unreachable { host: at.clone(), reason };
     let name = ServerName::try_from(host.clone()).map_err(|_| ConnectError::Url(url.to_owned()))?;
     let dial = async {
-        let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(|e| unreachable(e.to_string()))?;
+        let tcp = match proxy {
+            None => TcpStream::connect((host.as_str(), port)).await.map_err(|e| unreachable(e.to_string()))?,
+            Some(proxy) => proxy.tunnel(&at).await?,
+        };
         let _ = tcp.set_nodelay(true); // only latency is at stake
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| explain(&at, &e))
     };
@@ -137,21 +149,30 @@ pub(crate) fn chain(e: &(dyn Error + 'static)) -> String {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let rustls = cause.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::AlertReceived(alert)) = rustls {
-            return match alert {
-                AlertDescription::CertificateExpired => {
-                    "the aggregator refuses this sensor's certificate: it has expired; enrol again with a new token"
-                        .into()
-                }
-                other => format!("the aggregator refuses this sensor's certificate ({other:?}); ask the CERT"),
-            };
+            return refused(&format!("{alert:?}"));
         }
         let words = cause.to_string();
+        // h2 keeps of what ended the connection only the words, for the calls that it carried.
+        if let Some((_, alert)) = words.split_once(ALERT) {
+            return refused(alert.split_whitespace().next().unwrap_or_default());
+        }
         if !cause.is::<tonic::Status>() && !text.contains(&words) {
             text = if text.is_empty() { words } else { format!("{text}: {words}") };
         }
         link = cause.source();
     }
     text
+}
+
+/// How rustls prints an alert; its name follows.
+const ALERT: &str = "received fatal alert: ";
+
+fn refused(alert: &str) -> String {
+    if alert.ends_with("CertificateExpired") {
+        "the aggregator refuses this sensor's certificate: it has expired; enrol again with a new token".into()
+    } else {
+        format!("the aggregator refuses this sensor's certificate ({alert}); ask the CERT")
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -243,6 +264,19 @@ impl ServerCertVerifier for PinnedCa {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alert_is_explained_however_it_arrives() {
+        let expired = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
+        let foreign = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
+        for (alert, wanted) in [(expired, "expired; enrol"), (foreign, "certificate (UnknownCA)")] {
+            let words = io::Error::other(alert.to_string()); // as h2 hands it on
+            for e in [io::Error::new(io::ErrorKind::InvalidData, alert), words] {
+                let said = chain(&e);
+                assert!(said.contains(wanted), "{said}");
+            }
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use lagewarte_event::{
-    Batch, ClientFrame, Envelope, Gap, Hello, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, ServerFrame, client_frame,
+    Batch, ClientFrame, Envelope, Gap, Hello, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, ServerFrame, Welcome, client_frame,
     server_frame, uplink_client::UplinkClient,
 };
 use lagewarte_ingest::{MAX_GAPS, SENSOR_BYTES};
@@ -17,13 +17,13 @@ use tonic::{Code, Status, Streaming, transport::Endpoint};
 use crate::world::{Sensor, World, alert, metric, now, until};
 
 /// The gRPC client without the uplink's manners.
-struct Raw {
-    frames: mpsc::Sender<ClientFrame>,
-    line: Streaming<ServerFrame>,
+pub(crate) struct Raw {
+    pub(crate) frames: mpsc::Sender<ClientFrame>,
+    pub(crate) line: Streaming<ServerFrame>,
 }
 
 impl Raw {
-    async fn connect(identity: &Path, to: std::net::SocketAddr) -> Self {
+    pub(crate) async fn connect(identity: &Path, to: std::net::SocketAddr) -> Self {
         let read = |n: &str| std::fs::read(identity.join(n)).unwrap();
         let mut chain: Vec<_> = CertificateDer::pem_slice_iter(&read("chain.pem")).map(Result::unwrap).collect();
         let mut roots = rustls::RootCertStore::empty();
@@ -52,20 +52,25 @@ impl Raw {
         Self { frames, line }
     }
 
-    async fn send(&self, frame: client_frame::Frame) {
+    pub(crate) async fn send(&self, frame: client_frame::Frame) {
         let _ = self.frames.send(ClientFrame { frame: Some(frame) }).await; // the server may have hung up already
     }
 
     async fn hello(&mut self) -> u64 {
-        self.send(client_frame::Frame::Hello(Hello { epoch: 1, nonce: 7, ..Hello::default() })).await;
+        self.welcome(Hello::default()).await.up_to_seq
+    }
+
+    /// Opens epoch 1 with the rest of this Hello.
+    pub(crate) async fn welcome(&mut self, rest: Hello) -> Welcome {
+        self.send(client_frame::Frame::Hello(Hello { epoch: 1, nonce: 7, ..rest })).await;
         match self.line.message().await.unwrap().unwrap().frame {
-            Some(server_frame::Frame::Welcome(w)) => w.up_to_seq,
+            Some(server_frame::Frame::Welcome(w)) => w,
             other => panic!("{other:?}"),
         }
     }
 
     /// The status that the server ends with.
-    async fn ended(&mut self) -> Status {
+    pub(crate) async fn ended(&mut self) -> Status {
         loop {
             match self.line.message().await {
                 Ok(Some(_)) => {}
@@ -76,7 +81,7 @@ impl Raw {
     }
 }
 
-fn batch(events: Vec<Envelope>, gaps: Vec<(u64, u64)>) -> client_frame::Frame {
+pub(crate) fn batch(events: Vec<Envelope>, gaps: Vec<(u64, u64)>) -> client_frame::Frame {
     let gaps = gaps.into_iter().map(|(from_seq, to_seq)| Gap { from_seq, to_seq, reason: "crash".into() }).collect();
     client_frame::Frame::Batch(Batch { epoch: 1, nonce: 7, sent_us: now(), events, gaps })
 }

@@ -9,6 +9,7 @@
 mod crash;
 mod hostile;
 mod identity;
+mod uplink;
 mod world;
 
 lagewarte_store::engine_in_tests!();

@@ -38,7 +38,10 @@ impl Enrol {
             )
         })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let enrolment = runtime.block_on(lagewarte_uplink::enrol(&token, &state.join("identity")))?;
+        let enrolment = {
+            let proxy = loaded.settings.own.uplink.proxy()?;
+            runtime.block_on(lagewarte_uplink::enrol_through(&token, &state.join("identity"), proxy.as_ref()))?
+        };
         println!("This sensor is {}; its key was made here and stays here.", enrolment.sensor);
         println!("Its aggregator is {}.", enrolment.uplink_url);
         let assignment = state.join("assignment.yaml");

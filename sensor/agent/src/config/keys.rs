@@ -143,7 +143,35 @@ pub const KEYS: &[Key] = &[
         Size,
         "2gb",
         "64mb",
-        "Most bytes of the spool on disk. Where it is full, protocol records go first, then flow and anomaly, alerts last.",
+        "Most bytes of the spool on disk. Flow, anomaly, file and protocol records may fill 80 % of it, health 90 %, alerts all: what does not fit is refused and counted, alerts last.",
+    ),
+    on(
+        "lagewarte.uplink.proxy",
+        Text,
+        "",
+        "http://proxy.example:3128",
+        "HTTP proxy, `http://HOST:PORT`, through which the sensor speaks to its aggregator (CONNECT). What goes through it stays encrypted and verified end to end.",
+    ),
+    on(
+        "lagewarte.uplink.proxy-auth-file",
+        Text,
+        "",
+        "/tmp/proxy-auth",
+        "File with `user:password` for the proxy (Basic), one line; readable for the sensor only.",
+    ),
+    on(
+        "lagewarte.uplink.rate",
+        Size,
+        "no cap",
+        "64kb",
+        "Most bytes a second on the line, from 1kb; over more than a second it holds. Alerts and health are sent first.",
+    ),
+    on(
+        "lagewarte.uplink.bulk-hours",
+        List,
+        "always",
+        "[22:00-06:00]",
+        "Hours of the day, in German legal time, in which everything but alerts and health is sent, up to 16 ranges; over midnight is meant where the end is before the beginning. Outside of them it waits in the spool, whose quota should suffice for a day.",
     ),
     // Rules.
     on(

@@ -10,8 +10,13 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use lagewarte_app::Mode;
-use lagewarte_base::signed::PublicKey;
+use lagewarte_base::{
+    fs::{Fs as _, RealFs},
+    signed::PublicKey,
+};
+use lagewarte_uplink::{Hours, HoursError, Proxy};
 
 use super::{
     Fault,
@@ -197,7 +202,47 @@ pub struct Own {
     pub metrics: Option<SocketAddr>,
     /// Quota of the spool, bytes.
     pub spool_quota: u64,
+    /// The line to the aggregator.
+    pub uplink: UplinkSettings,
 }
+
+/// `lagewarte.uplink:`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UplinkSettings {
+    /// `http://HOST:PORT`, checked.
+    pub proxy: Option<String>,
+    /// File with the proxy's `user:password`.
+    pub proxy_auth_file: Option<PathBuf>,
+    /// Cap in bytes a second.
+    pub rate: Option<u64>,
+    /// When bulk is sent.
+    pub bulk_hours: Hours,
+}
+
+impl UplinkSettings {
+    /// The proxy with what it wants to know, if there is one.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or does not hold a user and a password.
+    pub fn proxy(&self) -> anyhow::Result<Option<Proxy>> {
+        let Some(address) = &self.proxy else { return Ok(None) };
+        let mut credentials = None;
+        if let Some(path) = &self.proxy_auth_file {
+            let what = || {
+                format!(
+                    "lagewarte.uplink.proxy-auth-file: {}: one line user:password is wanted there, readable for the sensor",
+                    path.display()
+                )
+            };
+            let bytes = RealFs.read(path, 0, MAX_PROXY_AUTH).with_context(what)?;
+            credentials = Some(String::from_utf8(bytes).with_context(what)?);
+        }
+        Proxy::new(address, credentials.as_deref()).context("lagewarte.uplink.proxy").map(Some)
+    }
+}
+
+/// Most bytes of the proxy's credentials. Threat: a wrong path filling the memory.
+const MAX_PROXY_AUTH: usize = 1024;
 
 impl Settings {
     /// Reads a tree whose names and types have been checked; a value that is malformed all the same counts as absent.
@@ -241,6 +286,12 @@ impl Settings {
                 interval: r.number("lagewarte.interval").map(|s| Duration::from_secs(s.into())),
                 metrics: r.text("lagewarte.metrics.listen").and_then(|l| l.parse().ok()),
                 spool_quota: r.size("lagewarte.spool.quota").unwrap_or(2 << 30),
+                uplink: UplinkSettings {
+                    proxy: r.text("lagewarte.uplink.proxy"),
+                    proxy_auth_file: r.path("lagewarte.uplink.proxy-auth-file"),
+                    rate: r.size("lagewarte.uplink.rate"),
+                    bulk_hours: hours(&r).unwrap_or_default(),
+                },
             },
         }
     }
@@ -260,6 +311,7 @@ impl Settings {
         within("lagewarte.workers", number("lagewarte.workers"), 1, MAX_WORKERS as u64);
         within("af-packet.threads", number("af-packet.threads"), 1, MAX_WORKERS as u64);
         within("lagewarte.spool.quota", r.size("lagewarte.spool.quota"), 16 << 20, 1 << 50);
+        within("lagewarte.uplink.rate", r.size("lagewarte.uplink.rate"), 1 << 10, 1 << 40);
         within("flow.memcap", r.size("flow.memcap"), 1 << 20, 1 << 40);
         within("packet-alert-max", number("packet-alert-max"), 1, 1024);
         within("outputs.eve-log.community-id-seed", number("outputs.eve-log.community-id-seed"), 0, 65535);
@@ -267,6 +319,15 @@ impl Settings {
             if let Err(e) = PublicKey::parse(&key) {
                 fault("lagewarte.trusted-keys", format!("{:?}: {e}", key.chars().take(60).collect::<String>()));
             }
+        }
+        if let Some(Err(e)) = self.own.uplink.proxy.as_ref().map(|p| Proxy::new(p, None)) {
+            fault("lagewarte.uplink.proxy", e.to_string());
+        }
+        if self.own.uplink.proxy.is_none() && self.own.uplink.proxy_auth_file.is_some() {
+            fault("lagewarte.uplink.proxy-auth-file", "there is no lagewarte.uplink.proxy that it could be for".into());
+        }
+        if let Err(e) = hours(&r) {
+            fault("lagewarte.uplink.bulk-hours", e.to_string());
         }
         let name = &self.eve.filename;
         if name.is_empty() || name == ".." || name.contains('\0') {
@@ -352,6 +413,10 @@ impl Eve {
             },
         }
     }
+}
+
+fn hours(r: &Reader<'_>) -> Result<Hours, HoursError> {
+    Hours::parse(r.list("lagewarte.uplink.bulk-hours").iter().map(String::as_str))
 }
 
 /// Reads a flag as Suricata does; None where it is none.

@@ -27,6 +27,15 @@ fn every_mistake_says_where_and_what_to_do() {
         ("lagewarte:\n  trusted-keys:\n    - {a: b}\n", &["t.yaml:2", "a list of plain texts"]),
         ("lagewarte: x\n", &["t.yaml:1", "is a section"]),
         ("lagewarte:\n  spool:\n    quota: 1kb\n", &["t.yaml:3", "out of bounds"]),
+        ("lagewarte:\n  uplink:\n    proxy: proxy:3128\n", &["t.yaml:3", "http://HOST:PORT is wanted"]),
+        ("lagewarte:\n  uplink:\n    proxy: http://u:p@proxy:3128\n", &["t.yaml:3", "file of its own"]),
+        ("lagewarte:\n  uplink:\n    proxy-auth-file: /x\n", &["t.yaml:3", "no lagewarte.uplink.proxy"]),
+        ("lagewarte:\n  uplink:\n    rate: 100\n", &["t.yaml:3", "out of bounds"]),
+        ("lagewarte:\n  uplink:\n    bulk-hours: [22-6]\n", &["t.yaml:3", "22:00-06:00 is wanted"]),
+        (
+            "lagewarte:\n  uplink:\n    bulk-hour: [22:00-06:00]\n",
+            &["t.yaml:3", "did you mean lagewarte.uplink.bulk-hours?"],
+        ),
         ("lagewarte:\n  workers: 257\n", &["t.yaml:2", "out of bounds: 1 to 256"]),
         ("- a\n- b\n", &["key: value pairs are wanted"]),
         ("a: [1\nb: 2\n", &["t.yaml", "line 2", "config check"]),
@@ -129,6 +138,7 @@ fn every_honoured_key_changes_a_setting() {
                 "default-rule-path" => vec!["rule-files=[a.rules]".to_owned()],
                 "defrag.host-config.NAME.timeout" => vec!["defrag.host-config.NAME.address=[10.0.0.0/8]".to_owned()],
                 "defrag.host-config.NAME.address" => vec!["defrag.host-config.NAME.timeout=30".to_owned()],
+                "lagewarte.uplink.proxy-auth-file" => vec!["lagewarte.uplink.proxy=http://proxy.example:1".to_owned()],
                 "outputs.eve-log.community-id-seed" => vec!["outputs.eve-log.community-id=yes".to_owned()],
                 _ => vec![],
             };

@@ -146,7 +146,7 @@ impl Keyring {
     fn create(&self, path: &Path) -> Result<Pseudonyms, KeyError> {
         let io = |source| KeyError::Io { path: path.to_owned(), source };
         if !self.dir.is_dir() {
-            self.fs.create_dir_all(&self.dir).map_err(io)?;
+            self.fs.ensure_dir(&self.dir).map_err(io)?;
             fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700)).map_err(io)?;
         }
         let mut raw = [0; KEY_BYTES];

@@ -29,7 +29,7 @@ use lagewarte_base::{
     id::Epoch,
 };
 use lagewarte_event::{Class, Envelope, Message as _};
-use lagewarte_spool::{Cursor, GapReason, Spool};
+use lagewarte_spool::{Cursor, GapReason, Pair, Priority, Spool};
 use lagewarte_uplink::priority;
 use ring::digest;
 use serde::{Deserialize, Serialize};
@@ -49,17 +49,34 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long a renamed file is still read after its successor has content: a writer with several threads may be late.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Released content of records that the spool took after the place was last kept, in their order.
-pub type Recovered = VecDeque<Vec<u8>>;
+/// Released content of records that each spool took after the place was last kept, in their order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    urgent: VecDeque<Vec<u8>>,
+    bulk: VecDeque<Vec<u8>>,
+}
+
+impl Recovered {
+    /// Those of one priority's spool.
+    fn of(&mut self, priority: Priority) -> &mut VecDeque<Vec<u8>> {
+        match priority {
+            Priority::Alert | Priority::Health => &mut self.urgent,
+            Priority::Bulk => &mut self.bulk,
+        }
+    }
+}
 
 /// What is kept on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     file: PathBuf,
     place: Place,
-    /// The spool's last number when the place was kept.
+    /// The urgent spool's last number when the place was kept.
     epoch: Epoch,
     seq: u64,
+    /// The same of bulk. Missing in files of the time when there was one spool.
+    #[serde(default)]
+    bulk: Option<(Epoch, u64)>,
 }
 
 /// The place of one file, kept in the state directory.
@@ -87,8 +104,8 @@ impl Position {
         Ok(Self { path, file: file.to_owned(), kept })
     }
 
-    fn keep(&mut self, place: Place, epoch: Epoch, seq: u64) -> io::Result<()> {
-        let kept = Kept { file: self.file.clone(), place, epoch, seq };
+    fn keep(&mut self, place: Place, urgent: (Epoch, u64), bulk: (Epoch, u64)) -> io::Result<()> {
+        let kept = Kept { file: self.file.clone(), place, epoch: urgent.0, seq: urgent.1, bulk: Some(bulk) };
         let text = serde_json::to_string_pretty(&kept).unwrap_or_default(); // plain fields cannot fail
         RealFs.replace(&self.path, text.as_bytes(), false)?;
         self.kept = Some(kept);
@@ -100,12 +117,21 @@ impl Position {
     ///
     /// # Errors
     /// Where the spool cannot be read.
-    pub fn recovered(&self, spool: &Spool) -> io::Result<Recovered> {
-        let mut found = Recovered::new();
-        let Some(kept) = &self.kept else { return Ok(found) };
+    pub fn recovered(&self, spools: &Pair) -> io::Result<Recovered> {
+        let Some(kept) = &self.kept else { return Ok(Recovered::default()) };
+        // Without a word about bulk, it was not there yet: all of it came later.
+        let bulk = kept.bulk.unwrap_or((Epoch { counter: 0, nonce: 0 }, 0));
+        Ok(Recovered {
+            urgent: Self::behind(spools.urgent(), kept.epoch, kept.seq)?,
+            bulk: Self::behind(spools.bulk(), bulk.0, bulk.1)?,
+        })
+    }
+
+    fn behind(spool: &Spool, kept: Epoch, seq: u64) -> io::Result<VecDeque<Vec<u8>>> {
+        let mut found = VecDeque::new();
         // Later epochs too: a `run` on the same state directory, or a tail that crashed before its first step.
-        for epoch in spool.epochs().into_iter().filter(|e| e.counter >= kept.epoch.counter && *e != spool.epoch()) {
-            let mut cursor = Cursor::new(epoch, if epoch == kept.epoch { kept.seq } else { 0 });
+        for epoch in spool.epochs().into_iter().filter(|e| e.counter >= kept.counter && *e != spool.epoch()) {
+            let mut cursor = Cursor::new(epoch, if epoch == kept { seq } else { 0 });
             loop {
                 let chunk = spool.read(&mut cursor, 1 << 20, LINES_A_STEP)?;
                 if chunk.is_empty() || found.len() >= MAX_RECOVERED {
@@ -289,8 +315,9 @@ impl<'s> Tail<'s> {
 
     /// Whether the spool took this line's record before a crash.
     fn held_already(&mut self, released: &Released) -> bool {
-        match self.recovered.iter().position(|eve| eve == released.eve.as_bytes()) {
-            Some(at) => _ = self.recovered.drain(..=at),
+        let recovered = self.recovered.of(priority(released.class));
+        match recovered.iter().position(|eve| eve == released.eve.as_bytes()) {
+            Some(at) => _ = recovered.drain(..=at),
             None => return false,
         }
         true
@@ -305,8 +332,8 @@ impl<'s> Tail<'s> {
                 return Ok(());
             }
         }
-        let seq = spool.status().committed_seq;
-        self.position.keep(place, spool.epoch(), seq).map_err(|e| {
+        let [urgent, bulk] = spool.both().map(|s| (s.epoch(), s.committed()));
+        self.position.keep(place, urgent, bulk).map_err(|e| {
             anyhow!("cannot keep the place in {}: {}: {e}. Make room or rights in the state directory; nothing is lost, at the next start reading goes on at the last kept place", self.position.file.display(), self.position.path.display())
         })
     }

@@ -25,7 +25,7 @@ use lagewarte_base::{
     signed::{Purpose, SigningKey, signature_path},
 };
 use lagewarte_event::{Envelope, Message as _};
-use lagewarte_spool::{Cursor, Options, Spool};
+use lagewarte_spool::{Cursor, Options, Pair};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 
 pub const SENSOR: Uuid = Uuid::from_u128(0x51);
@@ -177,9 +177,9 @@ impl State {
     pub fn spooled(&self) -> Vec<Envelope> {
         let options = Options { committer: false, ..Options::default() };
         let fs = std::sync::Arc::new(RealFs);
-        let spool = Spool::open(&self.path().join("spool"), options, fs, std::sync::Arc::new(SystemClock)).unwrap();
+        let pair = Pair::open(&self.path().join("spool"), options, fs, std::sync::Arc::new(SystemClock)).unwrap();
         let mut found = Vec::new();
-        for epoch in spool.epochs() {
+        for (spool, epoch) in pair.both().into_iter().flat_map(|s| s.epochs().into_iter().map(move |e| (s, e))) {
             let mut cursor = Cursor::new(epoch, 0);
             loop {
                 let chunk = spool.read(&mut cursor, 1 << 20, 10_000).unwrap();
