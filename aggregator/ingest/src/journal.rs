@@ -3,8 +3,8 @@
 //! A lane's journal: segments written and fsynced before they are inserted, and the high-water marks of those completed.
 //!
 //! ```text
-//! journal/lane-N/lock            the lease: held by the process that owns the lane
-//! journal/lane-N/fence           journal's random id, and a counter of owners: part of each segment's id
+//! journal/lane-N/lock            held by the process that writes here
+//! journal/lane-N/fence           journal's random id, and the number of its last lease: part of each segment's id
 //! journal/lane-N/marks           checkpoint: how far each sensor's epochs are durable in the store
 //! journal/lane-N/<n>.segment     written, fsynced, perhaps inserted: replayed unchanged at start
 //! journal/lane-N/<n>.done        empty: <n> is inserted; both are removed after the next checkpoint
@@ -18,7 +18,10 @@ use std::{
     fmt::Write as _,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use lagewarte_base::{
@@ -71,10 +74,10 @@ pub(crate) struct Journal {
     dir: PathBuf,
     lane: u32,
     id: u64,
-    fence: u64,
-    suspect: bool,
+    fence: AtomicU64,
+    suspect: AtomicBool,
     state: Mutex<State>,
-    _lease: Box<dyn Send + Sync>,
+    _lock: Box<dyn Send + Sync>,
 }
 
 /// Why a journal cannot be opened.
@@ -94,12 +97,12 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// Takes the lane's lease, raises its fence, and gives the unfinished segments in their order.
+    /// Takes the lane's lock, raises its fence, and gives the unfinished segments in their order.
     pub(crate) fn open(fs: Arc<dyn Fs>, root: &Path, lane: u32) -> Result<(Self, Vec<u64>), JournalError> {
         let dir = root.join(format!("lane-{lane}"));
         let io = |source| JournalError::Io { dir: dir.clone(), source };
         fs.ensure_dir(&dir).map_err(io)?;
-        let lease = fs.lock(&dir.join("lock")).map_err(io)?.ok_or_else(|| JournalError::Owned(dir.clone()))?;
+        let lock = fs.lock(&dir.join("lock")).map_err(io)?.ok_or_else(|| JournalError::Owned(dir.clone()))?;
         let names = fs.list(&dir).map_err(io)?;
         let (id, fence) = match small(fs.as_ref(), &dir, &names, "fence").map_err(io)?.as_deref().and_then(parse_fence)
         {
@@ -109,8 +112,7 @@ impl Journal {
                 (high ^ low, 1) // the fixed bits of the halves lie in different places
             }
         };
-        fs.replace(&dir.join("fence"), sealed(format!("journal {id:016x} fence {fence}\n")).as_bytes(), true)
-            .map_err(io)?;
+        write_fence(fs.as_ref(), &dir, id, fence).map_err(io)?;
         let marks = small(fs.as_ref(), &dir, &names, "marks").map_err(io)?;
         let parsed = marks.as_deref().and_then(parse_marks);
         // Marks that were there and cannot be read: whatever comes is compared with the store.
@@ -155,7 +157,16 @@ impl Journal {
                 }
             }
         }
-        let journal = Self { fs, dir, lane, id, fence, suspect, state: Mutex::new(state), _lease: lease };
+        let journal = Self {
+            fs,
+            dir,
+            lane,
+            id,
+            fence: AtomicU64::new(fence),
+            suspect: AtomicBool::new(suspect),
+            state: Mutex::new(state),
+            _lock: lock,
+        };
         Ok((journal, unfinished))
     }
 
@@ -169,6 +180,45 @@ impl Journal {
         Ok(found.map(|(rows, advances)| Unfinished { number, rows, advances }))
     }
 
+    /// The journal's id, as leases and segments' ids name it.
+    pub(crate) fn id(&self) -> String {
+        format!("{:016x}", self.id)
+    }
+
+    /// The number of this life.
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence.load(Ordering::Relaxed)
+    }
+
+    /// Takes the lease's number for this life; never a lower one than the journal remembers.
+    pub(crate) fn lead(&self, fence: u64) -> io::Result<()> {
+        let fence = fence.max(self.fence());
+        write_fence(self.fs.as_ref(), &self.dir, self.id, fence)?;
+        self.fence.store(fence, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// No mark can be trusted any more: the store is asked for every epoch.
+    pub(crate) fn distrust(&self) {
+        self.suspect.store(true, Ordering::Relaxed);
+    }
+
+    /// Forgets a sensor whose events went through another lane meanwhile; durable when this returns.
+    pub(crate) fn forget(&self, sensor: Uuid) -> io::Result<()> {
+        {
+            let mut state = self.state();
+            let before = state.marks.len();
+            state.marks.retain(|(s, _), _| *s != sensor);
+            state.dirty |= state.marks.len() != before;
+        }
+        self.checkpoint()
+    }
+
+    /// Drops a segment that must not be inserted any more: its lane was shut out, and its sensors send its events again.
+    pub(crate) fn discard(&self, number: u64) -> io::Result<()> {
+        self.fs.remove(&self.path(number, "segment"))
+    }
+
     /// The lane's number.
     pub(crate) fn lane(&self) -> u32 {
         self.lane
@@ -179,7 +229,7 @@ impl Journal {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        (number, format!("{:016x}-{}-{}-{number}", self.id, self.lane, self.fence))
+        (number, format!("{:016x}-{}-{}-{number}", self.id, self.lane, self.fence()))
     }
 
     /// Writes a segment; durable when this returns.
@@ -254,7 +304,7 @@ impl Journal {
 
     /// Whether part of the journal was lost, so that the store has to be asked even for known epochs.
     pub(crate) fn suspect(&self) -> bool {
-        self.suspect
+        self.suspect.load(Ordering::Relaxed)
     }
 
     /// Takes over what a comparison with the store said.
@@ -338,6 +388,10 @@ fn unsealed(text: &str) -> Option<&str> {
     let (body, tail) = text.split_at_checked(text.len().checked_sub(13)?)?;
     let crc = u32::from_str_radix(tail.strip_prefix("crc ")?.strip_suffix('\n')?, 16).ok()?;
     (crc == crc32fast::hash(body.as_bytes())).then_some(body)
+}
+
+fn write_fence(fs: &dyn Fs, dir: &Path, id: u64, fence: u64) -> io::Result<()> {
+    fs.replace(&dir.join("fence"), sealed(format!("journal {id:016x} fence {fence}\n")).as_bytes(), true)
 }
 
 fn parse_fence(text: &str) -> Option<(u64, u64)> {

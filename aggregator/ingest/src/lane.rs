@@ -5,11 +5,12 @@
 //! Two tasks in a row. The *builder* drops what was already taken and closes a segment by time, rows or bytes; while an
 //! insert runs it goes on collecting, so that a busy store gets larger segments, not more of them. The *inserter* first
 //! replays what the journal holds unfinished, then takes one segment after the other, each until the store has answered.
+//! Where the store says that the lane is shut out, another aggregator has it: the lane does nothing more.
 //! Must never insert before the journal's fsync, acknowledge before the store's answer, or give up on a segment. Limits:
 //! what waits is bounded by the permits of [`crate::session`]; one segment is built, one waits, one is inserted.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -23,7 +24,7 @@ use lagewarte_store::{
     Scope,
     telemetry::{Row, Rows, Telemetry, TelemetryError},
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::{
     Options, Step,
@@ -68,10 +69,19 @@ pub(crate) struct Item {
 pub(crate) struct Work {
     pub(crate) key: Key,
     pub(crate) items: Vec<Item>,
-    /// Last number covered.
-    pub(crate) last: u64,
+    /// How its events are told from those that came before.
+    pub(crate) order: Order,
     /// Bytes it occupies; given back when it is durable.
     pub(crate) permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// How a batch's events are told from those that came before.
+pub(crate) enum Order {
+    /// By numbers without a hole, up to this one: the mark of its epoch advances.
+    Numbered(u64),
+    #[expect(dead_code, reason = "foreign senders, which come next")]
+    /// By ids that whoever hands it over has looked up; who waits is told when it is durable.
+    ById(oneshot::Sender<()>),
 }
 
 /// The tally of a segment, booked when it is durable.
@@ -83,12 +93,22 @@ struct Tally {
     gaps: HashMap<&'static str, u64>,
 }
 
+impl Tally {
+    fn count(&mut self, fate: Fate) {
+        match fate {
+            Fate::Quarantined(reason) => *self.quarantined.entry(reason).or_default() += 1,
+            Fate::Stored | Fate::Gap(_) => self.stored += 1,
+        }
+    }
+}
+
 struct Segment {
     /// None where all of it was duplicates: nothing to insert, but something to answer.
     written: Option<(u64, Rows)>,
     advances: HashMap<Key, Mark>,
     tally: Tally,
     permits: Vec<OwnedSemaphorePermit>,
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// The lane as sessions see it.
@@ -98,6 +118,24 @@ pub(crate) struct Lane {
     telemetry: Telemetry,
     progress: Arc<Progress>,
     ready: watch::Receiver<bool>,
+}
+
+/// What the store holds already of a batch's numbers.
+#[derive(Default)]
+pub(crate) struct Present {
+    events: HashSet<u64>,
+    gaps: Vec<(u64, u64)>,
+}
+
+impl Present {
+    /// Whether this event is stored.
+    pub(crate) fn event(&self, seq: u64) -> bool {
+        self.events.contains(&seq)
+    }
+    /// Whether this gap is stored, whole.
+    pub(crate) fn gap(&self, first: u64, last: u64) -> bool {
+        self.gaps.iter().any(|(from, to)| *from <= first && *to >= last)
+    }
 }
 
 /// Who waits for which epoch.
@@ -140,6 +178,7 @@ impl Lane {
         options: Arc<Options>,
         metrics: Arc<Metrics>,
         barrier: Arc<tokio::sync::Barrier>,
+        lost: watch::Sender<bool>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (work, incoming) = mpsc::channel(QUEUE);
         let (segments, written) = mpsc::channel(1);
@@ -159,6 +198,7 @@ impl Lane {
             options,
             metrics,
             progress: Arc::clone(&progress),
+            lost,
         };
         let task = tokio::spawn(async move {
             inserter.replay(unfinished).await;
@@ -190,9 +230,16 @@ impl Lane {
         Ok(Place { mark, durable })
     }
 
-    /// Numbers of `from..=to` that the store holds already, for epochs of a lost journal.
-    pub(crate) async fn present(&self, key: Key, from: u64, to: u64) -> Result<Vec<u64>, TelemetryError> {
-        self.telemetry.existing(&Scope::System, key.0, key.1, from, to).await
+    /// What the store holds already of the numbers `from..=to`, for epochs of a lost journal.
+    pub(crate) async fn present(&self, key: Key, from: u64, to: u64) -> Result<Present, TelemetryError> {
+        let events = self.telemetry.existing(&Scope::System, key.0, key.1, from, to).await?.into_iter().collect();
+        let gaps = self.telemetry.existing_gaps(&Scope::System, key.0, key.1, from, to).await?;
+        Ok(Present { events, gaps })
+    }
+
+    /// The lane's journal.
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// Hands a batch over; waits where the lane is busy. False where it is stopping.
@@ -215,8 +262,13 @@ impl Builder {
         while let Some(first) = incoming.recv().await {
             let (number, id) = self.journal.begin();
             let mut rows = Rows::new(&id, self.lane);
-            let mut segment =
-                Segment { written: None, advances: HashMap::new(), tally: Tally::default(), permits: Vec::new() };
+            let mut segment = Segment {
+                written: None,
+                advances: HashMap::new(),
+                tally: Tally::default(),
+                permits: Vec::new(),
+                waiting: Vec::new(),
+            };
             self.add(&mut rows, &mut segment, first);
             let pause = tokio::time::sleep(self.options.flush);
             tokio::pin!(pause);
@@ -245,6 +297,22 @@ impl Builder {
     }
 
     fn add(&mut self, rows: &mut Rows, segment: &mut Segment, work: Work) {
+        segment.permits.extend(work.permits);
+        let up_to = match work.order {
+            Order::Numbered(up_to) => up_to,
+            Order::ById(waiting) => {
+                for item in work.items {
+                    if item.present {
+                        segment.tally.duplicate += 1;
+                    } else {
+                        segment.tally.count(item.fate);
+                        rows.push(&item.row);
+                    }
+                }
+                segment.waiting.push(waiting);
+                return;
+            }
+        };
         let journal = &self.journal;
         let known = journal.mark(work.key).unwrap_or_default();
         let accepted = self.accepted.entry(work.key).or_insert(known.up_to);
@@ -264,17 +332,13 @@ impl Builder {
                 segment.tally.duplicate += 1;
                 *accepted = item.seq.max(*accepted);
             } else {
-                match item.fate {
-                    Fate::Quarantined(reason) => *segment.tally.quarantined.entry(reason).or_default() += 1,
-                    Fate::Stored | Fate::Gap(_) => segment.tally.stored += 1,
-                }
+                segment.tally.count(item.fate);
                 rows.push(&item.row);
                 *accepted = item.seq;
             }
         }
         let mark = segment.advances.entry(work.key).or_insert(Mark { up_to: 0, compare_to: known.compare_to });
-        mark.up_to = mark.up_to.max(work.last);
-        segment.permits.extend(work.permits);
+        mark.up_to = mark.up_to.max(up_to);
         if self.accepted.len() > MAX_ACCEPTED {
             // Finished epochs of sensors that restarted: the journal's marks know them.
             let state: HashMap<Key, u64> = std::mem::take(&mut self.accepted);
@@ -315,6 +379,8 @@ struct Inserter {
     options: Arc<Options>,
     metrics: Arc<Metrics>,
     progress: Arc<Progress>,
+    /// Told where the lane was taken over by another aggregator.
+    lost: watch::Sender<bool>,
 }
 
 impl Inserter {
@@ -326,7 +392,10 @@ impl Inserter {
             match read.map_err(io::Error::other).and_then(|r| r) {
                 Ok(Some(segment)) => {
                     tracing::info!(segment = segment.rows.segment(), rows = segment.rows.len(), "replaying");
-                    self.insert(&segment.rows).await;
+                    if !self.insert(&segment.rows).await {
+                        self.discard(segment.number, segment.rows.segment()).await;
+                        continue;
+                    }
                     self.metrics.replayed_segments.inc();
                     self.metrics.replayed_rows.inc_by(segment.rows.len());
                     self.complete(segment.number, segment.advances).await;
@@ -336,6 +405,18 @@ impl Inserter {
                     tracing::error!(number, error = %e, "a journal segment cannot be read; sensors send its events again")
                 }
             }
+        }
+    }
+
+    /// A segment of an earlier life that another aggregator has shut out, repaired and gone on from.
+    async fn discard(&self, number: u64, segment: &str) {
+        self.metrics.discarded_segments.inc();
+        tracing::warn!(segment, "another aggregator took over what this journal held unfinished; it is not replayed");
+        let journal = Arc::clone(&self.journal);
+        let done = tokio::task::spawn_blocking(move || journal.discard(number)).await;
+        if let Err(e) = done.map_err(io::Error::other).and_then(|d| d) {
+            self.metrics.journal_errors.inc();
+            tracing::error!(error = %e, "it could not be removed; it is refused again at the next start");
         }
     }
 
@@ -363,7 +444,11 @@ impl Inserter {
     async fn one(&self, segment: Segment) {
         let advances: Vec<_> = segment.advances.into_iter().collect();
         if let Some((number, rows)) = segment.written {
-            self.insert(&rows).await;
+            if !self.insert(&rows).await {
+                // Of this life: the lease is lost. Nothing is acknowledged any more, whoever waits waits until the end.
+                let _ = self.lost.send(true); // nobody listens: ingest has ended
+                std::future::pending::<()>().await;
+            }
             self.options.step(Step::Inserted);
             self.metrics.segments.inc();
             self.metrics.segment_rows.observe(rows.len() as f64);
@@ -384,6 +469,9 @@ impl Inserter {
         let bytes: usize = segment.permits.iter().map(OwnedSemaphorePermit::num_permits).sum();
         self.metrics.in_flight_bytes.sub(i64::try_from(bytes / 2).unwrap_or(i64::MAX)); // each byte has two permits
         drop(segment.permits);
+        for waiting in segment.waiting {
+            let _ = waiting.send(()); // who waited has gone; it asks again
+        }
         for (key, _) in advances {
             // A segment of duplicates alone says only what is durable anyway.
             let durable = self.journal.mark(key).unwrap_or_default().up_to;
@@ -391,8 +479,8 @@ impl Inserter {
         }
     }
 
-    /// Until the store answers; the same rows, the same token.
-    async fn insert(&self, rows: &Rows) {
+    /// Until the store answers; the same rows, the same token. False where the lane is shut out.
+    async fn insert(&self, rows: &Rows) -> bool {
         let mut pause = RETRY_MIN;
         let mut last = String::new();
         loop {
@@ -401,7 +489,11 @@ impl Inserter {
                 Ok(_) => {
                     timer.observe_duration();
                     self.metrics.store_up.set(1);
-                    return;
+                    return true;
+                }
+                Err(TelemetryError::Fenced { .. }) => {
+                    timer.stop_and_discard();
+                    return false;
                 }
                 Err(e) => {
                     timer.stop_and_discard();

@@ -6,8 +6,8 @@
 //! accept (TLS 1.3, certificate) → session (admit, check, extract) → lane (segment) → journal (fsync) → store → ack
 //! ```
 //! - Two listeners: `uplink` asks for a certificate of our CA, `enrolment` for a one-time token.
-//! - A lane is owned by whoever holds its lock; its fence is part of each segment's id. Lanes are chosen by the sensor's
-//!   UUID, so that a sensor's epochs have one owner.
+//! - A lane is leased in the control plane; the lease's number, the fence, is part of each segment's id, and the store
+//!   refuses what a lost lease inserts. A sensor's events go through one lane at a time ([`leases`]).
 //! - A segment is journaled, inserted under its own id as deduplication token, completed, and only then acknowledged.
 //!   After a crash the unfinished segments are inserted again, unchanged, before anything new is taken.
 //! - A numbered event is taken once: marks of completed segments say how far each epoch is durable. Where a journal was
@@ -21,6 +21,7 @@ mod credit;
 mod enrol;
 mod journal;
 mod lane;
+mod leases;
 mod metrics;
 mod register;
 mod session;
@@ -97,6 +98,10 @@ pub struct Options {
     pub total_bytes: usize,
     /// How long a second connection of an identity waits for the first to end before it is an alarm. Default 10 s.
     pub doubled_wait: Duration,
+    /// How long an aggregator may give no sign of life until another takes over its lanes. Default 10 s.
+    pub lease: Duration,
+    /// This aggregator's name for people, in leases and audit. Default: the host's name.
+    pub name: String,
     /// Called at each step of each segment. For tests that end the process at a chosen point; None otherwise.
     pub observe: Option<Arc<dyn Fn(Step) + Send + Sync>>,
 }
@@ -117,6 +122,8 @@ impl Options {
             certificate_days: 90,
             total_bytes: TOTAL_BYTES,
             doubled_wait: Duration::from_secs(10),
+            lease: Duration::from_secs(10),
+            name: host_name(),
             observe: None,
         }
     }
@@ -126,6 +133,12 @@ impl Options {
             observe(step);
         }
     }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "aggregator".into() } else { name.into() }
 }
 
 /// Why ingest cannot start.
@@ -168,6 +181,8 @@ pub struct Ingest {
     enrolment: SocketAddr,
     enrolment_url: String,
     stop: watch::Sender<bool>,
+    lost: watch::Receiver<bool>,
+    leases: Arc<leases::Leases>,
     servers: Vec<JoinHandle<()>>,
     lanes: Vec<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
@@ -218,12 +233,35 @@ impl Ingest {
         let enrolment_url = url(&options.enrolment_url, enrolment_address.port());
 
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
-        let barrier = Arc::new(Barrier::new(LANES as usize));
-        let (mut lanes, mut lane_tasks) = (Vec::new(), Vec::new());
+        let (set_lost, lost) = watch::channel(false);
+        let (mut journals, mut left) = (Vec::new(), Vec::new());
         for n in 0..LANES {
             let (journal, unfinished) = journal::Journal::open(Arc::clone(&fs), &options.data_dir.join("journal"), n)?;
+            journals.push(journal);
+            left.push(unfinished);
+        }
+        let parts = leases::Parts {
+            control: register.control.clone(),
+            telemetry: telemetry.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            length: options.lease,
+            name: options.name.clone(),
+            lost: set_lost.clone(),
+        };
+        let (leases, asks) = leases::Leases::take(parts, &journals).await.map_err(|e| match e {
+            leases::TakeError::Control(e) => StartError::Control(e),
+            leases::TakeError::Journal(source) => {
+                JournalError::Io { dir: options.data_dir.join("journal"), source }.into()
+            }
+        })?;
+        let leases = Arc::new(leases);
+        let barrier = Arc::new(Barrier::new(LANES as usize));
+        let (mut lanes, mut lane_tasks) = (Vec::new(), Vec::new());
+        for (journal, unfinished) in journals.into_iter().zip(left) {
             let (options, metrics, barrier) = (Arc::clone(&options), Arc::clone(&metrics), Arc::clone(&barrier));
-            let (lane, task) = lane::Lane::start(journal, unfinished, telemetry.clone(), options, metrics, barrier);
+            let (lane, task) =
+                lane::Lane::start(journal, unfinished, telemetry.clone(), options, metrics, barrier, set_lost.clone());
             lanes.push(lane);
             lane_tasks.push(task);
         }
@@ -252,7 +290,18 @@ impl Ingest {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
         };
-        let hub = Arc::new(session::Hub::new(register, lanes, options, metrics, clock, stopping.clone()));
+        let hub = session::Hub::new(register, lanes, options, metrics, clock, stopping.clone(), Arc::clone(&leases));
+        let hub = Arc::new(hub);
+        let claims = Arc::clone(&leases);
+        others.push(tokio::spawn(async move { claims.serve_claims(asks).await }));
+        others.push(tokio::spawn(Arc::clone(&leases).keep(Arc::clone(&hub))));
+        // Nobody is served any more where the lease is lost; whoever runs this starts it anew.
+        let (mut ends, ending) = (lost.clone(), stop.clone());
+        others.push(tokio::spawn(async move {
+            if ends.wait_for(|l| *l).await.is_ok() {
+                let _ = ending.send(true); // nobody listens: all have ended
+            }
+        }));
         let uplink_service = UplinkServer::new(session::UplinkService(hub)).max_decoding_message_size(MAX_BATCH_BYTES);
         let enrol_service = EnrolmentServer::new(enrol_service).max_decoding_message_size(2 * MAX_CSR);
         let servers = vec![
@@ -265,6 +314,8 @@ impl Ingest {
             enrolment: enrolment_address,
             enrolment_url,
             stop,
+            lost,
+            leases,
             servers,
             lanes: lane_tasks,
             others,
@@ -284,6 +335,15 @@ impl Ingest {
         EnrolmentToken { ca_sha256: self.ca.sha256(), secret, url: self.enrolment_url.clone() }
     }
 
+    /// Comes back where another aggregator has taken over this one's lanes: it accepts nothing more, and has to be started
+    /// anew.
+    pub async fn lost(&self) {
+        let mut lost = self.lost.clone();
+        if lost.wait_for(|l| *l).await.is_err() {
+            std::future::pending::<()>().await; // nobody is left who could say so
+        }
+    }
+
     /// Ends the connections, makes durable what was taken, writes the checkpoints. What the store does not take within
     /// `grace` stays in the journal.
     pub async fn stop(mut self, grace: Duration) {
@@ -291,6 +351,7 @@ impl Ingest {
         let servers = std::mem::take(&mut self.servers);
         let lanes = std::mem::take(&mut self.lanes);
         let aborts: Vec<_> = servers.iter().chain(&lanes).map(JoinHandle::abort_handle).collect();
+        let lost = *self.lost.borrow();
         for accept in self.others.drain(..) {
             accept.abort();
         }
@@ -304,6 +365,8 @@ impl Ingest {
             for abort in aborts {
                 abort.abort();
             }
+        } else if !lost {
+            self.leases.end().await;
         }
     }
 }

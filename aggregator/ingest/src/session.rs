@@ -32,7 +32,8 @@ use crate::{
     Options,
     credit::{self, Account},
     journal::Key,
-    lane::{Fate, Item, Lane, Work, event_id},
+    lane::{Fate, Item, Lane, Order, Present, Work, event_id},
+    leases::{Leases, Unclaimed},
     metrics::Metrics,
     register::{Owners, Refusal, Register},
     tls::Peer,
@@ -63,6 +64,7 @@ pub(crate) struct Hub {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) total: Arc<Semaphore>,
     pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) leases: Arc<Leases>,
     sensors: Mutex<Sensors>,
     left: Notify,
 }
@@ -75,7 +77,7 @@ struct Sensors {
 }
 
 /// An identity in use; free again when dropped.
-struct Claim {
+pub(crate) struct Claim {
     hub: Arc<Hub>,
     sensor: Uuid,
 }
@@ -96,6 +98,7 @@ impl Hub {
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         stopping: watch::Receiver<bool>,
+        leases: Arc<Leases>,
     ) -> Self {
         let total = Arc::new(Semaphore::new(options.total_bytes.max(MAX_BATCH_BYTES)));
         Self {
@@ -106,6 +109,7 @@ impl Hub {
             clock,
             total,
             stopping,
+            leases,
             sensors: Mutex::default(),
             left: Notify::new(),
         }
@@ -115,9 +119,29 @@ impl Hub {
         self.sensors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lane(&self, sensor: Uuid) -> &Lane {
+    fn lane_number(&self, sensor: Uuid) -> usize {
         // UUIDs are random: their low bits spread. `lanes` is never empty.
-        &self.lanes[(sensor.as_u128() % self.lanes.len() as u128) as usize]
+        (sensor.as_u128() % self.lanes.len() as u128) as usize
+    }
+
+    pub(crate) fn lane(&self, sensor: Uuid) -> &Lane {
+        &self.lanes[self.lane_number(sensor)]
+    }
+
+    /// Whether the sensor's identity is in use here.
+    pub(crate) fn has(&self, sensor: Uuid) -> bool {
+        self.sensors().connected.contains(&sensor)
+    }
+
+    /// The sensor's identity, where nobody uses it and nothing of it is on its way here.
+    pub(crate) fn idle(self: &Arc<Self>, sensor: Uuid) -> Option<Claim> {
+        let mut sensors = self.sensors();
+        let held = sensors.bytes.get(&sensor).is_some_and(|b| b.available_permits() < SENSOR_BYTES);
+        if held || !sensors.connected.insert(sensor) {
+            return None;
+        }
+        self.metrics.connections.inc();
+        Some(Claim { hub: Arc::clone(self), sensor })
     }
 
     async fn admit(&self, peer: &Peer) -> Result<(), Refusal> {
@@ -133,7 +157,28 @@ impl Hub {
 
     /// Takes the identity. Where it is in use, waits a little: a sensor whose line broke comes back before its old
     /// connection is noticed to be dead. Then it is an alarm.
-    async fn claim(self: &Arc<Self>, sensor: Uuid) -> Result<Claim, Refusal> {
+    pub(crate) async fn claim(self: &Arc<Self>, sensor: Uuid) -> Result<Claim, Status> {
+        let claim = self.identity(sensor).await.map_err(|r| self.refuse(r))?;
+        let lane = self.lane_number(sensor);
+        let journal = self.lanes[lane].journal();
+        match self.leases.claim(lane, journal, sensor, self.options.doubled_wait).await {
+            Ok(()) => Ok(claim),
+            Err(Unclaimed::Elsewhere(true)) => Err(self.refuse(self.doubled(sensor).await)),
+            Err(Unclaimed::Elsewhere(false)) => Err(Status::unavailable(
+                "another aggregator still has this sensor's events on their way; keep the events",
+            )),
+            Err(Unclaimed::Register(e)) => {
+                tracing::error!(%sensor, error = %e, "a sensor could not be claimed; it has to wait");
+                Err(Status::unavailable("the aggregator's control plane does not answer; keep the events"))
+            }
+            Err(Unclaimed::Journal(e)) => {
+                tracing::error!(%sensor, error = %e, "the journal cannot be written; a sensor has to wait");
+                Err(Status::unavailable("the aggregator's journal cannot be written; keep the events"))
+            }
+        }
+    }
+
+    async fn identity(self: &Arc<Self>, sensor: Uuid) -> Result<Claim, Refusal> {
         let taken = async {
             loop {
                 let left = self.left.notified();
@@ -147,6 +192,11 @@ impl Hub {
         if let Ok(claim) = tokio::time::timeout(self.options.doubled_wait, taken).await {
             return Ok(claim);
         }
+        Err(self.doubled(sensor).await)
+    }
+
+    /// The alarm that an identity is used twice.
+    async fn doubled(&self, sensor: Uuid) -> Refusal {
         self.metrics.doubled_identity.inc();
         tracing::error!(%sensor, "ALARM: a second connection with this sensor's identity was refused; its key may be copied");
         let now = self.clock.now().micros();
@@ -165,7 +215,7 @@ impl Hub {
                 tracing::error!(error = %e, "the alarm could not be noted in the register");
             }
         }
-        Err(Refusal::Doubled)
+        Refusal::Doubled
     }
 
     fn refuse(&self, refusal: Refusal) -> Status {
@@ -211,7 +261,7 @@ impl Uplink for UplinkService {
         let peer = request.extensions().get::<Option<Peer>>().cloned().flatten();
         let peer = peer.ok_or_else(|| hub.refuse(Refusal::NoIdentity))?;
         hub.admit(&peer).await.map_err(|r| hub.refuse(r))?;
-        let claim = hub.claim(peer.sensor).await.map_err(|r| hub.refuse(r))?;
+        let claim = hub.claim(peer.sensor).await?;
         let (outgoing, answers) = mpsc::channel(16);
         tokio::spawn(async move {
             let hub = &claim.hub;
@@ -370,13 +420,12 @@ impl Session {
         let permits = self.permits(bytes).await?;
         let lane = hub.lane(self.sensor);
         let first = pieces.first().map_or(0, Piece::first);
-        let mut present: HashSet<u64> = HashSet::new();
+        let mut present = Present::default();
         if first <= current.compare_to {
             let to = last.min(current.compare_to);
             let known = lane.present(current.key, first, to).await;
-            present.extend(
-                known.map_err(|_| Status::unavailable("the aggregator's store does not answer; keep the events"))?,
-            );
+            present =
+                known.map_err(|_| Status::unavailable("the aggregator's store does not answer; keep the events"))?;
         }
         let events = pieces.iter().filter(|p| matches!(p, Piece::Event(_))).count();
         let (key, owners) = (current.key, Owners(hub.register.directory()));
@@ -387,7 +436,7 @@ impl Session {
         hub.metrics.received.inc_by(events as u64);
         hub.metrics.in_flight.add(i64::try_from(events).unwrap_or(i64::MAX));
         hub.metrics.in_flight_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
-        if !lane.submit(Work { key, items, last, permits }).await {
+        if !lane.submit(Work { key, items, order: Order::Numbered(last), permits }).await {
             return Err(Status::unavailable("the aggregator is stopping"));
         }
         current.next = last.saturating_add(1);
@@ -511,7 +560,7 @@ fn tile(batch: Batch, next: u64) -> Result<Vec<Piece>, &'static str> {
     Ok(pieces)
 }
 
-fn item(key: Key, piece: Piece, sent: Timestamp, received: Timestamp, owners: &Owners, present: &HashSet<u64>) -> Item {
+fn item(key: Key, piece: Piece, sent: Timestamp, received: Timestamp, owners: &Owners, present: &Present) -> Item {
     let (seq, last) = (piece.first(), piece.last());
     let id = event_id(key, seq);
     match piece {
@@ -523,12 +572,18 @@ fn item(key: Key, piece: Piece, sent: Timestamp, received: Timestamp, owners: &O
                     (Fate::Quarantined(poison.reason.as_str()), row)
                 }
             };
-            Item { seq, last, fate, row, present: present.contains(&seq) }
+            Item { seq, last, fate, row, present: present.event(seq) }
         }
         Piece::Gap(mut gap) => {
             let reason = gap_reason(&gap.reason);
             reason.clone_into(&mut gap.reason);
-            Item { seq, last, fate: Fate::Gap(reason), row: telemetry::gap(&id, &gap, received), present: false }
+            Item {
+                seq,
+                last,
+                fate: Fate::Gap(reason),
+                row: telemetry::gap(&id, &gap, received),
+                present: present.gap(seq, last),
+            }
         }
     }
 }

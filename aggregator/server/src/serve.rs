@@ -124,6 +124,8 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let broken = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
+        // Another aggregator took over this one's lanes. What is started anew takes new ones.
+        () = ingest.lost() => true,
         // None of them ends by itself: what ends has panicked.
         _ = loops.join_next() => true,
         _ = listeners.join_next() => true,

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -44,27 +44,55 @@ fn ingest_child() {
     };
     let after: usize = var("AFTER").parse().unwrap();
     let seen = AtomicUsize::new(0);
+    let end = var("END");
     let mut options = Options {
         uplink_listen: var("UPLINK").parse().unwrap(),
         flush: Duration::from_millis(10),
         flush_rows: 50,
-        ..Options::new(PathBuf::from(&dir).join("data"))
+        lease: Duration::from_secs(2),
+        doubled_wait: Duration::from_secs(20),
+        ..Options::new(PathBuf::from(&dir).join(var("DATA")))
     };
     options.observe = Some(Arc::new(move |at| {
         if Some(at) == step && seen.fetch_add(1, Ordering::SeqCst) + 1 == after {
-            std::process::abort(); // no destructor runs, nothing is flushed
+            if end == "abort" {
+                std::process::abort(); // no destructor runs, nothing is flushed
+            }
+            let own = std::process::id().to_string();
+            Command::new("kill").args(["-STOP", &own]).status().unwrap();
+            // The signal stops every thread, though not at once: no step is taken meanwhile.
+            std::thread::sleep(Duration::from_millis(200));
         }
     }));
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-        let control = Control::open(&control_url(Path::new(&dir))).await.unwrap();
+        let control = Control::open(&var("CONTROL")).await.unwrap();
         let registry = prometheus::Registry::new();
         let clock = Arc::new(SystemClock);
-        let _ingest = Ingest::start(options, Telemetry::new(&connection), control, &registry, clock).await.unwrap();
-        std::future::pending::<()>().await;
+        let ingest = Ingest::start(options, Telemetry::new(&connection), control, &registry, clock).await.unwrap();
+        ingest.lost().await;
+        std::process::exit(3);
     });
 }
 
+/// What an aggregator's process is to be.
+pub(crate) struct Life<'a> {
+    /// Folder of its data, in the world's.
+    pub(crate) data: &'a str,
+    pub(crate) control: &'a str,
+    /// Where in a segment's life it ends, at the how many-th segment.
+    pub(crate) step: &'a str,
+    pub(crate) after: usize,
+    /// How: `abort` or `stop` (paused by SIGSTOP).
+    pub(crate) end: &'a str,
+    pub(crate) uplink: &'a str,
+}
+
 fn spawn(world: &World, uplink: &str, step: &str, after: usize) -> Child {
+    let control = control_url(world.dir.path());
+    spawn_life(world, &Life { data: "data", control: &control, step, after, end: "abort", uplink })
+}
+
+pub(crate) fn spawn_life(world: &World, life: &Life<'_>) -> Child {
     let c = &world.connection;
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::ingest_child", "--nocapture"])
@@ -73,16 +101,19 @@ fn spawn(world: &World, uplink: &str, step: &str, after: usize) -> Child {
             [("URL", &c.url), ("USER", &c.user), ("PASSWORD", &c.password), ("DATABASE", &c.database)]
                 .map(|(k, v)| (format!("{CHILD}_{k}"), v)),
         )
-        .env(format!("{CHILD}_UPLINK"), uplink)
-        .env(format!("{CHILD}_STEP"), step)
-        .env(format!("{CHILD}_AFTER"), after.to_string())
+        .env(format!("{CHILD}_UPLINK"), life.uplink)
+        .env(format!("{CHILD}_STEP"), life.step)
+        .env(format!("{CHILD}_AFTER"), life.after.to_string())
+        .env(format!("{CHILD}_END"), life.end)
+        .env(format!("{CHILD}_DATA"), life.data)
+        .env(format!("{CHILD}_CONTROL"), life.control)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
 }
 
-async fn ended(child: &mut Child) {
+pub(crate) async fn ended(child: &mut Child) {
     until("the aggregator died", async || child.try_wait().unwrap().is_some()).await;
 }
 

@@ -9,6 +9,7 @@
 mod crash;
 mod hostile;
 mod identity;
+mod several;
 mod uplink;
 mod world;
 

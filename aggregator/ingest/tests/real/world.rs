@@ -62,7 +62,11 @@ impl World {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options { flush: Duration::from_millis(20), ..Options::new(self.dir.path().join("data")) }
+        Options {
+            flush: Duration::from_millis(20),
+            lease: Duration::from_secs(2),
+            ..Options::new(self.dir.path().join("data"))
+        }
     }
 
     pub(crate) async fn ingest(&self, options: Options) -> (Ingest, prometheus::Registry) {

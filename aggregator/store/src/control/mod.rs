@@ -15,6 +15,7 @@ pub mod campaigns;
 pub mod coverage;
 mod db;
 pub mod deliveries;
+pub mod lanes;
 pub mod levels;
 pub mod load;
 mod migrations;

@@ -144,6 +144,8 @@ fn users(p: &Passwords) -> String {
             "GRANT SELECT ON system.columns".into(),
             "GRANT SELECT ON system.tables".into(),
             "GRANT SELECT ON system.events".into(),
+            // To end the inserts of a lane that is taken over; its own statements only.
+            "GRANT SELECT ON system.processes".into(),
             "GRANT SELECT ON system.metrics".into(),
             "GRANT SELECT ON system.query_log".into(),
         ],

@@ -3,8 +3,8 @@
 //! The connection, and the insert of one segment: idempotent, synced, in raw tables and rollup alike.
 //!
 //! A segment's id is the deduplication token of each of its inserts, so that a replay counts once. Must never send
-//! other rows under a token that was used (they would be lost silently), and never report a segment durable before the
-//! store has answered for all its tables.
+//! other rows under a token that was used (they would be lost silently), insert for a lane that was shut out, or report a
+//! segment durable before the store has answered for all its tables.
 
 use std::{
     fmt,
@@ -21,6 +21,7 @@ use lagewarte_base::{
 use super::{
     choose::Horizons,
     columns::{Column, Source, Table},
+    fence::{FENCED, lane_of, query_id},
     rows::{Rows, Value, encode},
 };
 
@@ -125,6 +126,22 @@ pub enum TelemetryError {
     /// There are rows that a restore would replace.
     #[error("the telemetry store holds {0} rows, which a restore would replace; say --replace if that is meant")]
     Holds(u64),
+    /// The segment's lane is shut out: another aggregator took it over. Its owner must stop.
+    #[error("lane {lane} of ingest, lease {fence}, was taken over by another aggregator")]
+    Fenced {
+        /// Journal and lane.
+        lane: String,
+        /// The lease that was lost.
+        fence: u64,
+    },
+    /// Statements of a lane that was shut out still run.
+    #[error("{left} inserts of the lane {lane} do not end; look at system.processes, and end them")]
+    Running {
+        /// Journal and lane.
+        lane: String,
+        /// How many.
+        left: u64,
+    },
     /// The asker may not see this.
     #[error("{0} is not for a constituent's eyes")]
     Forbidden(&'static str),
@@ -251,10 +268,9 @@ impl Telemetry {
                 node.insert_part(rows.segment(), table, &part.columns, &part.bytes).await?;
             }
         }
-        let durable = self.now();
-        let (columns, bytes) = segment_row(rows, durable);
-        node.insert_part(rows.segment(), Table::Segment, &columns, &bytes).await?;
-        Ok(durable)
+        let now = self.now();
+        let received = rows.received().unwrap_or((now, now));
+        node.insert_segment_row(lane_of(rows.segment()), rows.segment(), rows.lane(), rows.len(), received).await
     }
 
     async fn insert_part(
@@ -264,43 +280,104 @@ impl Telemetry {
         columns: &str,
         bytes: &[u8],
     ) -> Result<(), TelemetryError> {
+        let token = format!("{segment}/{}", table.name());
+        self.insert_rows(lane_of(segment), table, columns, bytes, &token).await
+    }
+
+    /// Inserts rows under `token`, where the lane is not shut out: the engine itself looks, in the same statement.
+    pub(super) async fn insert_rows(
+        &self,
+        (lane, fence): (String, u64),
+        table: Table,
+        columns: &str,
+        bytes: &[u8],
+        token: &str,
+    ) -> Result<(), TelemetryError> {
         let name = table.name();
-        let fail = |e| TelemetryError::Store { what: format!("insert of segment {segment} into {name}"), source: e };
+        let fail = |e: clickhouse::error::Error| match &e {
+            clickhouse::error::Error::BadResponse(text) if text.contains(FENCED) => {
+                TelemetryError::Fenced { lane: lane.clone(), fence }
+            }
+            _ => TelemetryError::Store { what: format!("insert of {token} into {name}"), source: e },
+        };
+        let sql = format!(
+            "INSERT INTO {name} ({columns}) SELECT {columns} FROM input('{}') WHERE throwIf((SELECT count() FROM fence \
+             WHERE lane = {{lane:String}} AND below > {{fence:UInt64}}) > 0, '{FENCED}') = 0 FORMAT RowBinary",
+            structure(table, columns).replace('\'', "\\'")
+        );
         let mut insert = self
             .client
-            .insert_formatted_with(format!("INSERT INTO {name} ({columns}) FORMAT RowBinary"))
+            .insert_formatted_with(sql)
             .with_timeouts(Some(SEND_TIMEOUT), Some(END_TIMEOUT))
-            .with_setting("insert_deduplication_token", format!("{segment}/{name}"))
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
-            // Asynchronous inserts are on by default in the engine; acknowledged must mean written.
-            .with_setting("async_insert", "0")
-            // One segment, one block: the token then stands for the same rows at every replay.
-            .with_setting("max_insert_block_size", "10000000")
-            .with_setting("min_insert_block_size_rows", "10000000")
-            .with_setting("min_insert_block_size_bytes", "1073741824")
-            .with_setting("max_insert_threads", "1");
+            .with_setting("query_id", query_id(&lane, fence))
+            .with_setting("param_lane", lane.clone())
+            .with_setting("param_fence", fence.to_string())
+            .with_setting("insert_deduplication_token", token);
+        for (key, value) in INSERT_SETTINGS {
+            insert = insert.with_setting(*key, *value);
+        }
         // In pieces, so that a large segment is neither copied nor compressed whole.
         for chunk in bytes.chunks(256 << 10) {
             insert.send(chunk.to_vec().into()).await.map_err(fail)?;
         }
         insert.end().await.map_err(fail)
     }
+
+    /// The row that says that a segment is whole, written by `owner`.
+    pub(super) async fn insert_segment_row(
+        &self,
+        owner: (String, u64),
+        segment: &str,
+        lane: u32,
+        rows: u64,
+        received: (Timestamp, Timestamp),
+    ) -> Result<Timestamp, TelemetryError> {
+        let durable = self.now();
+        let (columns, bytes) = segment_row(segment, lane, rows, received, durable);
+        let token = format!("{segment}/{}", Table::Segment.name());
+        self.insert_rows(owner, Table::Segment, &columns, &bytes, &token).await?;
+        Ok(durable)
+    }
 }
 
-fn segment_row(rows: &Rows, durable: Timestamp) -> (String, Vec<u8>) {
-    let (first, last) = rows.received().unwrap_or((durable, durable));
+/// What every insert of rows asks of the engine.
+pub(super) const INSERT_SETTINGS: &[(&str, &str)] = &[
+    ("insert_deduplicate", "1"),
+    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    // Asynchronous inserts are on by default in the engine; acknowledged must mean written.
+    ("async_insert", "0"),
+    // One segment, one block: the token then stands for the same rows at every replay.
+    ("max_insert_block_size", "10000000"),
+    ("min_insert_block_size_rows", "10000000"),
+    ("min_insert_block_size_bytes", "1073741824"),
+    ("max_insert_threads", "1"),
+];
+
+/// Names and types of the columns of an insert, as `input` wants them. A column that a journal names and this program
+/// does not know any more is a text to it; the engine then says what is wrong.
+fn structure(table: Table, columns: &str) -> String {
+    let ty = |name: &str| table.columns().find(|c| c.name == name).map_or("String", |c| c.ty.sql());
+    columns.split(", ").map(|name| format!("{name} {}", ty(name))).collect::<Vec<_>>().join(", ")
+}
+
+fn segment_row(
+    segment: &str,
+    lane: u32,
+    rows: u64,
+    (first, last): (Timestamp, Timestamp),
+    durable: Timestamp,
+) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
     let mut names = Vec::new();
     for column in Table::Segment.columns() {
         let column: &Column = column;
         let value = match column.source {
-            Source::Lane => Value::Unsigned(u64::from(rows.lane())),
-            Source::Rows => Value::Unsigned(rows.len()),
+            Source::Lane => Value::Unsigned(u64::from(lane)),
+            Source::Rows => Value::Unsigned(rows),
             Source::FirstReceived => Value::Time(first),
             Source::LastReceived => Value::Time(last),
             Source::Durable => Value::Time(durable),
-            Source::Segment => Value::Text(rows.segment().as_bytes()),
+            Source::Segment => Value::Text(segment.as_bytes()),
             _ => continue, // no other column stands in this table
         };
         names.push(column.name);

@@ -23,10 +23,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, sql: include_str!("migrations/0001_tables.sql") },
     Migration { version: 2, sql: include_str!("migrations/0002_pseudonym_key.sql") },
     Migration { version: 3, sql: include_str!("migrations/0003_rollups.sql") },
+    Migration { version: 4, sql: include_str!("migrations/0004_fence.sql") },
 ];
 
 /// Newest version of the schema.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_version (version UInt32, sha256 String, \
      applied_us DateTime64(6, 'UTC')) ENGINE = MergeTree ORDER BY version \
@@ -155,7 +156,7 @@ pub(super) fn own_tables() -> Vec<String> {
 }
 
 /// Tables of upkeep, as migrations make them.
-pub(super) const OWN: [&str; 2] = ["rebuild", "eviction"];
+pub(super) const OWN: [&str; 3] = ["rebuild", "eviction", "fence"];
 
 /// What `schema_version` holds after every migration.
 pub(super) fn versions() -> impl Iterator<Item = (u32, String)> {

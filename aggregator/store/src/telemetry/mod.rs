@@ -12,7 +12,9 @@ mod choose;
 pub mod cluster;
 pub mod columns;
 mod extract;
+mod fence;
 mod insert;
+mod known;
 mod limits;
 mod migrate;
 mod query;
@@ -26,7 +28,9 @@ pub use extract::{
     LATE_US, MAX_AHEAD_US, MAX_BEHIND_US, MAX_DEPTH, MAX_DETAIL, MAX_LISTS, MAX_NAME, Place, Poison, Reason, Resolver,
     extract, gap, is_public, quarantine,
 };
+pub use fence::{MAX_REPAIRS, PATIENCE, Repaired};
 pub use insert::{Connection, DATABASE, Telemetry, TelemetryError};
+pub use known::MAX_IDS;
 pub use limits::{Limits, MAX_ROWS, Purpose};
 pub use migrate::SCHEMA_VERSION;
 pub use query::{AlertFilter, AlertGroup, AlertRow, Hop, HourReports, SegmentInfo, SensorHealth};

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the control plane promises, on both databases. One file a question.
 
+mod lanes;
 mod picture;
 mod register;
 mod tokens;

@@ -1,0 +1,146 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! A lane that was shut out inserts nothing, not even what it had begun; what it left half-done is completed once.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use common::{alert, anyone, ask, id, now, store};
+use lagewarte_base::time::Timestamp;
+use lagewarte_store::{
+    Scope,
+    telemetry::{Repaired, Rows, TelemetryError, extract},
+};
+
+lagewarte_store::engine_in_tests!();
+
+fn rows(segment: &str, from: u64, to: u64) -> Rows {
+    let mut rows = Rows::new(segment, 1);
+    for seq in from..=to {
+        let env = alert("auenstadt", now(), 9_000_001, "203.0.113.9");
+        let us = Timestamp::from_micros;
+        rows.push(&extract(&id(1, seq), &env, us(now()), us(now()), &anyone).unwrap());
+    }
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_was_shut_out_inserts_nothing_and_others_go_on() {
+    let s = store(module_path!()).await;
+    let c = s.engine.connection();
+    s.telemetry.insert_segment(&rows("00aa-1-7-1", 1, 10)).await.unwrap();
+    s.telemetry.fence("00aa-1", 8).await.unwrap();
+    s.telemetry.fence("00aa-1", 8).await.unwrap();
+    let late = rows("00aa-1-7-2", 11, 20);
+    assert!(matches!(s.telemetry.insert_segment(&late).await, Err(TelemetryError::Fenced { fence: 7, .. })));
+    // Even what was durable before is refused: whoever asks must learn that its lease is lost.
+    let again = s.telemetry.insert_segment(&rows("00aa-1-7-1", 1, 10)).await;
+    assert!(matches!(again, Err(TelemetryError::Fenced { .. })), "{again:?}");
+    assert_eq!(ask(&c, "SELECT count() FROM alert").await.unwrap(), "10");
+    for other in ["00aa-1-8-1", "00aa-0-7-1", "00ab-1-7-1", "no such pattern"] {
+        s.telemetry.insert_segment(&rows(other, 1, 10)).await.unwrap();
+    }
+    assert_eq!(ask(&c, "SELECT count() FROM alert").await.unwrap(), "50");
+    assert_eq!(ask(&c, "SELECT count() FROM segment").await.unwrap(), "5");
+}
+
+/// The case that no check in the aggregator can hold: the statement has passed the fence, its sender is stopped in the
+/// middle of the rows, and wakes when its lane is somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_that_was_begun_before_the_fence_comes_to_nothing() {
+    let s = store(module_path!()).await;
+    let c = s.engine.connection();
+    let sql = "INSERT INTO gap (sensor, epoch, nonce, received_us, reason, from_seq, to_seq, segment) \
+               SELECT generateUUIDv4(), 1, 1, now64(6), 'crash', n, n, s FROM input('n UInt64, s String') \
+               WHERE throwIf((SELECT count() FROM fence WHERE lane = '00aa-1' AND below > 7) > 0, 'fenced') = 0 FORMAT RowBinary";
+    let row = |n: u64| [&n.to_le_bytes()[..], &[200, 1], &[b'x'; 200]].concat();
+    let body: Vec<u8> = (0..100_000).flat_map(row).collect();
+    let query: String = sql.bytes().map(|b| format!("%{b:02x}")).collect();
+    let head = format!(
+        "POST /?database={}&wait_end_of_query=1&query_id=lagewarte%2f00aa-1%2f7%2fx&query={query} HTTP/1.1\r\n\
+         Host: x\r\nX-ClickHouse-User: {}\r\nX-ClickHouse-Key: {}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        c.database, c.user, c.password,
+    );
+    let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    let mut sender = TcpStream::connect(c.url.trim_start_matches("http://")).unwrap();
+    sender.write_all(head.as_bytes()).unwrap();
+    let (sent, rest) = body.split_at(body.len() / 2);
+    if let Err(e) = sender.write_all(&chunk(sent)) {
+        let mut answer = String::new();
+        let _ = sender.read_to_string(&mut answer); // what came before the reset
+        unreachable!("{e}: {answer}");
+    }
+    let running = "SELECT count() FROM system.processes WHERE query_id = 'lagewarte/00aa-1/7/x'";
+    sender.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    while ask(&c, running).await.unwrap() != "1" {
+        let mut early = [0; 1024];
+        if let Ok(n) = sender.read(&mut early) {
+            unreachable!("{}", String::from_utf8_lossy(&early[..n]));
+        }
+    }
+    sender.set_read_timeout(None).unwrap();
+    s.telemetry.fence("00aa-1", 8).await.unwrap();
+    assert_eq!(ask(&c, running).await.unwrap(), "0", "none runs when the fence is up");
+    let woken = sender.write_all(&[chunk(rest), chunk(b"")].concat()).and_then(|()| {
+        let mut answer = [0; 1024];
+        let n = sender.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..n]).into_owned())
+    });
+    if let Ok(answer) = woken {
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(ask(&c, "SELECT count() FROM gap").await.unwrap(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_lane_left_half_done_is_completed_once() {
+    let s = store(module_path!()).await;
+    let c = s.engine.connection();
+    let run = async |sql: &str| ask(&c, sql).await.unwrap();
+    // A rollup of this test's own, whose view fails as long as it is told to: the raw rows are committed all the same.
+    run("CREATE TABLE own (constituent String, n UInt64) ENGINE = SummingMergeTree ORDER BY constituent \
+         SETTINGS non_replicated_deduplication_window = 10000")
+    .await;
+    let view = |fails: &str| {
+        format!(
+            "CREATE MATERIALIZED VIEW own_view TO own AS SELECT constituent, count() AS n FROM alert WHERE {fails} GROUP BY constituent"
+        )
+    };
+    run(&view("1")).await;
+    s.telemetry.insert_segment(&rows("00aa-1-7-1", 1, 10)).await.unwrap();
+    run("DROP TABLE own_view SYNC").await;
+    run(&view("throwIf(seq = 15) = 0")).await;
+    assert!(s.telemetry.insert_segment(&rows("00aa-1-7-2", 11, 20)).await.is_err());
+    run("DROP TABLE own_view SYNC").await;
+    run(&view("1")).await;
+    let state = "SELECT (SELECT count() FROM alert), (SELECT sum(n) FROM own), (SELECT sum(alerts) FROM alert_1h), \
+                 (SELECT count() FROM segment)";
+    let before = run(state).await;
+    assert!(before.starts_with("20\t10\t") && before.ends_with("\t1"), "raw is ahead: {before}");
+
+    s.telemetry.fence("00aa-1", 8).await.unwrap();
+    let repaired = s.telemetry.repair(&Scope::System, "00aa-1", 8).await.unwrap();
+    assert_eq!(repaired, Repaired { segments: 1, rows: 10, too_old: 0 });
+    assert_eq!(run(state).await, "20\t20\t20\t2");
+    assert_eq!(s.telemetry.repair(&Scope::System, "00aa-1", 8).await.unwrap(), Repaired::default());
+    assert_eq!(run(state).await, "20\t20\t20\t2");
+    let nobody = Scope::Constituent("auenstadt".parse().unwrap());
+    assert!(matches!(s.telemetry.repair(&nobody, "00aa-1", 8).await, Err(TelemetryError::Forbidden(_))));
+
+    // Tokens that the tables may have forgotten are not used again: it would double the raw rows.
+    run("DROP TABLE own_view SYNC").await;
+    run(&view("throwIf(seq = 25) = 0")).await;
+    assert!(s.telemetry.insert_segment(&rows("00ab-0-1-1", 21, 30)).await.is_err());
+    run("INSERT INTO segment (lane, rows, durable_us, segment) SELECT 0, 1, now64(6) + INTERVAL 1 MINUTE, toString(number) FROM numbers(6000)").await;
+    s.telemetry.fence("00ab-0", 2).await.unwrap();
+    let repaired = s.telemetry.repair(&Scope::System, "00ab-0", 2).await.unwrap();
+    assert_eq!(repaired, Repaired { too_old: 1, ..Repaired::default() });
+    assert_eq!(run("SELECT count() FROM alert").await, "30");
+}
