@@ -2,14 +2,20 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Measures events per second sustained to durable rows: `--example sustain -- SECONDS SENSORS`.
 //!
-//! Real spools, uplinks over mutual TLS, ingest and the embedded engine, all on this machine; sensors and ingest share one
-//! process. Prints the rate, the delay, and CPU seconds by process. Not a test: it asserts nothing about time.
+//! Real spools, uplinks over mutual TLS, ingest and the embedded engine, all on this machine, in three processes: sensors,
+//! ingest, engine. Prints rate, delay, memory every 30 seconds and CPU seconds by process; then the first segments of the
+//! run are inserted once more, out of copies of the journal's files, into an engine of their own that does nothing else.
+//! Not a test: it asserts nothing about time.
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measuring program")]
 
 use std::{
-    path::Path,
-    sync::Arc,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,9 +23,10 @@ use lagewarte_base::{
     clock::{Clock as _, SystemClock},
     fs::RealFs,
     time::Timestamp,
+    token::EnrolmentToken,
 };
 use lagewarte_event::{Class, Envelope, Message as _};
-use lagewarte_ingest::{Ingest, Options};
+use lagewarte_ingest::{Budget, Ingest, LANES, Options, Step};
 use lagewarte_spool::{Priority, Spool};
 use lagewarte_store::{
     control::{
@@ -27,41 +34,100 @@ use lagewarte_store::{
         tokens::{NewToken, TokenKind},
     },
     engine::{Engine, Options as EngineOptions, child_main},
-    telemetry::Telemetry,
+    telemetry::{Connection, Rows, Telemetry},
 };
 use lagewarte_uplink::{Identity, Uplink};
 
+/// Segments copied for the engine alone.
+const COPIES: usize = 60;
+const SAMPLE: Duration = Duration::from_secs(30);
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    if args.get(1).is_some_and(|a| a == "__engine") {
-        std::process::exit(child_main(std::env::args_os().skip(2)));
+    match args.get(1).map(String::as_str) {
+        Some("__engine") => std::process::exit(child_main(std::env::args_os().skip(2))),
+        Some("__ingest") => return runtime().block_on(ingest(Path::new(&args[2]))),
+        _ => {}
     }
     let number = |i: usize, default: u64| args.get(i).map_or(default, |a| a.parse().unwrap());
     let (seconds, sensors) = (number(1, 20), number(2, 4));
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&EngineOptions::new(&dir.path().join("engine"), None).unwrap()).unwrap();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(run(
-        dir.path(),
-        &engine,
-        seconds,
-        sensors,
-    ));
+    runtime().block_on(run(dir.path(), &engine, seconds, sensors));
     engine.stop();
+    let alone = Engine::start(&EngineOptions::new(&dir.path().join("alone"), None).unwrap()).unwrap();
+    runtime().block_on(replay(dir.path(), &alone));
+    alone.stop();
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+const NAMES: [&str; 4] = ["MEASURE_URL", "MEASURE_USER", "MEASURE_PASSWORD", "MEASURE_DATABASE"];
+
+/// The aggregator's process. Says where it listens in a file, and ends when it is killed.
+async fn ingest(dir: &Path) {
+    let [url, user, password, database] = NAMES.map(|n| std::env::var(n).unwrap());
+    let control = Control::open(&control_url(dir)).await.unwrap();
+    let telemetry = Telemetry::new(&Connection { url, user, password, database });
+    let (journal, copies) = (dir.join("data/journal"), dir.join("copies"));
+    std::fs::create_dir_all(&copies).unwrap();
+    let copied = AtomicUsize::new(0);
+    let copy = move |step| {
+        if step != Step::Journaled || copied.load(Ordering::Relaxed) >= COPIES {
+            return;
+        }
+        for lane in 0..LANES {
+            for file in std::fs::read_dir(journal.join(format!("lane-{lane}"))).unwrap().flatten() {
+                let name = file.file_name().to_string_lossy().into_owned();
+                // A second name for the same bytes: whichever lane comes first names it.
+                if name.ends_with(".segment")
+                    && std::fs::hard_link(file.path(), copies.join(format!("{lane}-{name}"))).is_ok()
+                {
+                    copied.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    let budget = Budget { events: u32::MAX, bytes: u32::MAX };
+    let options = Options { observe: Some(Arc::new(copy)), budget, ..Options::new(dir.join("data")) };
+    let registry = prometheus::Registry::new();
+    let ingest = Ingest::start(options, telemetry, control, &registry, Arc::new(SystemClock)).await.unwrap();
+    std::fs::write(dir.join("token.tmp"), ingest.enrolment_token([0; 32]).to_string()).unwrap();
+    std::fs::rename(dir.join("token.tmp"), dir.join("token")).unwrap();
+    ingest.lost().await;
+}
+
+fn control_url(dir: &Path) -> String {
+    format!("sqlite:{}", dir.join("control.db").display())
+}
+
+fn spawn(dir: &Path, c: &Connection) -> Child {
+    let values = [&c.url, &c.user, &c.password, &c.database];
+    Command::new(std::env::current_exe().unwrap())
+        .arg("__ingest")
+        .arg(dir)
+        .envs(NAMES.into_iter().zip(values))
+        .spawn()
+        .unwrap()
 }
 
 async fn run(dir: &Path, engine: &Engine, seconds: u64, sensors: u64) {
     let telemetry = Telemetry::new(&engine.connection());
     telemetry.migrate().await.unwrap();
-    let control = Control::open(&format!("sqlite:{}", dir.join("control.db").display())).await.unwrap();
+    let control = Control::open(&control_url(dir)).await.unwrap();
     let land = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dashboards/land");
     let now = || SystemClock.now().micros();
     control.load_register(&load::read(&land).unwrap(), false, "measure", now()).await.unwrap();
-    let registry = prometheus::Registry::new();
     let clock = Arc::new(SystemClock);
-    let ingest =
-        Ingest::start(Options::new(dir.join("data")), telemetry.clone(), control.clone(), &registry, clock.clone())
-            .await
-            .unwrap();
+    let mut child = spawn(dir, &engine.connection());
+    let token: EnrolmentToken = loop {
+        match std::fs::read_to_string(dir.join("token")) {
+            Ok(text) => break text.parse().unwrap(),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
     let mut running = Vec::new();
     let listed = control.sensors(&lagewarte_store::Scope::System).await.unwrap();
     for sensor in listed.into_iter().take(usize::try_from(sensors).unwrap()) {
@@ -74,16 +140,11 @@ async fn run(dir: &Path, engine: &Engine, seconds: u64, sensors: u64) {
         };
         let secret = control.issue_token(&new, "measure", now()).await.unwrap();
         let identity = dir.join(&sensor.name);
-        lagewarte_uplink::enrol(&ingest.enrolment_token(*secret.bytes()), &identity).await.unwrap();
-        let spool = Arc::new(
-            Spool::open(
-                &dir.join(format!("{}-spool", sensor.name)),
-                lagewarte_spool::Options::default(),
-                Arc::new(RealFs),
-                clock.clone(),
-            )
-            .unwrap(),
-        );
+        let token = EnrolmentToken { secret: *secret.bytes(), ..token.clone() };
+        lagewarte_uplink::enrol(&token, &identity).await.unwrap();
+        let spool = dir.join(format!("{}-spool", sensor.name));
+        let spool = Spool::open(&spool, lagewarte_spool::Options::default(), Arc::new(RealFs), clock.clone());
+        let spool = Arc::new(spool.unwrap());
         let uplink = Uplink::start(
             Arc::clone(&spool),
             Identity::load(&identity).unwrap(),
@@ -92,7 +153,8 @@ async fn run(dir: &Path, engine: &Engine, seconds: u64, sensors: u64) {
         );
         running.push((spool, uplink, sensor.constituent.to_string()));
     }
-    let cpu_before = (cpu(std::process::id()), cpu(engine.pid().unwrap()));
+    let pids = [std::process::id(), child.id(), engine.pid().unwrap()];
+    let cpu_before = pids.map(cpu);
     let begun = Instant::now();
     let feeders: Vec<_> = running
         .iter()
@@ -115,10 +177,19 @@ async fn run(dir: &Path, engine: &Engine, seconds: u64, sensors: u64) {
             })
         })
         .collect();
-    let mut appended = 0;
-    for f in feeders {
-        appended += tokio::task::spawn_blocking(move || f.join().unwrap()).await.unwrap();
+    let mut sampled = Instant::now();
+    while feeders.iter().any(|f| !f.is_finished()) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if sampled.elapsed() >= SAMPLE {
+            sampled = Instant::now();
+            let [sensors, ingest, engine] = pids.map(rss_mib);
+            println!(
+                "{:>5.0} s: MiB resident: sensors {sensors}, ingest {ingest}, engine {engine}",
+                begun.elapsed().as_secs_f64()
+            );
+        }
     }
+    let appended: u64 = feeders.into_iter().map(|f| f.join().unwrap()).sum();
     for (spool, ..) in &running {
         spool.commit().unwrap();
         while spool.status().records > 0 {
@@ -126,35 +197,60 @@ async fn run(dir: &Path, engine: &Engine, seconds: u64, sensors: u64) {
         }
     }
     let took = begun.elapsed().as_secs_f64();
-    let cpu_after = (cpu(std::process::id()), cpu(engine.pid().unwrap()));
+    let cpu_after = pids.map(cpu);
     let us = Timestamp::from_micros;
-    let hops = telemetry.latency(&lagewarte_store::Scope::System, us(0), us(now() + 1_000_000)).await.unwrap();
+    let hops = telemetry.latency(&lagewarte_store::Scope::System, us(0), us(now() + 1_000_000)).await;
     println!(
         "{appended} alerts of {} bytes of EVE, {sensors} sensors: {:.0} events/s to durable over {took:.1} s",
         alert(1, "x").eve.len(),
         appended as f64 / took
     );
+    let per_million = |i: usize| (cpu_after[i] - cpu_before[i]) / appended as f64 * 1e6;
     println!(
-        "CPU seconds per million events: sensors and ingest {:.1}, engine {:.1}",
-        (cpu_after.0 - cpu_before.0) / appended as f64 * 1e6,
-        (cpu_after.1 - cpu_before.1) / appended as f64 * 1e6
+        "CPU seconds per million events: sensors with generator {:.1}, ingest {:.1}, engine {:.1}",
+        per_million(0),
+        per_million(1),
+        per_million(2)
     );
-    for family in
-        registry.gather().iter().filter(|f| f.name().contains("insert_seconds") || f.name().contains("segment_rows"))
-    {
-        let h = family.get_metric()[0].get_histogram();
-        println!(
-            "{}: {} of {:.3} on average",
-            family.name(),
-            h.get_sample_count(),
-            h.get_sample_sum() / h.get_sample_count() as f64
-        );
-    }
     println!("{hops:?}");
     for (_, uplink, _) in running {
         uplink.stop().await;
     }
-    ingest.stop(Duration::from_secs(10)).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The copied segments into an engine that has nothing else to do; what it costs there is the measure of ingest's share.
+async fn replay(dir: &Path, engine: &Engine) {
+    let telemetry = Telemetry::new(&engine.connection());
+    telemetry.migrate().await.unwrap();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir.join("copies")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    let (mut rows, mut bytes) = (0, 0);
+    let pid = engine.pid().unwrap();
+    let before = cpu(pid);
+    for file in &files {
+        // As `journal.rs` writes it: magic, checksum, marks of 48 bytes each, rows.
+        let content = std::fs::read(file).unwrap();
+        let marks = u32::from_be_bytes(content[12..16].try_into().unwrap()) as usize;
+        let segment = Rows::from_bytes(&content[16 + 48 * marks..]).unwrap();
+        telemetry.insert_segment(&segment).await.unwrap();
+        rows += segment.len();
+        bytes += segment.size() as u64;
+    }
+    println!(
+        "engine alone, the same {} segments of {} rows on average, {} bytes a row encoded: {:.1} CPU seconds per million",
+        files.len(),
+        rows / files.len().max(1) as u64,
+        bytes / rows.max(1),
+        (cpu(pid) - before) / rows as f64 * 1e6
+    );
+}
+
+fn rss_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 /// CPU seconds of a process (proc(5): utime and stime, in ticks of 10 ms).

@@ -537,67 +537,96 @@ mod tests {
         ]
     }
 
+    /// A sensor's numbers go through a lane that dies at any point: each is in exactly one segment of the store, and the
+    /// mark never runs ahead of it. Gives the number of power cuts.
+    fn survive(actions: &[Action]) -> Result<u64, TestCaseError> {
+        let mut cuts = 0;
+        let mut fs = FaultyFs::default();
+        let mut store = Store::default();
+        let mut forgotten = BTreeSet::new();
+        let (mut journal, _) = open(&fs);
+        let k = key(1, 1);
+        for a in actions.iter().chain([&Action::DiskFull(false), &Action::Kill]) {
+            match *a {
+                Action::Segment(steps) => {
+                    let next = journal.mark(k).unwrap_or_default().up_to + 1;
+                    let (number, id) = journal.begin();
+                    let mark = [(k, Mark { up_to: next, compare_to: 0 })];
+                    if journal.write(number, &rows(&id, k, next), &mark).is_err() {
+                        continue; // full: the sensor waits
+                    }
+                    if steps >= 2 {
+                        prop_assert!(store.0.insert(id, next).is_none(), "an id came twice");
+                    }
+                    if steps >= 3 {
+                        let _ = journal.complete(number, &mark); // the mark counts even where the rename fails
+                        continue;
+                    }
+                    // Died between the steps.
+                    fs = fs.kill();
+                }
+                Action::Checkpoint => {
+                    if journal.checkpoint().is_ok() {
+                        // From here on the store may have forgotten these tokens.
+                        forgotten = store.0.keys().cloned().collect();
+                    }
+                    continue;
+                }
+                Action::DiskFull(full) => {
+                    fs.set_capacity(full.then(|| fs.used() + 10));
+                    continue;
+                }
+                Action::Kill => fs = fs.kill(),
+                Action::PowerCut(seed) => {
+                    cuts += 1;
+                    fs = fs.power_cut(seed);
+                }
+            }
+            fs.set_capacity(None);
+            drop(journal);
+            let (next_life, unfinished) = open(&fs);
+            journal = next_life;
+            for number in unfinished {
+                let segment = journal.read(number).unwrap().unwrap();
+                let seq = segment.advances[0].1.up_to;
+                prop_assert!(!forgotten.contains(segment.rows.segment()), "replayed when its token is forgotten");
+                let old = store.0.insert(segment.rows.segment().to_owned(), seq);
+                prop_assert!(old.is_none_or(|o| o == seq), "the same token with other rows");
+                journal.complete(number, &segment.advances).unwrap();
+            }
+            let mark = journal.mark(k).unwrap_or_default().up_to;
+            let held: BTreeSet<u64> = store.0.values().copied().collect();
+            prop_assert_eq!(held.len(), store.0.len(), "a number is in two segments");
+            prop_assert_eq!(held.len() as u64, mark, "the mark is what the store holds");
+            prop_assert!(!journal.suspect(), "nothing durable was lost");
+        }
+        Ok(cuts)
+    }
+
     proptest! {
-        /// A sensor's numbers go through a lane that dies at any point: each is in exactly one segment of the store, and
-        /// the mark never runs ahead of it.
         #[test]
         fn marks_and_segments_agree_through_crashes(actions in proptest::collection::vec(action(), 1..60)) {
-            let mut fs = FaultyFs::default();
-            let mut store = Store::default();
-            let mut forgotten = BTreeSet::new();
-            let (mut journal, _) = open(&fs);
-            let k = key(1, 1);
-            for a in actions.iter().chain([&Action::DiskFull(false), &Action::Kill]) {
-                match *a {
-                    Action::Segment(steps) => {
-                        let next = journal.mark(k).unwrap_or_default().up_to + 1;
-                        let (number, id) = journal.begin();
-                        let mark = [(k, Mark { up_to: next, compare_to: 0 })];
-                        if journal.write(number, &rows(&id, k, next), &mark).is_err() {
-                            continue; // full: the sensor waits
-                        }
-                        if steps >= 2 {
-                            prop_assert!(store.0.insert(id, next).is_none(), "an id came twice");
-                        }
-                        if steps >= 3 {
-                            let _ = journal.complete(number, &mark); // the mark counts even where the rename fails
-                            continue;
-                        }
-                        // Died between the steps.
-                        fs = fs.kill();
-                    }
-                    Action::Checkpoint => {
-                        if journal.checkpoint().is_ok() {
-                            // From here on the store may have forgotten these tokens.
-                            forgotten = store.0.keys().cloned().collect();
-                        }
-                        continue;
-                    }
-                    Action::DiskFull(full) => {
-                        fs.set_capacity(full.then(|| fs.used() + 10));
-                        continue;
-                    }
-                    Action::Kill => fs = fs.kill(),
-                    Action::PowerCut(seed) => fs = fs.power_cut(seed),
-                }
-                fs.set_capacity(None);
-                drop(journal);
-                let (next_life, unfinished) = open(&fs);
-                journal = next_life;
-                for number in unfinished {
-                    let segment = journal.read(number).unwrap().unwrap();
-                    let seq = segment.advances[0].1.up_to;
-                    prop_assert!(!forgotten.contains(segment.rows.segment()), "replayed when its token is forgotten");
-                    let old = store.0.insert(segment.rows.segment().to_owned(), seq);
-                    prop_assert!(old.is_none_or(|o| o == seq), "the same token with other rows");
-                    journal.complete(number, &segment.advances).unwrap();
-                }
-                let mark = journal.mark(k).unwrap_or_default().up_to;
-                let held: BTreeSet<u64> = store.0.values().copied().collect();
-                prop_assert_eq!(held.len(), store.0.len(), "a number is in two segments");
-                prop_assert_eq!(held.len() as u64, mark, "the mark is what the store holds");
-                prop_assert!(!journal.suspect(), "nothing durable was lost");
-            }
+            survive(&actions)?;
         }
+    }
+
+    #[test]
+    fn a_thousand_power_cuts_lose_and_double_nothing() {
+        // Fixed seeds, so that a failure names its own: lives of 200 steps, every fifth a power cut.
+        let mut cuts = 0;
+        for seed in 0..30u64 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let actions: Vec<Action> = (0..200)
+                .map(|_| match random.u8(..10) {
+                    0..5 => Action::Segment(random.u8(1..=3)),
+                    5 => Action::Checkpoint,
+                    6 => Action::Kill,
+                    7 => Action::DiskFull(random.bool()),
+                    _ => Action::PowerCut(random.u64(..)),
+                })
+                .collect();
+            cuts += survive(&actions).unwrap_or_else(|e| unreachable!("seed {seed}: {e}"));
+        }
+        assert!(cuts >= 1_000, "{cuts}");
     }
 }

@@ -22,7 +22,7 @@ use std::{
 use lagewarte_base::id::{Epoch, EventId, Uuid};
 use lagewarte_store::{
     Scope,
-    telemetry::{Row, Rows, Telemetry, TelemetryError},
+    telemetry::{Isolated, REFUSED, Row, Rows, Telemetry, TelemetryError},
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
@@ -41,6 +41,8 @@ const QUEUE: usize = 64;
 const CHECKPOINT: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// After so many refusals of a segment's rows, one after the other, its refused rows are put aside.
+const ISOLATE_AFTER: u32 = 3;
 
 /// What becomes of a piece of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +81,6 @@ pub(crate) struct Work {
 pub(crate) enum Order {
     /// By numbers without a hole, up to this one: the mark of its epoch advances.
     Numbered(u64),
-    #[expect(dead_code, reason = "foreign senders, which come next")]
     /// By ids that whoever hands it over has looked up; who waits is told when it is durable.
     ById(oneshot::Sender<()>),
 }
@@ -392,7 +393,7 @@ impl Inserter {
             match read.map_err(io::Error::other).and_then(|r| r) {
                 Ok(Some(segment)) => {
                     tracing::info!(segment = segment.rows.segment(), rows = segment.rows.len(), "replaying");
-                    if !self.insert(&segment.rows).await {
+                    if self.insert(&segment.rows).await.is_none() {
                         self.discard(segment.number, segment.rows.segment()).await;
                         continue;
                     }
@@ -441,14 +442,17 @@ impl Inserter {
         self.checkpoint().await;
     }
 
-    async fn one(&self, segment: Segment) {
+    async fn one(&self, mut segment: Segment) {
         let advances: Vec<_> = segment.advances.into_iter().collect();
         if let Some((number, rows)) = segment.written {
-            if !self.insert(&rows).await {
+            let Some(isolated) = self.insert(&rows).await else {
                 // Of this life: the lease is lost. Nothing is acknowledged any more, whoever waits waits until the end.
                 let _ = self.lost.send(true); // nobody listens: ingest has ended
-                std::future::pending::<()>().await;
-            }
+                return std::future::pending().await;
+            };
+            let put_aside = isolated.refused + isolated.lost;
+            segment.tally.stored = segment.tally.stored.saturating_sub(put_aside);
+            *segment.tally.quarantined.entry(REFUSED).or_default() += put_aside;
             self.options.step(Step::Inserted);
             self.metrics.segments.inc();
             self.metrics.segment_rows.observe(rows.len() as f64);
@@ -479,23 +483,31 @@ impl Inserter {
         }
     }
 
-    /// Until the store answers; the same rows, the same token. False where the lane is shut out.
-    async fn insert(&self, rows: &Rows) -> bool {
+    /// Until the store answers; the same rows, the same token. None where the lane is shut out; else what was put aside.
+    async fn insert(&self, rows: &Rows) -> Option<Isolated> {
         let mut pause = RETRY_MIN;
         let mut last = String::new();
+        let mut refusals = 0u32;
         loop {
             let timer = self.metrics.insert_seconds.start_timer();
-            match self.telemetry.insert_segment(rows).await {
-                Ok(_) => {
+            let inserted = if refusals < ISOLATE_AFTER {
+                self.telemetry.insert_segment(rows).await.map(|_| Isolated::default())
+            } else {
+                self.telemetry.insert_isolating(rows).await.map(|(_, isolated)| isolated)
+            };
+            match inserted {
+                Ok(isolated) => {
+                    self.metrics.behind_rows.inc_by(isolated.behind);
                     timer.observe_duration();
                     self.metrics.store_up.set(1);
-                    return true;
+                    return Some(isolated);
                 }
                 Err(TelemetryError::Fenced { .. }) => {
                     timer.stop_and_discard();
-                    return false;
+                    return None;
                 }
                 Err(e) => {
+                    refusals = if e.refuses_rows() { refusals.saturating_add(1) } else { 0 };
                     timer.stop_and_discard();
                     self.metrics.insert_errors.inc();
                     self.metrics.store_up.set(0);

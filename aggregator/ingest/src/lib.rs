@@ -16,9 +16,11 @@
 //! Must never acknowledge what the store has not answered for, drop an event without a row that says why, or wait for one
 //! sensor at the cost of another beyond the bounds in [`session`]. Limits: [`LANES`] lanes; see the constants of each module.
 
+mod admission;
 mod ca;
 mod credit;
 mod enrol;
+mod foreign;
 mod journal;
 mod lane;
 mod leases;
@@ -49,8 +51,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 pub use crate::{
+    admission::{BURST, Budget},
     ca::{Ca, CaError, Issued, MAX_CSR},
     credit::{MIN_WINDOW_BYTES, WINDOW_EVENTS},
+    foreign::{
+        ANSWER_TIME, HEAD_BYTES, HEAD_TIME, MAX_BODY, MAX_DECODED, MAX_EVENTS, MAX_KEY, MAX_REQUESTS, ZSTD_WINDOW_LOG,
+    },
     journal::JournalError,
     lane::MAX_SEGMENT,
     register::REFRESH,
@@ -102,6 +108,12 @@ pub struct Options {
     pub lease: Duration,
     /// This aggregator's name for people, in leases and audit. Default: the host's name.
     pub name: String,
+    /// What each constituent may send a second.
+    pub budget: Budget,
+    /// Where foreign sensors send EVE over HTTPS; None: nowhere.
+    pub foreign_listen: Option<SocketAddr>,
+    /// Classes of events that are taken from foreign sensors. Default: alert and health.
+    pub foreign_classes: Vec<String>,
     /// Called at each step of each segment. For tests that end the process at a chosen point; None otherwise.
     pub observe: Option<Arc<dyn Fn(Step) + Send + Sync>>,
 }
@@ -124,6 +136,9 @@ impl Options {
             doubled_wait: Duration::from_secs(10),
             lease: Duration::from_secs(10),
             name: host_name(),
+            budget: Budget::default(),
+            foreign_listen: None,
+            foreign_classes: vec!["alert".into(), "health".into()],
             observe: None,
         }
     }
@@ -156,7 +171,7 @@ pub enum StartError {
     /// A port.
     #[error("{what} cannot listen on {address}: {source}; stop what uses the port, or set {what}.listen")]
     Listen {
-        /// Which listener: uplink or enrolment.
+        /// Which listener: uplink, enrolment or foreign.
         what: &'static str,
         /// The address.
         address: SocketAddr,
@@ -179,6 +194,7 @@ pub struct Ingest {
     ca: Arc<Ca>,
     uplink: SocketAddr,
     enrolment: SocketAddr,
+    foreign: Option<SocketAddr>,
     enrolment_url: String,
     stop: watch::Sender<bool>,
     lost: watch::Receiver<bool>,
@@ -222,6 +238,14 @@ impl Ingest {
         let enrolment = listen("enrolment", options.enrolment_listen).await?;
         let address = |what, l: &TcpListener, asked: SocketAddr| {
             l.local_addr().map_err(|source| StartError::Listen { what, address: asked, source })
+        };
+        let (foreign, foreign_address) = match options.foreign_listen {
+            Some(asked) => {
+                let listener = listen("foreign", asked).await?;
+                let address = address("foreign", &listener, asked)?;
+                (Some((listener, tls::optional(server()?, ca.root().clone())?)), Some(address))
+            }
+            None => (None, None),
         };
         let uplink_address = address("uplink", &uplink, options.uplink_listen)?;
         let enrolment_address = address("enrolment", &enrolment, options.enrolment_listen)?;
@@ -290,7 +314,16 @@ impl Ingest {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
         };
-        let hub = session::Hub::new(register, lanes, options, metrics, clock, stopping.clone(), Arc::clone(&leases));
+        let hub = session::Hub::new(
+            register,
+            lanes,
+            telemetry,
+            Arc::clone(&options),
+            Arc::clone(&metrics),
+            clock,
+            stopping.clone(),
+            Arc::clone(&leases),
+        );
         let hub = Arc::new(hub);
         let claims = Arc::clone(&leases);
         others.push(tokio::spawn(async move { claims.serve_claims(asks).await }));
@@ -302,16 +335,25 @@ impl Ingest {
                 let _ = ending.send(true); // nobody listens: all have ended
             }
         }));
-        let uplink_service = UplinkServer::new(session::UplinkService(hub)).max_decoding_message_size(MAX_BATCH_BYTES);
+        let uplink_service =
+            UplinkServer::new(session::UplinkService(Arc::clone(&hub))).max_decoding_message_size(MAX_BATCH_BYTES);
         let enrol_service = EnrolmentServer::new(enrol_service).max_decoding_message_size(2 * MAX_CSR);
-        let servers = vec![
+        let mut servers = Vec::new();
+        if let Some((listener, tls)) = foreign {
+            let (to_foreign, senders) = mpsc::channel(64);
+            others.push(tokio::spawn(tls::accept(listener, tls, "foreign", tls::BOUNDS, metrics, to_foreign)));
+            let classes = options.foreign_classes.clone();
+            servers.push(tokio::spawn(foreign::serve(Arc::clone(&hub), classes, senders, stopping.clone())));
+        }
+        servers.extend([
             serve(server_builder().add_service(uplink_service), uplinks, stopping.clone()),
             serve(server_builder().add_service(enrol_service), enrolments, stopping),
-        ];
+        ]);
         Ok(Self {
             ca,
             uplink: uplink_address,
             enrolment: enrolment_address,
+            foreign: foreign_address,
             enrolment_url,
             stop,
             lost,
@@ -329,6 +371,10 @@ impl Ingest {
     /// Where the enrolment listens.
     pub fn enrolment_address(&self) -> SocketAddr {
         self.enrolment
+    }
+    /// Where foreign sensors send, if anywhere.
+    pub fn foreign_address(&self) -> Option<SocketAddr> {
+        self.foreign
     }
     /// The token that carries `secret` to a sensor.
     pub fn enrolment_token(&self, secret: [u8; 32]) -> EnrolmentToken {

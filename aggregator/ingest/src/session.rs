@@ -6,7 +6,7 @@
 //! [`SENSOR_BYTES`], [`TOTAL_BYTES`], [`MAX_GAPS`], and the contract's sizes of a batch.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,7 +20,7 @@ use lagewarte_event::{
     Ack, Batch, ClientFrame, Envelope, Gap, Hello, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Message as _, ServerFrame,
     Welcome, client_frame, pack, server_frame, uplink_server::Uplink,
 };
-use lagewarte_store::telemetry;
+use lagewarte_store::telemetry::{self, Telemetry};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinHandle,
@@ -30,6 +30,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     Options,
+    admission::Admission,
     credit::{self, Account},
     journal::Key,
     lane::{Fate, Item, Lane, Order, Present, Work, event_id},
@@ -65,6 +66,8 @@ pub(crate) struct Hub {
     pub(crate) total: Arc<Semaphore>,
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) admission: Admission,
     sensors: Mutex<Sensors>,
     left: Notify,
 }
@@ -91,15 +94,18 @@ impl Drop for Claim {
 }
 
 impl Hub {
+    #[expect(clippy::too_many_arguments, reason = "called once, where everything is put together")]
     pub(crate) fn new(
         register: Arc<Register>,
         lanes: Vec<Lane>,
+        telemetry: Telemetry,
         options: Arc<Options>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         stopping: watch::Receiver<bool>,
         leases: Arc<Leases>,
     ) -> Self {
+        let admission = Admission::new(options.budget);
         let total = Arc::new(Semaphore::new(options.total_bytes.max(MAX_BATCH_BYTES)));
         Self {
             register,
@@ -110,6 +116,8 @@ impl Hub {
             total,
             stopping,
             leases,
+            telemetry,
+            admission,
             sensors: Mutex::default(),
             left: Notify::new(),
         }
@@ -144,7 +152,7 @@ impl Hub {
         Some(Claim { hub: Arc::clone(self), sensor })
     }
 
-    async fn admit(&self, peer: &Peer) -> Result<(), Refusal> {
+    pub(crate) async fn admit(&self, peer: &Peer) -> Result<(), Refusal> {
         match self.register.admit(peer, self.clock.now()) {
             // The snapshot may be older than an enrolment through another aggregator.
             Err(Refusal::Unknown | Refusal::Superseded) => {
@@ -216,6 +224,20 @@ impl Hub {
             }
         }
         Refusal::Doubled
+    }
+
+    /// Room for a batch: of this sensor, then of all. What is larger than a batch of the wire takes the room of one.
+    pub(crate) async fn permits(&self, sensor: Uuid, bytes: usize) -> Result<Vec<OwnedSemaphorePermit>, Status> {
+        let own = {
+            let mut sensors = self.sensors();
+            let own = sensors.bytes.entry(sensor).or_insert_with(|| Arc::new(Semaphore::new(SENSOR_BYTES)));
+            Arc::clone(own)
+        };
+        let n = u32::try_from(bytes.min(MAX_BATCH_BYTES)).unwrap_or(u32::MAX); // the decoder's limit is the same
+        let stopping = |_| Status::unavailable("the aggregator is stopping");
+        let own = own.acquire_many_owned(n).await.map_err(stopping)?;
+        let all = Arc::clone(&self.total).acquire_many_owned(n).await.map_err(stopping)?;
+        Ok(vec![own, all])
     }
 
     fn refuse(&self, refusal: Refusal) -> Status {
@@ -417,7 +439,8 @@ impl Session {
         if let Some(account) = &current.account {
             account.spend(last, bytes as u64, pieces.len() as u64).map_err(|what| hub.broke(what))?;
         }
-        let permits = self.permits(bytes).await?;
+        self.budget(&pieces).await;
+        let permits = hub.permits(self.sensor, bytes).await?;
         let lane = hub.lane(self.sensor);
         let first = pieces.first().map_or(0, Piece::first);
         let mut present = Present::default();
@@ -453,18 +476,29 @@ impl Session {
         Ok(())
     }
 
-    /// Room for a batch: of this sensor, then of all.
-    async fn permits(&self, bytes: usize) -> Result<Vec<OwnedSemaphorePermit>, Status> {
-        let own = {
-            let mut sensors = self.hub.sensors();
-            let own = sensors.bytes.entry(self.sensor).or_insert_with(|| Arc::new(Semaphore::new(SENSOR_BYTES)));
-            Arc::clone(own)
-        };
-        let n = u32::try_from(bytes.min(MAX_BATCH_BYTES)).unwrap_or(u32::MAX); // the decoder's limit is the same
-        let stopping = |_| Status::unavailable("the aggregator is stopping");
-        let own = own.acquire_many_owned(n).await.map_err(stopping)?;
-        let all = Arc::clone(&self.hub.total).acquire_many_owned(n).await.map_err(stopping)?;
-        Ok(vec![own, all])
+    /// Waits until each constituent's budget has room for its part of a batch; meanwhile nothing more is read of the line.
+    async fn budget(&self, pieces: &[Piece]) {
+        let hub = &self.hub;
+        let mut parts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for piece in pieces {
+            let Piece::Event(event) = piece else { continue };
+            let part = parts.entry(event.constituent.as_str()).or_default();
+            *part = (part.0 + 1, part.1 + event.encoded_len() as u64);
+        }
+        let directory = hub.register.directory();
+        for (constituent, (events, bytes)) in parts {
+            // A name that this sensor may not use has no budget of its own: it could be anybody's.
+            let own = constituent.parse().is_ok_and(|c| directory.may_speak(self.sensor, &c));
+            let constituent = if own { constituent } else { "" };
+            let mut waited = false;
+            while let Some(wait) = hub.admission.take(constituent, events, bytes) {
+                if !waited {
+                    hub.metrics.throttled.with_label_values(&[constituent]).inc();
+                    waited = true;
+                }
+                tokio::time::sleep(wait).await;
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The aggregator's side of TLS: TLS 1.3 only, ring only; who the peer is, read from its certificate.
+//! The aggregator's side of TLS: TLS 1.3 only (for foreign sensors 1.2 as well), ring only; who the peer is, read from its certificate.
 //!
 //! Must never take a sensor's word for its identity. Limits: [`HANDSHAKE`], [`MAX_CONNECTIONS`], [`MAX_HANDSHAKES`].
 
@@ -86,6 +86,24 @@ pub(crate) fn mutual((chain, key): Chain, root: CertificateDer<'static>) -> Resu
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     Ok(finish(config))
+}
+
+/// For foreign sensors: a client certificate of our CA is taken, and asked for, where there is one. Also TLS 1.2, for the
+/// shippers of older systems: rustls offers only ECDHE with AES-GCM or ChaCha20-Poly1305.
+pub(crate) fn optional((chain, key): Chain, root: CertificateDer<'static>) -> Result<ServerConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| rustls::Error::General(e.to_string()))?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    let mut config = finish(config);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// For the enrolment: the caller has no certificate yet.

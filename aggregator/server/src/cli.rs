@@ -143,6 +143,8 @@ pub(crate) enum TokenWord {
     Api,
     /// The Lagebild, for analysts of the CERT
     Cert,
+    /// Sending EVE of a foreign sensor over HTTPS
+    Eve,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +154,9 @@ pub(crate) struct TokenArgs {
     /// Whose; for feed and api
     #[arg(long)]
     pub(crate) constituent: Option<ConstituentId>,
+    /// Which sensor's (name or UUID); for eve
+    #[arg(long)]
+    pub(crate) sensor: Option<String>,
     /// Who gets it, for what: shown in lists
     #[arg(long, default_value = "")]
     pub(crate) label: String,

@@ -42,6 +42,8 @@ pub struct Config {
     pub uplink: Uplink,
     /// Enrolment's listener.
     pub enrolment: Enrolment,
+    /// Foreign sensors' listener.
+    pub foreign: Foreign,
     /// Telemetry store.
     pub clickhouse: Clickhouse,
     /// Control plane.
@@ -106,6 +108,22 @@ pub struct Enrolment {
     pub public_url: Option<String>,
 }
 
+/// Section `foreign`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Foreign {
+    /// Address and port for EVE over HTTPS; None: not taken.
+    pub listen: Option<SocketAddr>,
+    /// Classes of events that are taken.
+    pub classes: Vec<String>,
+}
+
+impl Default for Foreign {
+    fn default() -> Self {
+        Self { listen: None, classes: vec!["alert".into(), "health".into()] }
+    }
+}
+
 /// Section `clickhouse`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -144,6 +162,10 @@ pub struct IngestSection {
     pub flush_rows: usize,
     /// Validity of a sensor's certificate.
     pub certificate_days: u32,
+    /// Events a second of one constituent.
+    pub constituent_events: u32,
+    /// Bytes a second of one constituent.
+    pub constituent_bytes: u32,
 }
 
 impl Default for Config {
@@ -155,6 +177,7 @@ impl Default for Config {
             metrics: Metrics::default(),
             uplink: Uplink::default(),
             enrolment: Enrolment::default(),
+            foreign: Foreign::default(),
             clickhouse: Clickhouse::default(),
             control: ControlSection::default(),
             ingest: IngestSection::default(),
@@ -206,7 +229,14 @@ impl Default for Clickhouse {
 
 impl Default for IngestSection {
     fn default() -> Self {
-        Self { flush_ms: 100, flush_rows: 20_000, certificate_days: 90 }
+        let lagewarte_ingest::Budget { events, bytes } = lagewarte_ingest::Budget::default();
+        Self {
+            flush_ms: 100,
+            flush_rows: 20_000,
+            certificate_days: 90,
+            constituent_events: events,
+            constituent_bytes: bytes,
+        }
     }
 }
 
@@ -267,7 +297,10 @@ impl Config {
             ("metrics.listen", self.metrics.listen),
             ("uplink.listen", self.uplink.listen),
             ("enrolment.listen", self.enrolment.listen),
-        ] {
+        ]
+        .into_iter()
+        .chain(self.foreign.listen.map(|a| ("foreign.listen", a)))
+        {
             if address.port() != 0 && !seen.insert(address) {
                 return Err(format!("{key}: {address} is another listener's already"));
             }
@@ -303,6 +336,13 @@ impl Config {
         }
         if !(1..=397).contains(&self.ingest.certificate_days) {
             return Err(format!("ingest.certificate-days: {} is not from 1 to 397", self.ingest.certificate_days));
+        }
+        if self.ingest.constituent_events == 0 || self.ingest.constituent_bytes == 0 {
+            return Err("ingest.constituent-events, ingest.constituent-bytes: have to be 1 or more".into());
+        }
+        const CLASSES: [&str; 6] = ["alert", "health", "flow", "anomaly", "protocol", "file"];
+        if let Some(other) = self.foreign.classes.iter().find(|c| !CLASSES.contains(&c.as_str())) {
+            return Err(format!("foreign.classes: {other:?} is no event class; there are: {}", CLASSES.join(", ")));
         }
         self.picture.check()?;
         self.warn.check().map_err(|e| e.to_string())?;

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use lagewarte_base::clock::{Clock, SystemClock};
 use lagewarte_deliver::Mailer;
-use lagewarte_ingest::{Ingest, Options};
+use lagewarte_ingest::{Budget, Ingest, Options};
 use lagewarte_picture::Picture;
 use lagewarte_store::control::Control;
 use lagewarte_warn::Warner;
@@ -73,6 +73,9 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         flush: Duration::from_millis(config.ingest.flush_ms),
         flush_rows: config.ingest.flush_rows,
         certificate_days: config.ingest.certificate_days,
+        budget: Budget { events: config.ingest.constituent_events, bytes: config.ingest.constituent_bytes },
+        foreign_listen: config.foreign.listen,
+        foreign_classes: config.foreign.classes.clone(),
         ..Options::new(config.data_dir.clone())
     };
     let ingest = Ingest::start(options, telemetry.clone(), control.clone(), &registry, clock.clone()).await?;

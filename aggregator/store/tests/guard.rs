@@ -38,7 +38,17 @@ fn sources() -> Vec<(String, String)> {
 fn no_question_goes_to_the_engine_but_through_the_scope() {
     // The client is the telemetry module's own, and these files alone may use it: ask.rs puts questions within a scope;
     // the others change the schema, insert, or repair, and return no rows of constituents.
-    let may = ["ask.rs", "backup.rs", "cluster.rs", "fence.rs", "insert.rs", "isolate.rs", "migrate.rs", "query.rs", "repair.rs"];
+    let may = [
+        "ask.rs",
+        "backup.rs",
+        "cluster.rs",
+        "fence.rs",
+        "insert.rs",
+        "isolate.rs",
+        "migrate.rs",
+        "query.rs",
+        "repair.rs",
+    ];
     for (file, text) in sources() {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let uses =

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers")]
 
 mod crash;
+mod foreign;
 mod hostile;
 mod identity;
 mod several;

@@ -117,8 +117,18 @@ async fn token(cli: &Cli, control: &Control, args: &TokenArgs, now: i64) -> anyh
         TokenWord::Feed => TokenKind::Feed,
         TokenWord::Api => TokenKind::Api,
         TokenWord::Cert => TokenKind::Cert,
+        TokenWord::Eve => TokenKind::Eve,
+    };
+    let sensor = match (&args.sensor, kind) {
+        (Some(name), TokenKind::Eve) => Some(control.sensor_named(name).await?.id),
+        (None, TokenKind::Eve) => bail!("say which sensor's events it brings: --sensor NAME (see: register list)"),
+        (Some(_), _) => bail!("--sensor is for eve tokens; this one has a constituent, or none"),
+        (None, _) => None,
     };
     match (&args.constituent, kind) {
+        (Some(_), TokenKind::Eve) => {
+            bail!("the owner of a sensor's events is in the register; leave --constituent out")
+        }
         (Some(_), TokenKind::Cert) => bail!("a cert token is for the whole Land; leave --constituent out"),
         (None, TokenKind::Feed | TokenKind::Api) => bail!("say whose it is: --constituent ID (see: register list)"),
         (Some(c), _) => control.constituent(c).await.map(drop)?,
@@ -127,7 +137,7 @@ async fn token(cli: &Cli, control: &Control, args: &TokenArgs, now: i64) -> anyh
     let new = NewToken {
         kind,
         constituent: args.constituent.clone(),
-        sensor: None,
+        sensor,
         expires_us: args.days.map(|d| now + i64::from(d) * DAY_US),
         label: args.label.clone(),
     };
@@ -136,6 +146,7 @@ async fn token(cli: &Cli, control: &Control, args: &TokenArgs, now: i64) -> anyh
         "token": secret,
         "kind": kind,
         "constituent": args.constituent,
+        "sensor": sensor,
         "expires_us": new.expires_us,
     });
     print(cli, &answer, &secret);

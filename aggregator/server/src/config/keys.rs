@@ -68,6 +68,18 @@ pub const KEYS: &[Key] = &[
         "Address in enrolment tokens. Without it: the first of `uplink.names` and the port.",
     ),
     key(
+        "foreign.listen",
+        "",
+        "0.0.0.0:7445",
+        "Where foreign sensors send EVE over HTTPS. Without it they cannot. See [foreign-sensors.md](foreign-sensors.md).",
+    ),
+    key(
+        "foreign.classes",
+        "[alert, health]",
+        "[alert, health, flow]",
+        "Classes of events taken from foreign sensors: alert, health, flow, anomaly, protocol, file.",
+    ),
+    key(
         "clickhouse.url",
         "",
         "https://lagewarte@clickhouse.example.de:8443/lagewarte",
@@ -122,6 +134,14 @@ pub const KEYS: &[Key] = &[
     ),
     key("ingest.flush-rows", "20000", "50000", "Or at so many rows; 1 to 1000000."),
     key("ingest.certificate-days", "90", "30", "Validity of a sensor's certificate in days; 1 to 397."),
+    key(
+        "ingest.constituent-events",
+        "20000",
+        "5000",
+        "Events a second that are taken of one constituent. Over it, its sensors wait and their spools keep; foreign \
+         senders are told to come again.",
+    ),
+    key("ingest.constituent-bytes", "33554432", "8388608", "The same in bytes a second."),
     key("picture.interval-ms", "500", "1000", "Milliseconds between two looks at what is new; 50 to 60000."),
     key(
         "picture.campaign.k",

@@ -39,6 +39,8 @@ words! {
         Ack = "ack",
         /// A constituent's own API.
         Api = "api",
+        /// A foreign sensor's events.
+        Eve = "eve",
     }
 }
 
@@ -140,7 +142,7 @@ pub struct NewToken {
     pub kind: TokenKind,
     /// Whose, where it is a constituent's.
     pub constituent: Option<ConstituentId>,
-    /// Which sensor's, where it enrols one.
+    /// Which sensor's, where it enrols one or brings its events.
     pub sensor: Option<Uuid>,
     /// End of its life; None where it has none.
     pub expires_us: Option<i64>,
@@ -208,7 +210,7 @@ impl Control {
     /// [`ControlError::Refused`] where the kind's owner is not named: a token of nobody must not exist.
     pub async fn issue_token(&self, new: &NewToken, who: &str, now_us: i64) -> Result<Secret> {
         let owned = match new.kind {
-            TokenKind::Enrol => new.sensor.is_some(),
+            TokenKind::Enrol | TokenKind::Eve => new.sensor.is_some(),
             TokenKind::Feed | TokenKind::Api => new.constituent.is_some(),
             TokenKind::Cert => new.constituent.is_none() && new.sensor.is_none(),
             TokenKind::Ack => false, // derived, stored when its warning is released

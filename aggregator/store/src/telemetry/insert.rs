@@ -226,7 +226,7 @@ impl Telemetry {
     }
 
     /// The node to which the rows of a lane belong.
-    fn node_of(&self, lane: u32) -> &Self {
+    pub(super) fn node_of(&self, lane: u32) -> &Self {
         let nodes = self.shards();
         nodes.get(lane as usize % nodes.len()).unwrap_or(self)
     }
@@ -273,7 +273,7 @@ impl Telemetry {
         node.insert_segment_row(lane_of(rows.segment()), rows.segment(), rows.lane(), rows.len(), received).await
     }
 
-    async fn insert_part(
+    pub(super) async fn insert_part(
         &self,
         segment: &str,
         table: Table,

@@ -14,6 +14,7 @@ pub mod columns;
 mod extract;
 mod fence;
 mod insert;
+mod isolate;
 mod known;
 mod limits;
 mod migrate;
@@ -30,6 +31,7 @@ pub use extract::{
 };
 pub use fence::{MAX_REPAIRS, PATIENCE, Repaired};
 pub use insert::{Connection, DATABASE, Telemetry, TelemetryError};
+pub use isolate::{Isolated, MAX_REFUSED, REFUSED};
 pub use known::MAX_IDS;
 pub use limits::{Limits, MAX_ROWS, Purpose};
 pub use migrate::SCHEMA_VERSION;
