@@ -137,6 +137,27 @@ impl Process {
         Ok(status.is_some_and(|s| s.success()))
     }
 
+    /// Sends it a signal by name (`STOP`, `CONT`); false where it does not run.
+    pub fn signal(&self, name: &str) -> bool {
+        let Some(id) = self.id() else { return false };
+        Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().is_ok_and(|s| s.success())
+    }
+
+    /// Starts it again where it has ended by itself; whether it had.
+    ///
+    /// # Errors
+    /// Where it cannot be started again.
+    pub fn revive(&mut self) -> anyhow::Result<bool> {
+        let ended = match self.child.as_mut() {
+            Some(c) => c.try_wait()?.is_some(),
+            None => true,
+        };
+        if ended {
+            self.spawn()?;
+        }
+        Ok(ended)
+    }
+
     /// Process id, where it runs.
     pub fn id(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)

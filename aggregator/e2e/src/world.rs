@@ -48,6 +48,10 @@ pub struct World {
     pub mail: Option<Process>,
     /// Python with the packages of `xtask/src/setup.rs`.
     pub python: PathBuf,
+    /// Environment of the aggregator and of its commands beside the inherited.
+    pub env: Vec<(String, OsString)>,
+    /// Host and port at which sensors find the aggregator, where something stands between.
+    reached_at: Option<(String, u16)>,
     register: PathBuf,
     campaign_k: u32,
     more: String,
@@ -86,18 +90,46 @@ impl World {
         let ports = [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
         let http = format!("http://127.0.0.1:{}", ports[0]);
         let python = paths::python();
-        let world = Self { dir, http, aggregator: None, mail: None, python, register, campaign_k, more, ports };
+        let (env, reached_at) = (Vec::new(), None);
+        let world = Self {
+            dir,
+            http,
+            aggregator: None,
+            mail: None,
+            python,
+            env,
+            reached_at,
+            register,
+            campaign_k,
+            more,
+            ports,
+        };
         fs::write(world.config(), world.yaml())?;
         Ok(world)
     }
 
+    /// Sensors come by way of this host and port instead.
+    ///
+    /// # Errors
+    /// Where the configuration cannot be written again.
+    pub fn reached_at(&mut self, host: &str, port: u16) -> anyhow::Result<()> {
+        self.reached_at = Some((host.to_owned(), port));
+        Ok(fs::write(self.config(), self.yaml())?)
+    }
+
+    /// Sends its mail to another world's mail server.
+    pub fn mails_of(&mut self, other: &Self) {
+        self.ports[4] = other.ports[4];
+    }
+
     fn yaml(&self) -> String {
         let [http, metrics, uplink, enrolment, smtp, clickhouse] = self.ports;
+        let (host, port) = self.reached_at.clone().unwrap_or_else(|| ("127.0.0.1".into(), uplink));
         format!(
             "data-dir: {data}\n\
              http: {{ listen: \"127.0.0.1:{http}\", public-url: \"{url}\" }}\n\
              metrics: {{ listen: \"127.0.0.1:{metrics}\" }}\n\
-             uplink: {{ listen: \"127.0.0.1:{uplink}\", names: [\"127.0.0.1\"], public-url: \"https://127.0.0.1:{uplink}\" }}\n\
+             uplink: {{ listen: \"127.0.0.1:{uplink}\", names: [\"127.0.0.1\", \"{host}\"], public-url: \"https://{host}:{port}\" }}\n\
              enrolment: {{ listen: \"127.0.0.1:{enrolment}\", public-url: \"https://127.0.0.1:{enrolment}\" }}\n\
              clickhouse: {{ http-port: {clickhouse} }}\n\
              picture: {{ interval-ms: 250, campaign: {{ k: {k}, window: 1h }} }}\n\
@@ -129,6 +161,11 @@ impl World {
     /// One JSON line a mail: `to`, `subject`, `text`, `html`, `raw` (base64).
     pub fn mails(&self) -> PathBuf {
         self.dir.join("mails.ndjson")
+    }
+
+    /// Where the aggregator itself listens for sensors.
+    pub fn uplink_address(&self) -> std::net::SocketAddr {
+        std::net::SocketAddr::from(([127, 0, 0, 1], self.ports[2]))
     }
 
     /// `https://` address that sensors send to.
@@ -165,8 +202,16 @@ impl World {
         let key = self.dir.join("offline/signing");
         let public = output(Command::new(sensor()?).args(["keys", "new"]).arg(&key))?;
         fs::write(self.dir.join("offline/signing.pub"), public)?;
+        self.start_aggregator()
+    }
+
+    /// Starts the aggregator alone.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start_aggregator(&mut self) -> anyhow::Result<()> {
         let args: [OsString; 3] = ["serve".into(), "--config".into(), self.config().into()];
-        self.aggregator = Some(Process::start("aggregator", &aggregator()?, args, vec![], &self.logs())?);
+        self.aggregator = Some(Process::start("aggregator", &aggregator()?, args, self.env.clone(), &self.logs())?);
         self.wait_for_aggregator()
     }
 
@@ -188,7 +233,8 @@ impl World {
     /// # Errors
     /// Where it ends badly.
     pub fn cli(&self, args: &[&str]) -> anyhow::Result<String> {
-        output(Command::new(aggregator()?).args(args).arg("--config").arg(self.config()))
+        let env = self.env.iter().map(|(k, v)| (k, v));
+        output(Command::new(aggregator()?).args(args).arg("--config").arg(self.config()).envs(env))
     }
 
     /// The same with `--json`.

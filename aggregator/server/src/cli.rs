@@ -66,6 +66,8 @@ pub(crate) enum Command {
 pub(crate) enum EngineCommand {
     /// Checks the library (whole SHA-256), the CPU, and that the engine starts
     Check,
+    /// Runs the engine alone until SIGTERM or Ctrl-C, for several aggregators of this host: prints their CLICKHOUSE_URL
+    Serve,
 }
 
 #[derive(Debug, Subcommand)]

@@ -36,6 +36,17 @@ const INGEST_GRACE: Duration = Duration::from_secs(10);
 /// How long the loops may take to end their step.
 const LOOPS_GRACE: Duration = Duration::from_secs(10);
 
+/// Comes back at SIGTERM or SIGINT.
+pub(crate) async fn until_told_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("LAGEWARTE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

@@ -126,11 +126,17 @@ pub(crate) async fn telemetry(config: &Config) -> anyhow::Result<(Telemetry, Opt
         }
         return Ok((telemetry, None));
     }
+    let engine = engine(config, false).await?;
+    Ok((Telemetry::new(&engine.connection()), Some(engine)))
+}
+
+/// The embedded engine, started; `shared` with other aggregators, it keeps its passwords.
+pub(crate) async fn engine(config: &Config, shared: bool) -> anyhow::Result<Engine> {
     let mut options = Options::new(&config.data_dir.join("engine"), config.clickhouse.library.as_deref())?;
     options.http_port = config.clickhouse.http_port;
     options.arguments = vec![crate::ENGINE_ARGUMENT.into()];
-    let engine = tokio::task::spawn_blocking(move || Engine::start(&options)).await??;
-    Ok((Telemetry::new(&engine.connection()), Some(engine)))
+    options.keep_passwords = shared;
+    Ok(tokio::task::spawn_blocking(move || Engine::start(&options)).await??)
 }
 
 /// Stops the engine, off the runtime's threads: it waits for the child.

@@ -34,6 +34,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Cluster(c) => store::cluster(cli, &config, c),
         Command::Store(c) => runtime.block_on(store::run(cli, &config, c)),
         Command::Engine(EngineCommand::Check) => runtime.block_on(engine_check(cli, &config)),
+        Command::Engine(EngineCommand::Serve) => runtime.block_on(engine_serve(cli, &config)),
         Command::Register(c) => runtime.block_on(register::run(cli, &config, c)),
         Command::Warning(c) => runtime.block_on(warning::run(cli, &config, c)),
         Command::Assignment(AssignmentCommand::Export { sensor, version }) => runtime.block_on(async {
@@ -106,5 +107,24 @@ async fn engine_check(cli: &Cli, config: &Config) -> anyhow::Result<()> {
     start::stop_engine(engine).await;
     let kind = if embedded { "embedded" } else { "server" };
     print(cli, &json!({ "clickhouse": version, "kind": kind }), &format!("ClickHouse {version} ({kind}) answers"));
+    Ok(())
+}
+
+async fn engine_serve(cli: &Cli, config: &Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.clickhouse.url.is_none(),
+        "a ClickHouse server is configured (clickhouse.url or CLICKHOUSE_URL): there is no embedded engine to run"
+    );
+    anyhow::ensure!(
+        config.clickhouse.http_port != 0,
+        "set clickhouse.http-port: the aggregators must find the engine at the same port after each start"
+    );
+    start::data_dir(&config.data_dir)?;
+    let engine = start::engine(config, true).await?;
+    let url = engine.connection().with_password();
+    print(cli, &json!({ "clickhouse_url": url }), &format!("CLICKHOUSE_URL={url}"));
+    std::io::Write::flush(&mut std::io::stdout())?;
+    serve::until_told_to_stop().await?;
+    start::stop_engine(Some(engine)).await;
     Ok(())
 }

@@ -32,6 +32,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
 
 pub use child::child_main;
 pub use host::{
@@ -127,6 +128,8 @@ pub struct Options {
     pub lock_wait: Duration,
     /// The shards of which this engine is one; None: it stands alone.
     pub peers: Option<Peers>,
+    /// Whether the passwords of the last start stay good: others than this process connect, and come back after a restart.
+    pub keep_passwords: bool,
 }
 
 /// Engines of one machine that are the shards of one store. For tests of a cluster: a real one has a server each.
@@ -161,6 +164,7 @@ impl Options {
             environment: Vec::new(),
             lock_wait: LOCK_WAIT,
             peers: None,
+            keep_passwords: false,
         })
     }
 }
@@ -177,8 +181,8 @@ pub fn beside(dir: &Path) -> Option<Connection> {
     Some(Connection { url: word("url")?, user: "ingest".into(), password: word("ingest")?, database: DATABASE.into() })
 }
 
-/// Passwords of the two users, made at each start.
-#[derive(Clone)]
+/// Passwords of the two users, made at each start unless [`Options::keep_passwords`] is set.
+#[derive(Clone, Serialize, Deserialize)]
 struct Passwords {
     ingest: String,
     grafana: String,
@@ -194,6 +198,14 @@ impl Passwords {
             Ok::<_, std::io::Error>(URL_SAFE_NO_PAD.encode(bytes))
         };
         Ok(Self { ingest: one()?, grafana: one()? })
+    }
+    /// Those of the last start; new ones where there was none.
+    fn kept(dir: &Path) -> Result<Self, std::io::Error> {
+        match fs::read(dir.join("credentials.json")) {
+            Ok(json) => Ok(serde_json::from_slice(&json)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Self::random(),
+            Err(e) => Err(e),
+        }
     }
 }
 
@@ -240,7 +252,8 @@ impl Engine {
         fs::create_dir_all(&options.dir).map_err(folder)?;
         let dir = options.dir.canonicalize().map_err(folder)?;
         let mut options = Options { dir, ..options.clone() };
-        let passwords = Passwords::random().map_err(folder)?;
+        let passwords = if options.keep_passwords { Passwords::kept(&options.dir) } else { Passwords::random() };
+        let passwords = passwords.map_err(folder)?;
         let begun = Instant::now();
         let (child, port) = loop {
             match launch(&options, &passwords) {

@@ -51,6 +51,17 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
+    /// As `CLICKHOUSE_URL`, with the password in it: [`Connection::parse`] reads it back.
+    pub fn with_password(&self) -> String {
+        let (scheme, host) = self.url.split_once("://").unwrap_or(("http", &self.url));
+        let escaped = |text: &str| -> String {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            let byte = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+            text.bytes().map(byte).collect()
+        };
+        format!("{scheme}://{}:{}@{host}/{}", escaped(&self.user), escaped(&self.password), self.database)
+    }
+
     /// Reads `CLICKHOUSE_URL`: `http[s]://[user[:password]@]host[:port][/database]`; user and password may be
     /// percent-encoded. Default user `default`, database `lagewarte`.
     ///
