@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Project commands: `cargo xtask setup | engine | test | conformance | fuzz | demo`.
+//! Project commands: `cargo xtask setup | engine | test | conformance | fuzz | soak | demo`.
 //!
 //! Must never be needed at run time of the product, and never change a source file unasked.
 #![expect(clippy::disallowed_methods, reason = "a build tool measures wall time; nothing here is on the packet path")]
@@ -12,6 +12,7 @@ mod fuzz;
 mod paths;
 mod run;
 mod setup;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,8 @@ enum Command {
     Conformance(conformance::Args),
     /// Every fuzz target for some seconds.
     Fuzz(fuzz::Args),
+    /// Everything breaks again and again under load, and at the end every event is accounted for.
+    Soak(soak::Args),
     /// The whole chain on one machine: engine, aggregator, sensors on real captures, warnings.
     Demo(demo::Args),
 }
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(args) => test::main(&args),
         Command::Conformance(args) => conformance::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
+        Command::Soak(args) => soak::main(&args),
         Command::Demo(args) => demo::main(&args),
     }
 }

@@ -43,6 +43,8 @@ const TESTS: &[(&str, &str)] = &[
     ("tshark", "/usr/bin/tshark"),
     ("tcpdump", "/usr/bin/tcpdump"),
     ("iproute2", "/usr/sbin/ip"),
+    ("faketime", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
+    ("procps", "/usr/bin/pgrep"),
     ("util-linux", "/usr/bin/setpriv"),
     ("libxml2-utils", "/usr/bin/xmllint"),
 ];
