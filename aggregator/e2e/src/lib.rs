@@ -25,4 +25,4 @@ pub use process::{Process, free_port, output, wait_for};
 pub use procfs::{Usage, children, descriptors_limit, usage};
 pub use register::{Constituent, SensorRow, write as write_register};
 pub use wire::{NEAR, Wire};
-pub use world::{Options, Sensor, World, get};
+pub use world::{Options, Sensor, World, get, page};

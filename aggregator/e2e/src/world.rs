@@ -353,6 +353,15 @@ impl Sensor {
     }
 }
 
+/// A page of the site, as somebody sees it who is logged in with this token.
+///
+/// # Errors
+/// Where nobody answers, or not with 2xx.
+pub fn page(url: &str, token: &str) -> anyhow::Result<String> {
+    let request = ureq::get(url).header("Cookie", format!("lagewarte={token}"));
+    Ok(request.config().timeout_global(Some(Duration::from_secs(5))).build().call()?.body_mut().read_to_string()?)
+}
+
 /// Body of an HTTP answer, asked with a bearer token where one is given; an error where it is not 2xx.
 ///
 /// # Errors

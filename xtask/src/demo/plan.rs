@@ -65,6 +65,10 @@ pub(crate) const RECORDED_ATTACKERS: &[&str] = &["203.0.113.66", "198.51.100.23"
 pub(crate) const FOREIGN: &str = "gw-reiherau";
 /// Sensor that goes silent, and when (seconds after the start).
 pub(crate) const SILENT: (&str, f64) = ("gw-erlenwerder", 12.0);
+/// What the map by coverage must say of its municipality.
+pub(crate) const SILENT_ON_MAP: &str = "Erlenwerder: blind";
+/// Municipalities of the fictional Land, as in its map and its register.
+pub(crate) const MUNICIPALITIES: u64 = 62;
 /// Sensor that is killed with -9 and started again.
 pub(crate) const KILLED_SENSOR: (&str, f64) = ("gw-hohenlind", 9.0);
 /// When the aggregator is killed with -9 and started again.

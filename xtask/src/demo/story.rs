@@ -56,6 +56,8 @@ pub(crate) fn play(land: &mut Land, told: &Told, say: &dyn Fn(&str)) -> anyhow::
     });
     say("waiting for the silent sensor to be shown as blind");
     let blind_after = blind(land, silent_since)?;
+    // Read while everything still stands as it was told.
+    let lagebild = land.lagebild()?;
     say("stopping the sensors, which empty their spools");
     for (_, s) in &mut sensors {
         s.stop(Duration::from_secs(20));
@@ -63,6 +65,7 @@ pub(crate) fn play(land: &mut Land, told: &Told, say: &dyn Fn(&str)) -> anyhow::
     drop(municipalities);
     let mut report = land.measure(told.zero)?;
     report["blind_after_s"] = blind_after;
+    report["maps"] = maps(&lagebild);
     report["all_acknowledged_in_time"] = all_read.is_ok().into();
     report["attacks"] = attacks();
     report["checks"] = checks(&report);
@@ -204,6 +207,16 @@ fn blind(land: &Land, since: i64) -> anyhow::Result<Value> {
     Ok(Value::Null)
 }
 
+/// What the two maps of the Lagebild page show: municipalities drawn by level and by coverage, and the silent one.
+fn maps(page: &str) -> Value {
+    let titles: Vec<&str> =
+        page.split("<title").skip(1).filter_map(|t| t.split_once('>')?.1.split('<').next()).collect();
+    // The timeline's bars have titles too: they count alarms.
+    let by_level = titles.iter().filter(|t| t.contains(": ") && t.contains(", ") && !t.contains(" Alarme")).count();
+    let by_coverage = titles.iter().filter(|t| t.contains(": ") && !t.contains(", ")).count();
+    json!({ "by_level": by_level, "by_coverage": by_coverage, "silent_is_blind": titles.contains(&plan::SILENT_ON_MAP) })
+}
+
 /// The plan, for the report: what each attack must bring.
 fn attacks() -> Value {
     let one = |a: &plan::Attack| {
@@ -248,6 +261,9 @@ fn checks(report: &Value) -> Value {
         "every_loss_explained": report["dropped_by_reason"].get("UNEXPLAINED").is_none(),
         "rollup_equals_raw": report["rollup_alerts"] == report["alerts_stored"],
         "silent_is_blind_in_time": report["blind_after_s"].is_number(),
+        "maps_show_every_municipality": report["maps"]["by_level"] == plan::MUNICIPALITIES
+            && report["maps"]["by_coverage"] == plan::MUNICIPALITIES
+            && report["maps"]["silent_is_blind"] == true,
     })
 }
 

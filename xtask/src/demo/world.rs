@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use lagewarte_e2e::{Process, Sensor, World, get};
+use lagewarte_e2e::{Process, Sensor, World, get, page};
 use lagewarte_testkit::{Capture, Map};
 use serde_json::{Value, json};
 
@@ -44,7 +44,8 @@ impl Land {
     /// A fresh world under the build output.
     pub(crate) fn new(python: PathBuf) -> anyhow::Result<Self> {
         let register = paths::root().join("dashboards/land");
-        let mut world = World::in_folder(paths::target_dir().join("demo"), register, 3, String::new())?;
+        let map = format!("site: {{ map: \"{}\" }}\n", register.join("map.geojson").display());
+        let mut world = World::in_folder(paths::target_dir().join("demo"), register, 3, map)?;
         world.python = python;
         Ok(Self { world, cert_token: String::new(), feed_tokens: BTreeMap::new(), gateways: read_gateways()? })
     }
@@ -120,6 +121,11 @@ impl Land {
         let lage: Value = serde_json::from_str(&text)?;
         let row = lage["sensors"].as_array().into_iter().flatten().find(|s| s["name"] == sensor).cloned();
         Ok(row.and_then(|s| s["sight"].as_str().map(str::to_owned)))
+    }
+
+    /// The Lagebild page as the CERT sees it.
+    pub(crate) fn lagebild(&self) -> anyhow::Result<String> {
+        page(&format!("{}/lage", self.world.http), &self.cert_token)
     }
 
     /// Counts with independent clients: clickhouse-connect and Python's sqlite3.

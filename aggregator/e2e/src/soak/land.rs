@@ -289,9 +289,10 @@ impl Land {
         fs::write(identity.join("certificate.pem"), certificate)?;
         s.process.revive()?;
         sleep(Duration::from_secs(12)); // it ends while the sensor delivers
-        // The operator enrols it again.
+        // The operator enrols it again, as the sensor's error says.
         s.process.kill();
         s.note();
+        fs::rename(&identity, identity.with_extension("ended"))?;
         let name = s.sensor.name.clone();
         let config = s.sensor.config();
         let again = |w: &World| -> anyhow::Result<()> {
