@@ -39,9 +39,8 @@ pub(super) fn write(dir: &Path, port: u16, passwords: &Passwords, peers: Option<
     credentials(dir, None, passwords)
 }
 
-/// For the operator, for Grafana's provisioning and for commands beside the aggregator: good until the next start
-/// unless the engine keeps them. The
-/// URL is there once the engine answers.
+/// For the operator, for Grafana's provisioning and for commands beside the aggregator: good until the next start, where
+/// the engine does not keep them. The URL is there once the engine answers.
 pub(super) fn credentials(dir: &Path, port: Option<u16>, passwords: &Passwords) -> io::Result<()> {
     let url = port.map(|p| format!("\"url\":\"http://127.0.0.1:{p}\",")).unwrap_or_default();
     let (ingest, grafana) = (&passwords.ingest, &passwords.grafana);

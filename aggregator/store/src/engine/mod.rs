@@ -32,7 +32,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use child::child_main;
 pub use host::{
@@ -182,7 +182,7 @@ pub fn beside(dir: &Path) -> Option<Connection> {
 }
 
 /// Passwords of the two users, made at each start unless [`Options::keep_passwords`] is set.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Passwords {
     ingest: String,
     grafana: String,
