@@ -156,9 +156,8 @@ fn fault(text: &str) -> String {
 }
 
 fn figures(cases: &[Case]) -> Figures {
-    let passed = |stage: Option<&str>| {
-        cases.iter().filter(|c| c.passed && stage.is_none_or(|s| s == c.stage)).count() as u32
-    };
+    let passed =
+        |stage: Option<&str>| cases.iter().filter(|c| c.passed && stage.is_none_or(|s| s == c.stage)).count() as u32;
     let shares = areas(cases);
     let mean = shares.values().map(|(ok, all)| f64::from(*ok) / f64::from(*all)).sum::<f64>() / shares.len() as f64;
     Figures { first: passed(Some("first")), all: passed(None), mean }
@@ -209,7 +208,13 @@ mod tests {
     use super::*;
 
     fn case(area: &str, stage: &str, passed: bool) -> Case {
-        Case { name: "n".into(), area: area.into(), stage: stage.into(), passed, fault: "alert: expected 1, got 0".into() }
+        Case {
+            name: "n".into(),
+            area: area.into(),
+            stage: stage.into(),
+            passed,
+            fault: "alert: expected 1, got 0".into(),
+        }
     }
 
     #[test]

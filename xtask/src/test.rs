@@ -24,8 +24,16 @@ pub(crate) struct Args {
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: &[Step] =
-    &[("fmt", fmt), ("clippy", clippy), ("unit", unit), ("conformance", conformance), ("damage", damage), ("agreement", agreement), ("e2e", e2e), ("deny", deny)];
+const STEPS: &[Step] = &[
+    ("fmt", fmt),
+    ("clippy", clippy),
+    ("unit", unit),
+    ("conformance", conformance),
+    ("damage", damage),
+    ("agreement", agreement),
+    ("e2e", e2e),
+    ("deny", deny),
+];
 
 /// Runs the steps.
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {

@@ -309,21 +309,62 @@ fn cases() -> Vec<Case> {
             vec![question("a.b", 1), question("a.b", 28)],
             &[(1, 2)],
         ),
-        case("requires", r#"alert udp any any -> any any (requires:feature ja4, version >= 7.0.3, keyword tls.sni; content:"x"; sid:1;)"#, texts(&["x"]), &[(1, 1)]),
+        case(
+            "requires",
+            r#"alert udp any any -> any any (requires:feature ja4, version >= 7.0.3, keyword tls.sni; content:"x"; sid:1;)"#,
+            texts(&["x"]),
+            &[(1, 1)],
+        ),
         tls("tls.version", "flow:to_client; tls.version:1.2; sid:1;", "flow:to_client; tls.version:1.3; sid:2;"),
-        tls("ssl_version", "flow:to_client; ssl_version:tls1.2,tls1.3; sid:1;", "flow:to_client; ssl_version:!tls1.2; sid:2;"),
-        tls("ssl_state", "flow:to_client; ssl_state:server_hello; sid:1;", "flow:to_client; ssl_state:!server_hello; sid:2;"),
-        tls("tls.cert_chain_len", "flow:to_client; tls.cert_chain_len:3; sid:1;", "flow:to_client; tls.cert_chain_len:>3; sid:2;"),
-        tls("tls_cert_notbefore", "flow:to_client; tls_cert_notbefore:<2027; sid:1;", "flow:to_client; tls_cert_notbefore:>2027; sid:2;"),
-        tls("tls_cert_notafter", "flow:to_client; tls_cert_notafter:2027<>2028; sid:1;", "flow:to_client; tls_cert_notafter:<2027; sid:2;"),
+        tls(
+            "ssl_version",
+            "flow:to_client; ssl_version:tls1.2,tls1.3; sid:1;",
+            "flow:to_client; ssl_version:!tls1.2; sid:2;",
+        ),
+        tls(
+            "ssl_state",
+            "flow:to_client; ssl_state:server_hello; sid:1;",
+            "flow:to_client; ssl_state:!server_hello; sid:2;",
+        ),
+        tls(
+            "tls.cert_chain_len",
+            "flow:to_client; tls.cert_chain_len:3; sid:1;",
+            "flow:to_client; tls.cert_chain_len:>3; sid:2;",
+        ),
+        tls(
+            "tls_cert_notbefore",
+            "flow:to_client; tls_cert_notbefore:<2027; sid:1;",
+            "flow:to_client; tls_cert_notbefore:>2027; sid:2;",
+        ),
+        tls(
+            "tls_cert_notafter",
+            "flow:to_client; tls_cert_notafter:2027<>2028; sid:1;",
+            "flow:to_client; tls_cert_notafter:<2027; sid:2;",
+        ),
         tls("tls_cert_valid", "flow:to_client; tls_cert_valid; sid:1;", "flow:to_client; tls_cert_expired; sid:2;"),
         Case {
             frames: handshake(2 * 365 * 86_400_000),
-            ..tls("tls_cert_expired", "flow:to_client; tls_cert_expired; sid:1;", "flow:to_client; tls_cert_valid; sid:2;")
+            ..tls(
+                "tls_cert_expired",
+                "flow:to_client; tls_cert_expired; sid:1;",
+                "flow:to_client; tls_cert_valid; sid:2;",
+            )
         },
-        tls("tls.subject", r#"flow:to_client; tls.subject:"CN=amt."; sid:1;"#, r#"flow:to_client; tls.subject:!"CN=amt."; sid:2;"#),
-        tls("tls.issuerdn", r#"flow:to_client; tls.issuerdn:"CN=Musterland CA 1"; sid:1;"#, r#"flow:to_client; tls.issuerdn:"CN=amt."; sid:2;"#),
-        tls("tls.fingerprint", r#"flow:to_client; tls.fingerprint:":"; sid:1;"#, r#"flow:to_client; tls.fingerprint:"no"; sid:2;"#),
+        tls(
+            "tls.subject",
+            r#"flow:to_client; tls.subject:"CN=amt."; sid:1;"#,
+            r#"flow:to_client; tls.subject:!"CN=amt."; sid:2;"#,
+        ),
+        tls(
+            "tls.issuerdn",
+            r#"flow:to_client; tls.issuerdn:"CN=Musterland CA 1"; sid:1;"#,
+            r#"flow:to_client; tls.issuerdn:"CN=amt."; sid:2;"#,
+        ),
+        tls(
+            "tls.fingerprint",
+            r#"flow:to_client; tls.fingerprint:":"; sid:1;"#,
+            r#"flow:to_client; tls.fingerprint:"no"; sid:2;"#,
+        ),
         case(
             "template.number",
             "alert template any any -> any any (template.number:>3; sid:1;)",

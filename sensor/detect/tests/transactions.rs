@@ -54,7 +54,8 @@ fn every_served_buffer_and_protocol_is_the_application_layers() {
     }
     let layer: Vec<String> = LayerEvent::ALL.iter().map(|e| e.name().to_ascii_lowercase()).collect();
     assert_eq!(layer, LAYER_EVENTS);
-    for name in ["dns.opcode", "dns.rcode", "dns.rrtype", "template.number", "tls.version", "ssl_version", "ssl_state"] {
+    for name in ["dns.opcode", "dns.rcode", "dns.rrtype", "template.number", "tls.version", "ssl_version", "ssl_state"]
+    {
         assert!(Field::by_name(name).is_some(), "{name}");
     }
 }

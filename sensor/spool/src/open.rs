@@ -27,6 +27,10 @@ use crate::{
 /// Largest file read while opening. Threat: a foreign file under a segment's name filling the memory.
 const MAX_SEGMENT_READ: usize = 256 << 20;
 
+/// Bytes of the file `ballast`, which is given up where the disk is full at a start. Threat: a sensor that was killed on a
+/// full disk cannot write its ledger, so it cannot start, so it never sends what fills the disk.
+pub(crate) const BALLAST: usize = 64 << 10;
+
 /// Why a spool cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -112,7 +116,12 @@ impl Spool {
             writer: Mutex::new(Writer { file: None, name: String::new(), len: 0 }),
             _lock: lock,
         });
-        inner.write_ledger(&mut inner.shared_lines()).map_err(io("writing the ledger"))?;
+        if let Err(full) = inner.write_ledger(&mut inner.shared_lines()) {
+            inner.give_up_ballast().map_err(|_| full).map_err(io("writing the ledger"))?;
+            inner.write_ledger(&mut inner.shared_lines()).map_err(io("writing the ledger"))?;
+            tracing::warn!(dir = %dir.display(), "the disk is full: the spool's ballast was given up, so that what is held can be sent");
+        }
+        inner.take_ballast();
         let committer = if inner.options.committer {
             let inner = Arc::clone(&inner);
             let spawned = thread::Builder::new().name("spool-commit".into()).spawn(move || inner.commit_loop());
@@ -157,6 +166,27 @@ impl Inner {
     /// Writes the ledger. The caller holds the writer's lock, or nobody else knows the spool yet.
     pub(crate) fn write_ledger(&self, lines: &mut [Line]) -> io::Result<()> {
         self.fs.replace(&self.dir.join("ledger"), ledger::write(lines).as_bytes(), true)
+    }
+
+    /// Makes room for a ledger.
+    fn give_up_ballast(&self) -> io::Result<()> {
+        self.fs.remove(&self.dir.join("ballast"))?;
+        self.fs.sync_dir(&self.dir)
+    }
+
+    /// Lays the ballast down where it is missing; a disk without room for it is noticed at the next start, if it still is.
+    fn take_ballast(&self) {
+        let path = self.dir.join("ballast");
+        if self.fs.size(&path).is_ok_and(|n| n == BALLAST as u64) {
+            return;
+        }
+        let laid = self.fs.create(&path, true).and_then(|mut f| {
+            f.append(&vec![0x5a; BALLAST])?;
+            f.sync()
+        });
+        if laid.and_then(|()| self.fs.sync_dir(&self.dir)).is_err() {
+            let _ = self.fs.remove(&path); // half of it helps nobody; what is left of it goes at the next start
+        }
     }
 
     fn finish(&self) {

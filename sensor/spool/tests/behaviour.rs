@@ -147,6 +147,30 @@ fn a_pair_shares_its_quota_and_alerts_go_last() {
     ));
 }
 
+/// Found by the soak: without the ballast the second start failed for ever.
+#[test]
+fn a_sensor_killed_on_a_full_disk_starts_again_and_frees_the_disk() {
+    let fs = FaultyFs::default();
+    let spool = open(&fs, options());
+    for _ in 0..20 {
+        put(&spool, Priority::Alert, 200).unwrap();
+    }
+    spool.commit().unwrap();
+    let epoch = spool.epoch();
+    let fs = fs.kill();
+    fs.set_capacity(Some(fs.used())); // not a byte is left
+    let spool = open(&fs, options());
+    let mut cursor = Cursor::new(epoch, 0);
+    let held = spool.read(&mut cursor, 1 << 20, 100).unwrap();
+    assert_eq!(held.records.len(), 20, "what was held is there to be sent");
+    // What is acknowledged frees the disk, and the next start finds its ballast again.
+    spool.acknowledge(epoch, lagewarte_spool::RESERVE);
+    drop(spool);
+    let fs = fs.kill();
+    drop(open(&fs, options()));
+    assert_eq!(fs.size(&Path::new(DIR).join("ballast")).unwrap(), 64 << 10);
+}
+
 #[test]
 fn a_full_disk_refuses_new_records_keeps_the_held_ones_and_recovers() {
     let fs = FaultyFs::default();
