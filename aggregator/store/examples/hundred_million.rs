@@ -166,7 +166,14 @@ async fn questions(t: &Telemetry, c: &Connection, today: i64) {
     println!("| question | asker | runs | p50 ms | p95 ms | aim |\n| --- | --- | --- | --- | --- | --- |");
     let own: Vec<Scope> = constituents().iter().map(|c| Scope::Constituent(c.parse().unwrap())).collect();
     let land = vec![Scope::Land; 6];
-    let ip = ask(c, &format!("SELECT replaceOne(toString(external_ip), '::ffff:', '') FROM alert WHERE received_us >= fromUnixTimestamp64Micro({}) LIMIT 1", today - DAY)).await;
+    // An address that attacks everywhere, and one that was seen a few times.
+    let ip = |order: &str| {
+        format!(
+            "SELECT replaceOne(toString(external_ip), '::ffff:', '') FROM alert WHERE received_us >= fromUnixTimestamp64Micro({}) GROUP BY external_ip HAVING count() >= 5 ORDER BY count() {order} LIMIT 1",
+            today - DAY
+        )
+    };
+    let (common, rare) = (ask(c, &ip("DESC")).await, ask(c, &ip("ASC")).await);
     // No whole hours: the ends come from finer tables and from raw.
     let to = at(today - 433_123_456);
     for (who, askers) in [("one", &own), ("Land", &land)] {
@@ -181,8 +188,10 @@ async fn questions(t: &Telemetry, c: &Connection, today: i64) {
                 .await;
         }
         time("top signatures, a day", askers, async |s| drop(t.top_signatures(s, day, to, 20).await.unwrap())).await;
-        time("top signatures, 29 days", askers, async |s| drop(t.top_signatures(s, month, to, 20).await.unwrap()))
-            .await;
+        if who == "one" {
+            time("top signatures, 29 days", askers, async |s| drop(t.top_signatures(s, month, to, 20).await.unwrap()))
+                .await;
+        }
         let any = AlertFilter::default();
         time("newest 100 alerts, a day", askers, async |s| drop(t.alerts(s, day, to, &any, 100).await.unwrap())).await;
         let sid = AlertFilter { signature_id: Some(2_000_007), ip: None };
@@ -190,11 +199,18 @@ async fn questions(t: &Telemetry, c: &Connection, today: i64) {
             drop(t.alerts(s, day, to, &sid, 100).await.unwrap())
         })
         .await;
-        let of = AlertFilter { signature_id: None, ip: ip.parse().ok() };
-        time("newest 100 alerts of an address, 29 days", askers, async |s| {
-            drop(t.alerts(s, month, to, &of, 100).await.unwrap())
-        })
-        .await;
+        for (kind, ip) in [("common", &common), ("rare", &rare)] {
+            let of = AlertFilter { signature_id: None, ip: ip.parse().ok() };
+            let what = format!("newest 100 alerts of a {kind} address");
+            time(&format!("{what}, a day"), askers, async |s| drop(t.alerts(s, day, to, &of, 100).await.unwrap()))
+                .await;
+            if who == "one" || kind == "rare" {
+                time(&format!("{what}, 29 days"), askers, async |s| {
+                    drop(t.alerts(s, month, to, &of, 100).await.unwrap())
+                })
+                .await;
+            }
+        }
     }
     let sensor: lagewarte_base::id::Uuid = "00000000-0000-4000-8000-000000000100".parse().unwrap();
     time("high water of a sensor (ingest)", &land, async |_| drop(t.high_water(&Scope::System, sensor).await.unwrap()))
