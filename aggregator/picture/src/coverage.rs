@@ -60,6 +60,7 @@ impl Coverage {
         match self.spool_state.as_str() {
             "full" => reasons.push("Sein Zwischenspeicher ist voll; Ereignisse gehen verloren.".into()),
             "warning" => reasons.push("Sein Zwischenspeicher läuft voll.".into()),
+            "recovering" => reasons.push("Sein Zwischenspeicher war voll; Ereignisse gingen verloren.".into()),
             _ => {}
         }
         let sight = if reasons.is_empty() { Sight::Seeing } else { Sight::Partial };
@@ -124,6 +125,7 @@ mod tests {
             (Coverage { lag_us: 600 * S, ..sensor(1000) }, "10 min"),
             (Coverage { spool_state: "full".into(), ..sensor(1000) }, "voll"),
             (Coverage { spool_state: "warning".into(), ..sensor(1000) }, "läuft voll"),
+            (Coverage { spool_state: "recovering".into(), ..sensor(1000) }, "war voll"),
         ] {
             let (sight, why) = change.state(now);
             assert!(sight == Sight::Partial && why.contains(word), "{change:?}: {why}");
