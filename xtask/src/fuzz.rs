@@ -34,6 +34,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("sensor/decode/fuzz", "fragments"),
     ("sensor/spool/fuzz", "reader"),
     ("sensor/agent/fuzz", "release"),
+    ("sensor/app/fuzz", "dns"),
     ("sensor/app/fuzz", "tls"),
     ("sensor/app/fuzz", "certificate"),
     ("sensor/app/fuzz", "quic"),

@@ -199,17 +199,22 @@ impl Apps {
     /// Takes a UDP datagram.
     pub fn udp(&mut self, f: &mut FlowRef<'_>, data: &[u8], time: Timestamp) -> LayerEvents {
         let events = LayerEvents::default();
-        let direction = f.direction;
-        let side = direction.index();
         if data.is_empty() {
             return events;
         }
-        if f.flow.app.sides[side] == AppProto::Unknown {
-            let proto = match self.probe(f.flow, direction, false, data) {
+        if f.flow.app.sides[f.direction.index()] == AppProto::Unknown {
+            let proto = match self.probe(f.flow, f.direction, false, data) {
                 Answer::Is(proto) => proto,
+                Answer::Turned(proto) => {
+                    // The first packet that we saw was an answer.
+                    if f.flow.app.sides == [AppProto::Unknown; 2] {
+                        f.turn();
+                    }
+                    proto
+                }
                 Answer::No | Answer::Perhaps => AppProto::Failed,
             };
-            f.flow.app.decide(side, proto, false);
+            f.flow.app.decide(f.direction.index(), proto, false);
         }
         let proto = f.flow.app.proto;
         if !proto.known() || f.flow.app.over {
@@ -228,6 +233,7 @@ impl Apps {
         if let Some(mut state) = app.state.take() {
             let before = state.total();
             let mut cx = cx(&self.cfg, &mut self.memory, f.flow, time);
+            let direction = f.direction;
             let step = state.data(Input { direction, data, eof: false, datagram: true }, &mut cx);
             *Counters::slot(&mut self.counters.tx, proto, false) += state.total() - before;
             app.state = Some(state);
@@ -290,11 +296,11 @@ impl Apps {
     }
 
     // A flow's entry, out of the table while it is worked on.
-    fn take(&mut self, flow: &Flow) -> Option<Box<FlowApp>> {
+    pub(crate) fn take(&mut self, flow: &Flow) -> Option<Box<FlowApp>> {
         self.slots.get_mut((flow.app.slot as usize).checked_sub(1)?)?.take()
     }
 
-    fn put(&mut self, flow: &mut Flow, app: Box<FlowApp>) {
+    pub(crate) fn put(&mut self, flow: &mut Flow, app: Box<FlowApp>) {
         if flow.app.slot == 0 {
             let at = self.free.pop().unwrap_or_else(|| {
                 self.slots.push(None);
@@ -312,7 +318,7 @@ impl Apps {
         let ports = (flow.client_port, flow.server_port);
         let answer = Probe { tcp, direction, ports, other, data, config: &self.cfg }.run();
         match answer {
-            Answer::Is(p) if self.cfg.mode(p, tcp) == Mode::Off => Answer::No,
+            Answer::Is(p) | Answer::Turned(p) if self.cfg.mode(p, tcp) == Mode::Off => Answer::No,
             other => other,
         }
     }
@@ -345,6 +351,12 @@ impl Apps {
         }
         if undecided {
             self.detect(&mut app, f, direction, data, eof, &mut events);
+        } else if app.state.is_none() {
+            // Not recognised; the other side may tell yet what it is.
+            app.ended[direction.index()] |= eof;
+            if !self.hold(&mut app, direction.index(), data) {
+                self.unknown(&mut app, f.flow, &mut events);
+            }
         } else {
             self.parse(&mut app, f, direction, data, eof, time, &mut events);
         }
@@ -362,8 +374,8 @@ impl Apps {
         let side = direction.index();
         let (was, other) = (flow.app.proto, flow.app.sides[1 - side]);
         let proto = match self.probe(flow, direction, true, data) {
-            Answer::Is(p) => p,
-            _ => AppProto::Failed,
+            Answer::Is(p) | Answer::Turned(p) => p,
+            Answer::No | Answer::Perhaps => AppProto::Failed,
         };
         if proto.known() && other.known() && other != proto {
             events.set(LayerEvent::MismatchProtocolBothDirections);
@@ -438,7 +450,7 @@ impl Apps {
         }
         let other = f.flow.app.sides[1 - side];
         match answer {
-            Answer::Is(proto) => {
+            Answer::Is(proto) | Answer::Turned(proto) => {
                 if other.known() && other != proto {
                     events.set(LayerEvent::MismatchProtocolBothDirections);
                 }

@@ -14,6 +14,8 @@ use crate::config::Config;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Is(AppProto),
+    /// It is this, and it is what the other side says: client and server were taken for each other.
+    Turned(AppProto),
     /// More bytes may tell.
     Perhaps,
     No,
@@ -33,7 +35,7 @@ pub(crate) struct Probe<'a> {
     pub(crate) config: &'a Config,
 }
 
-use Answer::{Is, No, Perhaps};
+use Answer::{Is, No, Perhaps, Turned};
 
 /// Texts that a client of a protocol begins with.
 const CLIENT: &[(&[u8], AppProto)] = &[
@@ -120,7 +122,7 @@ impl Probe<'_> {
         let mut best = No;
         for a in answers {
             match a {
-                Is(_) => return a,
+                Is(_) | Turned(_) => return a,
                 Perhaps => best = Perhaps,
                 No => {}
             }
@@ -174,6 +176,12 @@ impl Probe<'_> {
         best
     }
 
+    // A DNS message says itself whether it is a response.
+    fn way(&self, proto: AppProto, message: &[u8]) -> Answer {
+        let response = message.get(2).is_some_and(|b| b & 0x80 != 0);
+        if response == (self.direction == Direction::ToClient) { Is(proto) } else { Turned(proto) }
+    }
+
     fn dcerpc(&self) -> Answer {
         // Version 5.0 or 5.1, a known packet type, a fragment at least as long as its header (DCE 1.1: RPC, 12.6).
         match self.data {
@@ -189,24 +197,24 @@ impl Probe<'_> {
     /// Protocols whose content alone is too weak to tell.
     fn by_port(&self) -> Answer {
         let d = self.data;
+        if self.on(AppProto::Template) {
+            let verb = if self.direction == Direction::ToServer { b"ask ".as_slice() } else { b"tell " };
+            match d.get(..verb.len()) {
+                Some(v) if v == verb => return Is(AppProto::Template),
+                None if verb.starts_with(d) => return Perhaps,
+                _ => {}
+            }
+        }
         for proto in [AppProto::Dns, AppProto::Llmnr] {
             if self.on(proto) {
                 let mut r = Reader::new(d);
                 let Some(len) = r.u16() else { return Perhaps };
-                return match dns_header(r.rest()) {
+                return match dns_header(r.rest(), false) {
                     _ if len < 12 => No,
-                    Is(_) => Is(proto),
+                    Is(_) => self.way(proto, r.rest()),
                     other => other,
                 };
             }
-        }
-        if self.on(AppProto::Template) {
-            let verb = if self.direction == Direction::ToServer { b"ask ".as_slice() } else { b"tell " };
-            return match d.get(..verb.len()) {
-                Some(v) if v == verb => Is(AppProto::Template),
-                None if verb.starts_with(d) => Perhaps,
-                _ => No,
-            };
         }
         if self.on(AppProto::Ldap) {
             return ldap(d);
@@ -236,7 +244,11 @@ impl Probe<'_> {
         if d.starts_with(b"d1:ad2:id20:") || d.starts_with(b"d1:rd2:id20:") {
             return Is(AppProto::BittorrentDht);
         }
-        let dns = |proto| if dns_header(d) == Is(AppProto::Dns) { Is(proto) } else { No };
+        let dns = |proto| match dns_header(d, true) {
+            Is(_) if proto == AppProto::Mdns => Is(proto), // answers come unasked
+            Is(_) => self.way(proto, d),
+            _ => No,
+        };
         if self.on(AppProto::Dns) {
             dns(AppProto::Dns)
         } else if self.on(AppProto::Mdns) {
@@ -428,33 +440,34 @@ fn quic(d: &[u8]) -> Answer {
     if first & 0xc0 == 0xc0 && known && r.u8().is_some_and(|n| google || n <= 20) { Is(AppProto::Quic) } else { No }
 }
 
-fn dns_header(d: &[u8]) -> Answer {
+// `whole`: the message ends where the data does.
+fn dns_header(d: &[u8], whole: bool) -> Answer {
     let mut r = Reader::new(d);
-    let (Some(_), Some(flags), Some(questions), Some(answers), Some(authority), Some(additional)) =
+    let (Some(_), Some(_), Some(questions), Some(answers), Some(authority), Some(additional)) =
         (r.u16(), r.u16(), r.u16(), r.u16(), r.u16(), r.u16())
     else {
         return if d.len() < 12 { Perhaps } else { No };
     };
-    let opcode = flags >> 11 & 15;
-    let few = questions <= 16 && answers <= 1024 && authority <= 1024 && additional <= 1024;
+    let few = questions <= 2048 && answers <= 1024 && authority <= 1024 && additional <= 1024;
     let some = (questions | answers | authority | additional) != 0;
-    // The first question's name must be a name: labels of 63 bytes at most, 255 in all.
-    let named = questions == 0 || {
-        let mut total = 0;
-        loop {
+    // The first question's name must be a name: labels of 63 bytes at most. How long it is, is the parser's matter.
+    let named = questions == 0
+        || loop {
             match r.u8() {
-                Some(0) => break r.u32().is_some(),
+                Some(0) => break r.u32().is_some() || !whole,
                 Some(n) if n < 64 => {
-                    total += usize::from(n) + 1;
-                    if total > 255 || r.take(n.into()).is_none() {
-                        break false;
+                    if r.take(n.into()).is_none() {
+                        break !whole;
                     }
                 }
-                _ => break false,
+                // A pointer ends a name; in a first question it can only point to itself or the header.
+                Some(n) if n >= 0xc0 => break true,
+                Some(_) => break false,
+                None => break !whole,
             }
-        }
-    };
-    if opcode <= 6 && few && some && named { Is(AppProto::Dns) } else { No }
+        };
+    // An opcode that is not assigned and a reserved bit are events of the parser, and no reason to look away.
+    if few && some && named { Is(AppProto::Dns) } else { No }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use lagewarte_event::{
 };
 use lagewarte_flow::{Direction, Flow};
 
-use crate::{apps::Apps, state::State};
+use crate::{apps::Apps, config::Config, state::State};
 
 /// The packet in whose context something is written; at a flow's end one that was never sent.
 #[derive(Clone, Copy, Debug)]
@@ -30,51 +30,48 @@ impl Apps {
         if flow.app.slot == 0 {
             return;
         }
-        let cfg = std::sync::Arc::clone(&self.cfg);
-        if let Some(app) = self.get_mut(flow) {
+        if let Some(mut app) = self.take(flow) {
             for state in app.states_mut() {
-                let at = state.log_at();
                 for place in 0..state.len() {
-                    let Some(core) = state.core(place) else { continue };
-                    let complete =
-                        core.progress(Direction::ToServer) >= at[0] && core.progress(Direction::ToClient) >= at[1];
-                    if core.events != core.events_logged {
-                        if cfg.anomalies {
-                            anomalies(state, place, flow, moment, &cfg, out);
-                        }
-                        if let Some(core) = state.core_mut(place) {
-                            core.events_logged = core.events;
-                        }
-                    }
-                    if state.core(place).is_some_and(|c| complete && !c.logged) {
-                        if let Some((name, way)) = state.event_type(place, &cfg)
-                            && cfg.writes(name)
-                        {
-                            let mut w = JsonWriter::with_capacity(512);
-                            head(&mut w, flow, moment, name, way.unwrap_or(Direction::ToServer), &cfg);
-                            state.log(place, &cfg, &mut w);
-                            w.close();
-                            out.push(record(flow, moment, name, way.unwrap_or(Direction::ToServer), w.finish()));
-                        }
-                        if let Some(core) = state.core_mut(place) {
-                            core.logged = true;
-                        }
-                    }
+                    one(state, place, flow, moment, &self.cfg, out);
                 }
             }
+            self.put(flow, app);
         }
         self.clean(flow, inspecting);
     }
 }
 
-fn anomalies(
-    state: &State,
-    place: usize,
-    flow: &mut Flow,
-    moment: &Moment<'_>,
-    cfg: &crate::Config,
-    out: &mut Vec<Record>,
-) {
+fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &Config, out: &mut Vec<Record>) {
+    let Some(core) = state.core(place) else { return };
+    let (to_server, to_client) = (Direction::ToServer, Direction::ToClient);
+    let [at_server, at_client] = state.log_at();
+    let complete = core.progress(to_server) >= at_server && core.progress(to_client) >= at_client;
+    let odd = core.events != core.events_logged;
+    let write = complete && !core.logged;
+    if odd && cfg.anomalies {
+        anomalies(state, place, flow, m, cfg, out);
+    }
+    if write
+        && let Some((name, way)) = state.event_type(place, cfg)
+        && cfg.writes(name)
+    {
+        let way = way.unwrap_or(to_server);
+        let mut w = JsonWriter::with_capacity(512);
+        head(&mut w, flow, m, name, way, cfg);
+        state.log(place, cfg, &mut w);
+        w.close();
+        out.push(record(flow, m, name, way, w.finish()));
+    }
+    if (odd || write)
+        && let Some(core) = state.core_mut(place)
+    {
+        core.events_logged = core.events;
+        core.logged |= write;
+    }
+}
+
+fn anomalies(state: &State, place: usize, flow: &mut Flow, moment: &Moment<'_>, cfg: &Config, out: &mut Vec<Record>) {
     let Some(core) = state.core(place) else { return };
     for event in core.events.iter().filter(|e| !core.events_logged.has(*e)) {
         let mut w = JsonWriter::with_capacity(384);
@@ -90,7 +87,7 @@ fn anomalies(
     }
 }
 
-fn head(w: &mut JsonWriter, f: &mut Flow, m: &Moment<'_>, event_type: &str, way: Direction, cfg: &crate::Config) {
+fn head(w: &mut JsonWriter, f: &mut Flow, m: &Moment<'_>, event_type: &str, way: Direction, cfg: &Config) {
     if let Some(seed) = cfg.community_id {
         f.community_id(seed);
     }

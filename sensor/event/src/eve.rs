@@ -142,27 +142,21 @@ impl JsonWriter {
         self.quoted(s);
         self
     }
-    /// Bytes from the network as a string value: as they are where they are UTF-8, else every byte that is not
-    /// printable ASCII becomes `\xNN`, as Suricata writes them.
+    /// Bytes from the network as a string value: as they are where they are UTF-8, else every byte that is not ASCII
+    /// becomes `\xNN`, as Suricata writes them.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         if let Ok(s) = std::str::from_utf8(bytes) {
             return self.string(s);
         }
-        self.comma();
-        self.out.push('"');
+        let mut text = String::with_capacity(bytes.len() + 16);
         for &b in bytes {
-            match b {
-                b'"' => self.out.push_str("\\\""),
-                b'\\' => self.out.push_str("\\\\"),
-                0x20..=0x7e => self.out.push(char::from(b)),
-                _ => {
-                    self.out.push_str("\\\\x");
-                    self.hex(b);
-                }
+            if b.is_ascii() {
+                text.push(char::from(b));
+            } else {
+                text.extend(['\\', 'x', digit(b >> 4), digit(b & 15)]);
             }
         }
-        self.out.push('"');
-        self
+        self.string(&text)
     }
     /// A whole number.
     pub fn u64(&mut self, n: u64) -> &mut Self {
@@ -388,6 +382,10 @@ impl JsonWriter {
     }
 }
 
+fn digit(nibble: u8) -> char {
+    char::from_digit(nibble.into(), 16).unwrap_or('0') // a nibble is below 16
+}
+
 /// Year, month and day of a count of days since 1970-01-01 (not negative), by the proleptic Gregorian calendar.
 fn civil(days: i64) -> (i64, i64, i64) {
     // Counted from 0000-03-01, so that the leap day is the last of its year.
@@ -480,7 +478,7 @@ mod tests {
         let v = object(|w| {
             w.key("x").bytes(b"a\xff\n\"\\");
         });
-        assert_eq!(v["x"], "a\\xff\\x0a\"\\");
+        assert_eq!(v["x"], "a\\xff\n\"\\");
     }
 
     proptest! {

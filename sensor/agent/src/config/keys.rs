@@ -576,6 +576,8 @@ pub fn look_up(path: &str) -> Known {
     let mut section = false;
     for key in KEYS {
         match matches(key.pattern, path) {
+            // Keys that are honoured stand beneath it: what the rest of the section is, is said of its own keys.
+            Match::Whole if section && key.pattern.ends_with("**") => return Known::Section,
             Match::Whole => return Known::Key(key),
             Match::Above => section = true,
             Match::No => {}

@@ -28,6 +28,7 @@ pub(super) struct Worker {
     decoder: Decoder,
     table: FlowTable,
     apps: Apps,
+    app_config: Arc<lagewarte_app::Config>,
     engine: Option<Arc<ArcSwap<Engine>>>,
     scratch: Scratch,
     anomalies: Writer,
@@ -50,6 +51,7 @@ impl Worker {
             anomalies: Writer::new(options.anomalies, options.pcap_cnt, &flow),
             table: FlowTable::new(flow, workers),
             apps: Apps::new(Arc::clone(&options.app), workers),
+            app_config: Arc::clone(&options.app),
             engine: options.engine.clone(),
             scratch: Scratch::default(),
             counters: lagewarte_decode::Counters::default(),
@@ -152,9 +154,8 @@ impl Worker {
         if let Some(f) = flow.as_mut() {
             if f.flow.app.slot != 0 {
                 let engine = engine.filter(|e| e.transactional());
-                let config = self.apps.config_handle();
                 if let (Some(engine), Some(app)) = (engine, self.apps.get_mut(f.flow)) {
-                    engine.inspect_transactions(p, f, app, &config, &mut self.scratch, &mut self.candidates);
+                    engine.inspect_transactions(p, f, app, &self.app_config, &mut self.scratch, &mut self.candidates);
                 }
                 let moment = Moment { packet: p, direction: f.direction };
                 self.apps.write(f.flow, &moment, engine.is_some(), &mut self.written);

@@ -188,7 +188,9 @@ impl Protocol for Dns {
             Kind::Mdns => "mdns",
             Kind::Llmnr => "llmnr",
         };
-        Some((name, Some(tx.direction)))
+        // Version 2 names the client first, whoever speaks.
+        let way = (self.kind != Kind::Dns || config.dns.version != 2).then_some(tx.direction);
+        Some((name, way))
     }
     fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
         log::event(self.kind, tx, &config.dns, w);

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The model of a protocol's folder: a protocol of lines, `ask <text>` from the client and `tell <text>` from the server.
+//! The model of a protocol's folder: a protocol of lines, `ask <text>` from the client and `tell <text>` from the server;
+//! `become <protocol>` stands for STARTTLS and the like.
 //! It is off unless configured, and kept alive by the tests, so that a new protocol begins from something that works.
 //!
 //! Rooms: `parser` (bytes to messages), `mod` (state and transactions), `log` (EVE), `detect` (buffers), `events`. Must
@@ -75,6 +76,9 @@ impl Template {
                     tx.response = text.to_vec();
                 }
                 tx.core.reach(Direction::ToClient, DONE);
+            }
+            (Direction::ToServer, Some(Verb::Become)) => {
+                cx.change(std::str::from_utf8(text).ok().and_then(AppProto::by_name).unwrap_or_default());
             }
             _ => {
                 if let Some(tx) = self.txs.last() {

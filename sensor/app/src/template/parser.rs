@@ -13,6 +13,8 @@ pub enum Verb {
     Ask,
     /// `tell `.
     Tell,
+    /// `become `: from the next byte on the flow speaks what is named.
+    Become,
 }
 
 /// What the bytes are.
@@ -41,10 +43,8 @@ pub fn line(bytes: &[u8]) -> Parsed<'_> {
     };
     let line = &bytes[..end]; // end is a position in bytes
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (verb, text) = match (line.strip_prefix(b"ask "), line.strip_prefix(b"tell ")) {
-        (Some(t), _) => (Some(Verb::Ask), t),
-        (_, Some(t)) => (Some(Verb::Tell), t),
-        _ => (None, line),
-    };
+    const VERBS: [(&[u8], Verb); 3] = [(b"ask ", Verb::Ask), (b"tell ", Verb::Tell), (b"become ", Verb::Become)];
+    let known = VERBS.iter().find_map(|(word, verb)| Some((Some(*verb), line.strip_prefix(*word)?)));
+    let (verb, text) = known.unwrap_or((None, line));
     Parsed::Ok { verb, text, consumed: end + 1 }
 }

@@ -1,0 +1,264 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The frame around the parsers: finding the protocol, feeding, gaps, changes, ends, and every cap.
+
+mod common;
+
+use common::{CLIENT, Rig, SERVER, TC, TS, config};
+use lagewarte_app::{Config, DETECT, HOLD, MAX_CHANGES, Mode, template};
+use lagewarte_flow::AppProto;
+use lagewarte_testkit::tcp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn talk(r: &mut Rig) -> Vec<Value> {
+    r.written().into_iter().filter(|e| e["event_type"] == "template").map(|e| e["template"].clone()).collect()
+}
+
+#[test]
+fn a_transaction_is_written_when_it_is_complete_with_the_flows_ends() {
+    let mut r = Rig::open(config(), 4000);
+    r.send(TS, b"ask who\r\nask why\n");
+    assert_eq!(r.written(), [] as [Value; 0]);
+    r.send(TC, b"tell me\n");
+    let [one] = &r.written()[..] else { panic!("one event") };
+    assert_eq!(one["template"], json!({"request": "who", "response": "me"}));
+    assert_eq!((&one["tx_id"], &one["src_ip"], &one["dest_port"]), (&json!(0), &json!("192.0.2.1"), &json!(4000)));
+    assert_eq!(one["pkt_src"], "wire/pcap");
+    r.finish();
+    let rest = r.written();
+    assert_eq!(rest[0]["template"], json!({"request": "why", "response": ""}));
+    assert_eq!((&rest[0]["pkt_src"], rest[0].get("pcap_cnt")), (&json!("stream (flow timeout)"), None));
+    assert_eq!((&r.flow()["app_proto"], &r.flow()["flow"]["tx_cnt"]), (&json!("template"), &json!(2)));
+    assert_eq!(r.memuse(), 0, "everything is given back");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn however_the_bytes_are_cut_the_transactions_are_the_same(
+        lines in prop::collection::vec("[a-z]{0,12}", 1..6),
+        cuts in prop::collection::vec(1usize..9, 1..40),
+    ) {
+        let text: Vec<u8> = lines.iter().flat_map(|l| format!("ask {l}\n").into_bytes()).collect();
+        let answers: Vec<u8> = lines.iter().flat_map(|l| format!("tell {l}!\n").into_bytes()).collect();
+        let mut r = Rig::open(config(), 4000);
+        for (d, bytes) in [(TS, &text), (TC, &answers)] {
+            let (mut at, mut n) = (0, 0);
+            while at < bytes.len() {
+                let to = (at + cuts[n % cuts.len()]).min(bytes.len());
+                r.send(d, &bytes[at..to]);
+                (at, n) = (to, n + 1);
+            }
+        }
+        let want: Vec<Value> = lines.iter().map(|l| json!({"request": l, "response": format!("{l}!")})).collect();
+        prop_assert_eq!(talk(&mut r), want);
+        r.finish();
+        prop_assert_eq!(r.memuse(), 0);
+    }
+}
+
+#[test]
+fn a_side_that_is_not_recognised_waits_for_the_other_up_to_a_cap() {
+    let mut r = Rig::open(config(), 4000);
+    r.send(TC, b"welcome, whoever you are\n");
+    assert!(r.memuse() > 0, "held until the client says what it speaks");
+    r.send(TS, b"ask who\n");
+    assert_eq!(r.events(), ["APPLAYER_DETECT_PROTOCOL_ONLY_ONE_DIRECTION"]);
+    r.send(TC, b"tell me\n");
+    // The greeting is a line that the parser did not expect, before any transaction.
+    assert_eq!(talk(&mut r), [json!({"request": "who", "response": "me"})]);
+
+    let mut r = Rig::open(config(), 4000);
+    r.send(TC, &vec![b'x'; HOLD + 1]);
+    assert_eq!(r.events(), ["APPLAYER_PROTO_DETECTION_SKIPPED"]);
+    assert_eq!((r.memuse(), r.parts.apps.counters().held), (0, 1));
+    r.send(TS, b"ask who\n");
+    r.finish();
+    assert_eq!(r.written(), [] as [Value; 0]);
+}
+
+#[test]
+fn a_greeting_byte_by_byte_is_looked_at_for_so_long_only() {
+    // "ask " could still come until the cap; `GET ` cannot once another letter did.
+    let mut r = Rig::open(config(), 4000);
+    for b in b"ask who\n" {
+        r.send(TS, &[*b]);
+    }
+    r.send(TC, b"tell me\n");
+    assert_eq!(talk(&mut r).len(), 1);
+    let mut r = Rig::open(Config::default(), 88);
+    r.send(TS, &vec![0; DETECT]); // Kerberos over TCP begins so, and goes on otherwise
+    r.send(TC, b"nothing");
+    assert_eq!(r.events(), ["APPLAYER_PROTO_DETECTION_SKIPPED"]);
+    r.finish();
+    assert_eq!(r.flow()["app_proto"], "failed");
+}
+
+#[test]
+fn sides_that_disagree_and_a_server_that_speaks_first_are_events() {
+    let mut r = Rig::open(config(), 80);
+    r.send(TS, b"GET / HTTP/1.1\r\n\r\n");
+    r.send(TC, b"SSH-2.0-x\r\n");
+    assert_eq!(r.events(), ["APPLAYER_MISMATCH_PROTOCOL_BOTH_DIRECTIONS"]);
+    r.finish();
+    let f = r.flow();
+    assert_eq!((&f["app_proto"], &f["app_proto_tc"]), (&json!("http"), &json!("ssh")));
+
+    let mut r = Rig::open(config(), 80);
+    r.send(TC, b"HTTP/1.1 200 OK\r\n");
+    assert_eq!(r.events(), ["APPLAYER_WRONG_DIRECTION_FIRST_DATA"]);
+}
+
+#[test]
+fn what_a_configuration_switches_off_is_not_there() {
+    let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+    for (mode, proto, written) in
+        [(Mode::On, json!("dns"), 1), (Mode::DetectionOnly, json!("dns"), 0), (Mode::Off, json!("failed"), 0)]
+    {
+        let mut c = config();
+        c.of_mut(AppProto::Dns).udp.mode = mode;
+        let mut r = Rig::new(c, 53);
+        r.datagram(TS, query);
+        assert_eq!(r.written().len(), written, "{mode:?}");
+        r.finish();
+        assert_eq!(r.flow()["app_proto"], proto, "{mode:?}");
+    }
+    let mut c = config();
+    c.of_mut(AppProto::Dns).udp.ports = vec![(5000, 5010)];
+    c.types = Some(vec!["dns".to_owned()]);
+    let mut r = Rig::new(c.clone(), 5005);
+    r.datagram(TS, query);
+    assert_eq!(r.written().len(), 1);
+    c.types = Some(vec!["alert".to_owned()]);
+    let mut r = Rig::new(c, 5005);
+    r.datagram(TS, query);
+    assert_eq!(r.written().len(), 0);
+}
+
+#[test]
+fn a_gap_ends_a_protocol_that_cannot_find_its_place_again() {
+    let mut r = Rig::open(config(), 4000);
+    r.send(TS, b"ask who\nask wh");
+    r.lose(TS, 10);
+    assert_eq!(talk(&mut r), [json!({"request": "who", "response": ""})], "as complete as it will be");
+    r.send(TS, b"ask again\n");
+    r.send(TC, b"tell me\n");
+    assert_eq!(r.written(), [] as [Value; 0]);
+    assert_eq!(r.parts.apps.counters().error[AppProto::Template as usize], [1, 0]);
+    r.finish();
+    assert_eq!((&r.flow()["app_proto"], r.memuse()), (&json!("template"), 0));
+}
+
+#[test]
+fn a_flow_goes_on_as_what_it_announced() {
+    let message = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+    let framed = [&(message.len() as u16).to_be_bytes()[..], message].concat();
+    let mut c = config();
+    c.of_mut(AppProto::Dns).tcp.ports = vec![(4000, 4000)];
+    let mut r = Rig::open(c, 4000);
+    r.send(TS, &[b"ask who\nbecome dns\n".as_slice(), &framed].concat());
+    let kinds: Vec<Value> = r.written().iter().map(|e| e["event_type"].clone()).collect();
+    assert_eq!(kinds, ["template", "dns"]);
+    r.finish();
+    let f = r.flow();
+    assert_eq!((&f["app_proto"], &f["app_proto_orig"]), (&json!("dns"), &json!("template")));
+    assert_eq!(f["flow"]["tx_cnt"], 2);
+    assert_eq!(r.events(), [] as [&str; 0]);
+    // TLS was announced and something else came.
+    let mut r = Rig::open(config(), 4000);
+    r.send(TS, b"ask who\nbecome tls\nGET / HTTP/1.1\r\n\r\n");
+    assert_eq!(r.events(), ["APPLAYER_NO_TLS_AFTER_STARTTLS", "APPLAYER_UNEXPECTED_PROTOCOL"]);
+    r.finish();
+    let f = r.flow();
+    assert_eq!(
+        (&f["app_proto"], &f["app_proto_orig"], &f["app_proto_expected"]),
+        (&json!("http"), &json!("template"), &json!("tls"))
+    );
+}
+
+#[test]
+fn a_flow_that_changes_without_end_is_given_up() {
+    let mut r = Rig::open(config(), 4000);
+    for _ in 0..2 * MAX_CHANGES {
+        r.send(TS, b"ask a\nbecome template\n");
+    }
+    r.finish();
+    assert_eq!(talk(&mut r).len(), usize::from(MAX_CHANGES));
+    assert_eq!(r.memuse(), 0);
+}
+
+#[test]
+fn questions_without_answers_are_ended_at_the_cap() {
+    let mut r = Rig::open(config(), 4000);
+    let many = template::MAX_TXS + 10;
+    for n in 0..many {
+        r.send(TS, format!("ask {n}\n").as_bytes());
+    }
+    let ended = talk(&mut r);
+    assert_eq!(ended.len(), 10);
+    assert_eq!(ended[0], json!({"request": "0", "response": ""}));
+    r.finish();
+    assert_eq!(talk(&mut r).len(), many - 10);
+    assert_eq!(r.memuse(), 0);
+}
+
+#[test]
+fn the_memory_cap_of_a_protocol_is_kept_and_counted() {
+    let mut c = config();
+    c.of_mut(AppProto::Template).memcap = 64;
+    let mut r = Rig::open(c, 4000);
+    for _ in 0..20 {
+        r.send(TS, b"ask 0123456789abcdef\n");
+    }
+    assert!(r.memuse() <= 64, "{}", r.memuse());
+    assert_eq!(r.parts.apps.counters().memcap, 16);
+    r.finish();
+    // What was not kept is missing in the event, and the transaction is there.
+    assert_eq!(talk(&mut r).iter().filter(|t| t["request"] == "").count(), 16);
+    assert_eq!(r.memuse(), 0);
+}
+
+#[test]
+fn a_line_without_end_is_given_up() {
+    let mut r = Rig::open(config(), 4000);
+    r.send(TS, b"ask first\n");
+    r.send(TS, &[b'x'; template::parser::MAX_LINE]);
+    assert_eq!(r.parts.apps.counters().error[AppProto::Template as usize], [1, 0]);
+    assert_eq!(talk(&mut r), [json!({"request": "first", "response": ""})]);
+    assert_eq!(r.memuse(), 0);
+}
+
+#[test]
+fn an_oddity_of_a_parser_is_an_anomaly_of_its_transaction() {
+    let mut r = Rig::open(config(), 4000);
+    r.send(TS, b"ask who\nwhat?\n");
+    let [odd] = &r.written()[..] else { panic!("one event") };
+    assert_eq!(
+        (&odd["event_type"], &odd["tx_id"], &odd["anomaly"]),
+        (
+            &json!("anomaly"),
+            &json!(0),
+            &json!({"app_proto": "template", "type": "applayer", "event": "unexpected", "layer": "proto_parser"})
+        )
+    );
+}
+
+#[test]
+fn a_connection_that_is_taken_up_at_its_answer_is_turned_round() {
+    let mut r = Rig::new(config(), 80);
+    r.packet(&tcp((SERVER, 80), CLIENT, 16, 5001, 1001, b"HTTP/1.1 200 OK\r\n"));
+    r.packet(&tcp(CLIENT, (SERVER, 80), 16, 1001, 5018, b""));
+    r.finish();
+    assert_eq!((&r.flow()["src_ip"], &r.flow()["app_proto"]), (&json!("192.0.2.1"), &json!("http")));
+}
+
+#[test]
+fn a_parser_hears_the_end_of_a_direction() {
+    let mut r = Rig::open(config(), 4000);
+    r.send(TS, b"ask who\nask cut off");
+    r.close(TS);
+    assert_eq!(r.memuse(), 3, "the half line is let go");
+    r.finish();
+    assert_eq!(talk(&mut r), [json!({"request": "who", "response": ""})]);
+}
