@@ -169,6 +169,7 @@ impl Worker {
             decoder: self.counters.clone(),
             flow: self.table.counters(),
             app: self.apps.counters(),
+            tcp: self.table.stream_memory().counters(),
             detect: self.scratch.counters,
             flow_dropped: self.flow_dropped,
             ..Totals::default()
