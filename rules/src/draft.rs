@@ -224,7 +224,12 @@ impl<'a> Draft<'a> {
         }
         for t in &self.packet {
             let needs = match t {
-                PacketTest::Flags(..) | PacketTest::Seq(_) | PacketTest::Ack(_) | PacketTest::Window(_) => Needs::Tcp,
+                PacketTest::Flags(..)
+                | PacketTest::Seq(_)
+                | PacketTest::Ack(_)
+                | PacketTest::Window(_)
+                | PacketTest::StreamSize(..)
+                | PacketTest::StreamEvent(_) => Needs::Tcp,
                 PacketTest::Itype(_) | PacketTest::Icode(_) | PacketTest::IcmpId(_) | PacketTest::IcmpSeq(_) => {
                     Needs::Icmp
                 }
@@ -237,11 +242,11 @@ impl<'a> Draft<'a> {
                 Needs::Tcp => (
                     matches!(
                         self.proto,
-                        Proto::Tcp | Proto::TcpPkt | Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr | Proto::App
+                        Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr | Proto::App
                     ),
                     "TCP",
                 ),
-                Needs::Icmp => (!matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::Udp | Proto::App), "ICMP"),
+                Needs::Icmp => (!matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App), "ICMP"),
                 Needs::Ipv4 => (!matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6), "IPv4"),
             };
             if !possible {

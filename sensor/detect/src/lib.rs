@@ -16,6 +16,7 @@ mod group;
 mod header;
 mod ordered;
 mod payload;
+mod stream;
 mod prefilter;
 mod transactions;
 

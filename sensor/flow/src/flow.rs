@@ -188,6 +188,12 @@ impl<'a> FlowRef<'a> {
         let (new, accepted, added, excepted) = (false, false, false, false);
         FlowRef { flow, direction, established, new, events, accepted, added, excepted, memory: None }
     }
+    /// Whether the session says goodbye: rules do not wait for more of it.
+    pub fn closing(&self) -> bool {
+        use crate::tcp::TcpState as T;
+        let state = self.flow.tcp.as_ref().map(|s| s.state);
+        matches!(state, Some(T::LastAck | T::CloseWait | T::Closing | T::Closed))
+    }
     /// Bytes that client and server sent by their sequence numbers, SYN and FIN included: what `stream_size` compares.
     pub fn sizes(&self) -> Option<[u32; 2]> {
         self.flow.tcp.as_ref().map(|s| s.sizes())

@@ -51,7 +51,7 @@ impl Default for Config {
             midstream_policy: Exception::Ignore,
             checksum_validation: true,
             depth: 1 << 20,
-            raw: false, // until rules look at streams
+            raw: true,
             chunk: [2560, 2560],
             max_regions: 8,
             urgent: Urgent::Oob,

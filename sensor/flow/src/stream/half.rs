@@ -117,6 +117,8 @@ pub(crate) struct Half {
     raw: u64,
     /// No rule will look.
     unwatched: bool,
+    /// Acknowledged bytes that rules wait for.
+    chunk: u32,
     triggered: bool,
     /// Parts before holes that rules have not looked at.
     behind: VecDeque<Block>,

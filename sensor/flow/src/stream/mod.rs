@@ -95,16 +95,16 @@ impl Stream {
 
     /// Whether rules are to look at a direction now: a chunk of it is acknowledged, a parser asked for it
     /// ([`Self::trigger_raw`]), or the session is `closing`.
-    pub fn raw_ready(&self, direction: Direction, chunks: [u32; 2], closing: bool) -> bool {
-        self.half(direction).raw_ready(chunks[direction.index()], closing) // an index of two
+    pub fn raw_ready(&self, direction: Direction, closing: bool) -> bool {
+        self.half(direction).raw_ready(closing)
     }
     /// What rules have not looked at in a direction, each window without a gap. [`Self::raw_done`] once they have.
-    pub fn raw_windows(&self, direction: Direction, closing: bool) -> impl Iterator<Item = Window<'_>> {
-        self.half(direction).windows(closing)
+    pub fn raw_windows(&self, direction: Direction) -> impl Iterator<Item = Window<'_>> {
+        self.half(direction).windows()
     }
     /// Rules have looked at the windows of a direction.
-    pub fn raw_done(&mut self, direction: Direction, closing: bool) {
-        self.half_mut(direction).raw_done(closing);
+    pub fn raw_done(&mut self, direction: Direction) {
+        self.half_mut(direction).raw_done();
     }
     /// A message is complete: rules look at what is acknowledged of a direction without waiting for a whole chunk.
     pub fn trigger_raw(&mut self, direction: Direction) {

@@ -21,8 +21,9 @@ pub struct Window<'a> {
 
 impl Half {
     /// Rules will (or will not) look at this direction.
-    pub(crate) const fn watch(&mut self, raw: bool) {
+    pub(crate) const fn watch(&mut self, raw: bool, chunk: u32) {
         self.unwatched = !raw;
+        self.chunk = chunk;
     }
 
     /// What comes is to be looked at without waiting for a chunk of it.
@@ -31,20 +32,20 @@ impl Half {
     }
 
     /// Whether there is enough to look at; `closing`: the session is about to end, and nothing more is waited for.
-    pub(crate) fn raw_ready(&self, chunk: u32, closing: bool) -> bool {
+    pub(crate) fn raw_ready(&self, closing: bool) -> bool {
         if self.unwatched || !self.begun() {
             return false;
         }
-        let to = self.raw_limit(closing);
+        let to = self.raw_limit();
         let fresh = to.saturating_sub(self.raw);
         fresh > 0
-            && (closing || self.finished || self.triggered || self.too_deep || fresh >= u64::from(chunk))
-            && self.windows(closing).next().is_some()
+            && (closing || self.finished || self.triggered || self.too_deep || fresh >= u64::from(self.chunk))
+            && self.windows().next().is_some()
     }
 
     /// Up to where rules may look.
-    fn raw_limit(&self, closing: bool) -> u64 {
-        if closing || self.finished {
+    fn raw_limit(&self) -> u64 {
+        if self.finished {
             self.ahead.back().map_or_else(|| self.end(), super::Block::to)
         } else {
             self.limit().min(self.end())
@@ -52,8 +53,8 @@ impl Half {
     }
 
     /// The windows there are, in order.
-    pub(crate) fn windows(&self, closing: bool) -> impl Iterator<Item = Window<'_>> {
-        let limit = self.raw_limit(closing);
+    pub(crate) fn windows(&self) -> impl Iterator<Item = Window<'_>> {
+        let limit = self.raw_limit();
         let ordered = (self.start, self.buffer.get(self.spent..).unwrap_or_default());
         let behind = self.behind.iter().map(|b| (b.at, b.data.as_slice()));
         let ahead = self.ahead.iter().map(|b| (b.at, b.data.as_slice()));
@@ -69,8 +70,8 @@ impl Half {
     }
 
     /// Rules have looked at the windows.
-    pub(crate) fn raw_done(&mut self, closing: bool) {
-        self.raw = self.raw.max(self.raw_limit(closing));
+    pub(crate) fn raw_done(&mut self) {
+        self.raw = self.raw.max(self.raw_limit());
         self.triggered = false;
     }
 
