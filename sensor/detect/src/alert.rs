@@ -134,12 +134,7 @@ impl Output {
     }
 
     /// `stream` is the flow's, where the match was in it.
-    pub(crate) fn context(
-        &self,
-        p: &Packet<'_>,
-        flow: Option<&mut FlowRef<'_>>,
-        stream: Option<&Stream>,
-    ) -> Context {
+    pub(crate) fn context(&self, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>, stream: Option<&Stream>) -> Context {
         let side = flow.as_ref().map(|f| f.direction);
         let (src, dest) = p.ip.map_or((None, None), |ip| (Some(ip.src), Some(ip.dst)));
         let proto = p.ip.map(|ip| ip.proto);

@@ -228,8 +228,7 @@ impl Engine {
         // Put aside while rules change the flow.
         let stream = flow.as_deref_mut().and_then(|f| f.flow.stream.take());
         let ready = flow.as_ref().zip(stream.as_deref()).filter(|(f, s)| s.raw_ready(f.direction, f.closing()));
-        let view =
-            View { stream: ready.map(|(f, s)| (s, f.direction)), added: flow.as_ref().is_some_and(|f| f.added) };
+        let view = View { stream: ready.map(|(f, s)| (s, f.direction)), added: flow.as_ref().is_some_and(|f| f.added) };
         let looked = view.stream.map(|(_, d)| d);
         if flow.as_ref().is_none_or(|f| !f.excepted && !f.flow.detect.settled) {
             self.look(p, flow.as_deref_mut(), view, events, scratch, out);
@@ -319,8 +318,9 @@ impl Engine {
                     } else {
                         Verdict::Never
                     };
-                    // What it asks of the payload is asked of the packet in whose context the rest was found.
-                    if verdict == Verdict::Match && !entry.in_payload(p, &mut s.counters) {
+                    // What it asks of the payload is asked of the packet in whose context the rest was found, and of
+                    // the stream as far as it is held.
+                    if verdict == Verdict::Match && !entry.in_payload(p, &mut s.counters) && !entry.in_parts(flow) {
                         verdict = if complete { Verdict::Never } else { Verdict::Wait };
                     }
                     if !group.note(&mut marks, i, verdict) {
@@ -371,8 +371,8 @@ impl Engine {
                 s.counters.dropped += 1;
             } else {
                 let stream = flow.flow.stream.take();
-                let context = context
-                    .get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow), stream.as_deref())));
+                let context =
+                    context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow), stream.as_deref())));
                 flow.flow.stream = stream;
                 out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, &self.output));
                 s.counters.matches += 1;
@@ -635,6 +635,11 @@ impl Entry {
             && self.speaks(flow, events)
             && self.rule.packet.iter().all(|t| header::holds(t, p, flow))
             && self.bits(flow)
+    }
+
+    fn in_parts(&self, flow: &FlowRef<'_>) -> bool {
+        let stream = flow.flow.stream.as_ref().filter(|_| self.looks.at_stream());
+        stream.is_some_and(|s| s.raw_parts(flow.direction).any(|part| self.program.run(part) == Outcome::Match))
     }
 
     fn in_payload(&self, p: &Packet<'_>, counters: &mut Counters) -> bool {

@@ -15,8 +15,8 @@ use rayon::prelude::*;
 
 use crate::{
     engine::Entry,
-    stream::Looks,
     prefilter::{Matcher, rarity},
+    stream::Looks,
 };
 
 /// A port list with more ports than this is treated as any port when rules are grouped. Threat: `1024:` in a thousand

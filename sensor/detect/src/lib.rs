@@ -16,8 +16,8 @@ mod group;
 mod header;
 mod ordered;
 mod payload;
-mod stream;
 mod prefilter;
+mod stream;
 mod transactions;
 
 pub use alert::{Candidate, Output};

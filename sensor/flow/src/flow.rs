@@ -171,8 +171,6 @@ pub struct FlowRef<'a> {
     pub new: bool,
     /// What is odd about the packet in its stream.
     pub events: crate::tcp::StreamEvents,
-    /// Whether the packet's payload may be believed to be the stream's: good checksum, known to the TCP state.
-    pub accepted: bool,
     /// Whether its payload was put into the stream, where rules see it.
     pub added: bool,
     /// Whether an exception policy keeps rules from looking at the packet.
@@ -185,8 +183,8 @@ impl<'a> FlowRef<'a> {
     pub fn at_end(flow: &'a mut Flow, direction: Direction) -> Self {
         let established = flow.state != State::New;
         let events = crate::tcp::StreamEvents::default();
-        let (new, accepted, added, excepted) = (false, false, false, false);
-        FlowRef { flow, direction, established, new, events, accepted, added, excepted, memory: None }
+        let (new, added, excepted) = (false, false, false);
+        FlowRef { flow, direction, established, new, events, added, excepted, memory: None }
     }
     /// Whether the session says goodbye: rules do not wait for more of it.
     pub fn closing(&self) -> bool {

@@ -22,8 +22,8 @@ pub use config::{Config, Exception, Exceptions, FullPolicy, Target, Timeouts};
 pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};
 pub use record::Reason;
 pub use stream::{
-    Chunk, ChunkKind, Config as StreamConfig, HostPolicies, LOOK_BACK, Memory, Policy, Stream, StreamCounters,
-    URGENT_LIMIT, Urgent, Window,
+    Chunk, ChunkKind, Config as StreamConfig, LOOK_BACK, Memory, Policy, Stream, StreamCounters, URGENT_LIMIT, Urgent,
+    Window,
 };
 pub use table::{Counters, Ended, FlowTable, Outcome};
 pub use tcp::{NEVER_RAISED, Pickup, StreamEvent, StreamEvents, TcpState};

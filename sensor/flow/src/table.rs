@@ -22,7 +22,7 @@ use crate::{
     key::{Key, Tuple, tuple},
     record::{Reason, record},
     stream::{Fed, Memory, feed},
-    tcp::{Step, TcpState},
+    tcp::TcpState,
 };
 
 const NIL: u32 = u32::MAX;
@@ -424,7 +424,7 @@ fn update<'f>(
     let mut direction = direction(f, p, t);
     let tcp_before = f.tcp.as_ref().is_some_and(|t| !matches!(t.state, TcpState::SynSent | TcpState::SynRecv));
     let mut established = f.state == State::Established || tcp_before;
-    let mut fed = Fed { step: Step { in_order: true, ..Step::default() }, ..Fed::default() };
+    let mut fed = Fed::default();
     if let Some(segment) = p.tcp().filter(|_| !t.quoted) {
         fed = feed(f, direction, p, segment, cfg, memory);
         if fed.turned {
@@ -456,7 +456,6 @@ fn update<'f>(
         established,
         new,
         events: fed.step.events,
-        accepted: fed.step.in_order,
         added: fed.added,
         excepted: fed.exception == Some(Exception::Packet),
         memory: Some(memory),

@@ -446,3 +446,56 @@ fn urgent_bytes_are_out_of_band_by_default() {
         assert_eq!(urg("drop", second), [mark(TS, 0, ChunkKind::Gap(5)), data(TS, 5, b"ef")]);
     }
 }
+
+#[test]
+fn a_flood_of_half_open_connections_stays_below_the_cap_of_sessions() {
+    let mut cfg = Config::default();
+    cfg.stream.memcap = 1 << 20;
+    cfg.stream.memcap_policy = lagewarte_flow::Exception::Packet;
+    let mut r = Run::new(cfg);
+    for port in 1..=20_000u16 {
+        r.packet(&tcp((CLIENT.0, port), SERVER, SYN, 7, 0, b""));
+        let c = r.table.stream_memory().counters();
+        assert!(c.memuse <= 1 << 20, "{} bytes of {} sessions", c.memuse, c.active_sessions);
+    }
+    let c = r.table.stream_memory().counters();
+    assert!(c.sessions > 100 && c.sessions + c.ssn_memcap_drop == 20_000, "{c:?}");
+    r.finish();
+    assert_eq!(r.table.stream_memory().counters().active_sessions, 0);
+}
+
+#[test]
+fn endless_segments_ahead_of_a_hole_stay_below_the_cap_of_buffers() {
+    let mut cfg = Config::default();
+    cfg.stream.reassembly_memcap = 1 << 20;
+    cfg.stream.depth = 0;
+    let mut r = Run::open(cfg);
+    // The window is 64240: over and over through it, a byte here and there.
+    for i in 0..40_000u32 {
+        r.client(ACK, 1001 + 1 + (i * 7919) % 64_000, 5001, b"x");
+        if i % 1000 == 0 {
+            let c = r.table.stream_memory().counters();
+            assert!(c.reassembly_peak <= 1 << 20, "{c:?}");
+        }
+    }
+    let c = r.table.stream_memory().counters();
+    assert!(c.reassembly_peak <= 1 << 20 && c.segment_memcap_drop > 0, "{c:?}");
+    r.finish();
+    assert_eq!(r.table.stream_memory().counters().reassembly_memuse, 0);
+}
+
+#[test]
+fn regions_far_apart_are_limited() {
+    let mut cfg = Config::default();
+    cfg.pickup.midstream = true;
+    cfg.stream.max_regions = 4;
+    cfg.stream.depth = 0;
+    let mut r = Run::new(cfg);
+    r.client(ACK, 1001, 5001, b"a");
+    for i in 1..=10u32 {
+        r.client(ACK, 1001 + i * (1 << 19), 5001, b"far");
+    }
+    let got = r.finish();
+    let parts = got.iter().filter(|p| p.0 == TS && p.3 == ChunkKind::Data).count();
+    assert_eq!(parts, 4, "{got:?}");
+}

@@ -201,12 +201,12 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
     let mut heard = [false; 2];
     f.chunks(|f, chunk| {
         let direction = chunk.direction;
-        heard[direction.index()] |= f.flow.app.proto.known(); // an index of two
         events.join(match chunk.kind {
             ChunkKind::Data => apps.tcp(f, direction, chunk.data, time),
             ChunkKind::Gap(len) => apps.tcp_gap(f, direction, len, time),
             ChunkKind::Depth | ChunkKind::End => apps.tcp_end(f, direction, time),
         });
+        heard[chunk.direction.index()] |= f.flow.app.proto.known(); // an index of two
     });
     // A parser has taken what is there: rules look at the same bytes without waiting for a whole chunk.
     if let Some(s) = &mut f.flow.stream {

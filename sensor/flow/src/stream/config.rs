@@ -2,12 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Choices of stream reassembly, with Suricata's names and the values of its stock configuration.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-
 use super::Policy;
-use crate::config::Exception;
+use crate::{config::Exception, defrag::ByHost};
 
 /// Choices of stream reassembly.
 #[derive(Clone, Debug)]
@@ -38,7 +34,7 @@ pub struct Config {
     /// The same once [`URGENT_LIMIT`] is reached: `stream.reassembly.urgent.oob-limit-policy`.
     pub urgent_over: Urgent,
     /// `host-os-policy`.
-    pub hosts: HostPolicies,
+    pub hosts: ByHost<Policy>,
 }
 
 impl Default for Config {
@@ -56,7 +52,7 @@ impl Default for Config {
             max_regions: 8,
             urgent: Urgent::Oob,
             urgent_over: Urgent::Drop,
-            hosts: HostPolicies::default(),
+            hosts: ByHost::new(Policy::Bsd),
         }
     }
 }
@@ -89,37 +85,5 @@ impl Urgent {
             "gap" => Self::Gap,
             _ => return None,
         })
-    }
-}
-
-/// How hosts resolve overlaps: the narrowest network that holds an address decides.
-#[derive(Clone, Debug, Default)]
-pub struct HostPolicies(Vec<(IpNet, Policy)>);
-
-impl HostPolicies {
-    /// Adds a network.
-    pub fn add(&mut self, net: IpNet, policy: Policy) {
-        let at = self.0.partition_point(|(n, _)| n.prefix_len() >= net.prefix_len());
-        self.0.insert(at, (net, policy));
-    }
-    /// The policy of a host; the default where none is given.
-    pub fn of(&self, host: IpAddr) -> Policy {
-        self.0.iter().find(|(n, _)| n.contains(&host)).map_or_else(Policy::default, |(_, p)| *p)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_narrowest_network_decides() {
-        let mut h = HostPolicies::default();
-        for (net, p) in [("0.0.0.0/0", Policy::Windows), ("10.0.0.0/8", Policy::Linux), ("10.1.0.0/16", Policy::Last)] {
-            h.add(net.parse().expect("literal"), p);
-        }
-        let of = |a: &str| h.of(a.parse().expect("literal"));
-        assert_eq!((of("10.1.2.3"), of("10.2.2.3")), (Policy::Last, Policy::Linux));
-        assert_eq!((of("192.0.2.1"), of("2001:db8::1")), (Policy::Windows, Policy::Bsd));
     }
 }

@@ -51,9 +51,9 @@ pub(crate) fn feed(
             let (session, first) = Session::begin(segment, p.payload.len(), cfg.pickup);
             fed.step = first;
             let missing = !has(flag::RST) && has(flag::ACK);
-            if missing && (session.is_some() || !cfg.pickup.midstream) && !f.exceptions.has(Target::Midstream) {
+            if missing && (session.is_some() || !cfg.pickup.midstream) {
+                m.counters.midstream_exceptions += u64::from(!f.exceptions.has(Target::Midstream));
                 f.exceptions.set(Target::Midstream);
-                m.counters.midstream_exceptions += 1;
                 fed.exception = Some(cfg.stream.midstream_policy);
             }
             if let Some((session, reversed)) = session {

@@ -5,18 +5,25 @@
 //! Offsets count from the first byte of the direction and never wrap; sequence numbers are only read at the door.
 //! Bytes in order stand in one buffer; those ahead of a hole stand in blocks until the hole is filled or given up.
 
+mod hand_on;
 pub(crate) mod raw;
 
 use std::{collections::VecDeque, mem};
 
-use super::{Chunk, ChunkKind, Memory, Policy, overlap::Extent};
-use crate::flow::Direction;
+use super::{Memory, Policy, overlap::Extent};
 
 /// What one block ahead of a hole costs beside its bytes.
 const BLOCK_COST: usize = mem::size_of::<Block>() + 16;
 
 /// What a mark costs: the list of them doubles as it grows.
 const MARK_COST: usize = 2 * mem::size_of::<Mark>();
+
+/// A buffer larger than this is given back where no more than the next is left in it. Threat: memory held by flows that
+/// had a burst and went silent.
+const IDLE_BYTES: usize = 8 << 10;
+const LITTLE_BYTES: usize = 1 << 10;
+/// The same for marks.
+const MANY_MARKS: usize = 64;
 
 #[derive(Debug)]
 struct Block {
@@ -264,6 +271,7 @@ impl Half {
                 return false;
             }
             self.buffer = spare;
+            self.settle(memory);
         }
         // Moved together only where that frees half of it, so that a byte is moved once at most, on average.
         if self.buffer.len() + data.len() > self.buffer.capacity() && self.spent > self.buffer.len() / 2 {
@@ -498,6 +506,15 @@ impl Half {
         if self.spent == self.buffer.len() {
             self.spent = 0;
             memory.give_back(mem::take(&mut self.buffer));
+        } else if self.buffer.capacity() > IDLE_BYTES && self.buffer.len() - self.spent <= LITTLE_BYTES {
+            // What rules may look back at does not hold on to the buffer of a burst.
+            let mut little = Vec::with_capacity(LITTLE_BYTES);
+            little.extend_from_slice(self.buffer.get(self.spent..).unwrap_or_default());
+            self.spent = 0;
+            memory.give_back(mem::replace(&mut self.buffer, little));
+        }
+        if self.marks.capacity() > MANY_MARKS && self.marks.len() < MANY_MARKS / 4 {
+            self.marks.shrink_to(MANY_MARKS / 4);
         }
         self.settle(memory);
     }
@@ -514,79 +531,6 @@ impl Half {
     /// Bytes that the memory was told of.
     pub(crate) const fn told(&self) -> usize {
         self.told
-    }
-
-    /// Up to where bytes may be handed on.
-    fn limit(&self) -> u64 {
-        if self.finished { u64::MAX } else { self.acked.min(self.fin.unwrap_or(u64::MAX)) }
-    }
-
-    /// Where a hole that will not be filled any more ends.
-    fn hole(&self) -> Option<u64> {
-        let end = self.end();
-        let next = self.ahead.front().map(|b| b.at);
-        let to = if self.finished { next? } else { self.limit().min(next.unwrap_or(u64::MAX)) }.min(self.depth);
-        (to > end).then_some(to)
-    }
-
-    /// Whether the direction is over, and how.
-    fn over(&self) -> Option<ChunkKind> {
-        let end = self.end();
-        if self.too_deep && end >= self.depth && self.shown >= end {
-            Some(ChunkKind::Depth)
-        } else if self.finished || self.fin.is_some_and(|f| self.acked > f && end >= f) {
-            Some(ChunkKind::End)
-        } else {
-            None
-        }
-    }
-
-    pub(crate) fn ready(&self) -> bool {
-        self.begun()
-            && !self.ended
-            && (self.limit().min(self.end()) > self.shown || self.hole().is_some() || self.over().is_some())
-    }
-
-    pub(crate) fn next(&mut self, direction: Direction) -> Option<Chunk<'_>> {
-        if self.ended {
-            return None;
-        }
-        let to = self.limit().min(self.end());
-        let offset = self.taken;
-        if to > self.shown {
-            (self.taken, self.shown) = (to, to);
-            return Some(Chunk { direction, offset, data: self.stored(offset, to), kind: ChunkKind::Data });
-        }
-        if let Some(to) = self.hole() {
-            self.put_aside();
-            (self.taken, self.shown, self.start) = (to, to, to);
-            (self.gapped, self.hole_told) = (true, false);
-            while self.marks.front().is_some_and(|m| m.own.to <= to) {
-                self.marks.pop_front();
-            }
-            if self.ahead.front().is_some_and(|b| b.at == to)
-                && let Some(block) = self.ahead.pop_front()
-            {
-                self.ahead_bytes -= block.data.capacity();
-                self.buffer = block.data;
-                self.close_up();
-            }
-            return Some(Chunk { direction, offset, data: &[], kind: ChunkKind::Gap(to - offset) });
-        }
-        let kind = self.over()?;
-        self.ended = true;
-        let to = self.shown;
-        self.taken = to;
-        Some(Chunk { direction, offset, data: self.stored(offset, to), kind })
-    }
-
-    pub(crate) fn give_back(&mut self, bytes: usize) {
-        self.taken = self.taken.saturating_sub(bytes as u64).max(self.start);
-    }
-
-    fn stored(&self, from: u64, to: u64) -> &[u8] {
-        let at = |o: u64| self.spent + usize::try_from(o.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        self.buffer.get(at(from)..at(to)).unwrap_or_default()
     }
 }
 

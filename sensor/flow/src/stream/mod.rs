@@ -13,7 +13,7 @@ mod half;
 mod memory;
 mod overlap;
 
-pub use config::{Config, HostPolicies, URGENT_LIMIT, Urgent};
+pub use config::{Config, URGENT_LIMIT, Urgent};
 pub use half::raw::{LOOK_BACK, Window};
 pub use memory::{Memory, StreamCounters};
 pub use overlap::Policy;
@@ -101,6 +101,10 @@ impl Stream {
     /// What rules have not looked at in a direction, each window without a gap. [`Self::raw_done`] once they have.
     pub fn raw_windows(&self, direction: Direction) -> impl Iterator<Item = Window<'_>> {
         self.half(direction).windows()
+    }
+    /// What is stored and acknowledged of a direction, looked at before or not, each part without a gap.
+    pub fn raw_parts(&self, direction: Direction) -> impl Iterator<Item = &[u8]> {
+        self.half(direction).parts()
     }
     /// Rules have looked at the windows of a direction.
     pub fn raw_done(&mut self, direction: Direction) {

@@ -58,8 +58,6 @@ impl Peer {
 pub(crate) struct Step {
     /// Oddities.
     pub events: StreamEvents,
-    /// Whether its payload is the next in its direction and the session is open.
-    pub in_order: bool,
     /// Whether its payload is the stream's.
     pub data: bool,
     /// Whether what it acknowledges may be believed.
@@ -149,7 +147,6 @@ impl Session {
         s.flags[from.index()] |= p.flags;
         step.data = true;
         step.acks = true;
-        step.in_order = state == TcpState::Established;
         if kind & flag::FIN != 0 {
             s.finish(from, p, len);
             step.fin = true;
@@ -299,7 +296,6 @@ impl Session {
         {
             mine.clock = Some(now);
         }
-        step.in_order = p.seq == mine.next;
         step.acks = has(flag::ACK);
         step.data = !keepalive;
         mine.next = mine.next.max_after(end);

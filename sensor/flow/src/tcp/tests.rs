@@ -91,7 +91,7 @@ fn without_a_handshake_there_is_no_session_unless_asked_for() {
     }
     let midstream = Pickup { midstream: true, async_oneside: false };
     let (t, step) = Session::begin(&seg(ACK, 5, 6), 10, midstream);
-    assert!(step.in_order);
+    assert!(step.data);
     assert_eq!(t.as_ref().map(|(t, r)| (t.state, *r)), Some((TcpState::Established, false)));
     let (t, _) = Session::begin(&seg(SYN | ACK, 5, 6), 0, midstream);
     assert_eq!(t.as_ref().map(|(t, r)| (t.state, *r)), Some((TcpState::SynRecv, true)));

@@ -69,6 +69,17 @@ impl Half {
         })
     }
 
+    /// What is stored and may be looked at, seen before or not.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let limit = self.raw_limit();
+        let ordered = (self.start, self.buffer.get(self.spent..).unwrap_or_default());
+        let behind = self.behind.iter().map(|b| (b.at, b.data.as_slice()));
+        behind.chain([ordered]).filter_map(move |(at, data)| {
+            let to = (at + data.len() as u64).min(limit);
+            (to > at).then(|| part(data, at, at, to))
+        })
+    }
+
     /// Rules have looked at the windows.
     pub(crate) fn raw_done(&mut self) {
         self.raw = self.raw.max(self.raw_limit());
