@@ -352,7 +352,7 @@ pub const KEYS: &[Key] = &[
         Size,
         "2560",
         "1000",
-        "Acknowledged bytes of a direction that rules wait for before they look, unless a parser has taken them or the session ends.",
+        "Acknowledged bytes of a direction that rules wait for before they look, unless the protocol is parsed and the other side answers, or the session ends.",
     ),
     on(
         "stream.reassembly.max-regions",

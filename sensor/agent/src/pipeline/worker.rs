@@ -208,10 +208,11 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
         });
         heard[chunk.direction.index()] |= f.flow.app.proto.known(); // an index of two
     });
-    // A parser has taken what is there: rules look at the same bytes without waiting for a whole chunk.
+    // One side of a parsed protocol speaks: the other has said what it had to say, and rules look at it without waiting for
+    // a whole chunk.
     if let Some(s) = &mut f.flow.stream {
         for d in [Direction::ToServer, Direction::ToClient].into_iter().filter(|d| heard[d.index()]) {
-            s.trigger_raw(d);
+            s.trigger_raw(d.reverse());
         }
     }
     events

@@ -39,7 +39,12 @@ impl Half {
         let to = self.raw_limit();
         let fresh = to.saturating_sub(self.raw);
         fresh > 0
-            && (closing || self.finished || self.triggered || self.too_deep || fresh >= u64::from(self.chunk))
+            && (closing
+                || self.finished
+                || self.triggered
+                || self.too_deep
+                || self.fin.is_some()
+                || fresh >= u64::from(self.chunk))
             && self.windows().next().is_some()
     }
 
