@@ -13,7 +13,7 @@ use lagewarte_base::time::Timestamp;
 use lagewarte_capture::{CaptureFile, Next, Source};
 use lagewarte_decode::{Decoder, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Output, Scratch};
-use lagewarte_flow::{FlowTable, Outcome};
+use lagewarte_flow::{ChunkKind, FlowTable, Outcome};
 use lagewarte_rules::{Options, RuleSet};
 
 /// One frame of a capture.
@@ -112,13 +112,19 @@ pub fn inspect(
         Outcome::Flow(flow) => Some(flow),
         _ => None,
     };
-    if let Some(flow) = flow.as_mut().filter(|f| f.accepted) {
-        let direction = flow.direction;
+    if let Some(flow) = flow.as_mut() {
         match p.transport {
-            Transport::Tcp(_) => drop(apps.tcp(flow, direction, p.payload, p.time)),
+            Transport::Tcp(_) => flow.chunks(|flow, c| {
+                if c.kind == ChunkKind::Data {
+                    let _ = apps.tcp(flow, c.direction, c.data, p.time);
+                }
+            }),
             Transport::Udp(_) => drop(apps.udp(flow, p.payload, p.time)),
             _ => {}
         }
     }
     engine.inspect(&p, flow.as_mut(), LayerEvents::default(), scratch, out);
+    if let Some(flow) = &mut flow {
+        flow.release();
+    }
 }

@@ -106,6 +106,8 @@ pub enum Proto {
     Tcp,
     /// `tcp-pkt`: TCP, one packet at a time.
     TcpPkt,
+    /// `tcp-stream`: TCP, the stream and no packet for itself.
+    TcpStream,
     /// `udp`.
     Udp,
     /// `icmp`: ICMP and ICMPv6.
@@ -180,6 +182,8 @@ pub struct FlowTest {
     pub only_frag: bool,
     /// `no_stream`: the packet's payload, never reassembled data.
     pub no_stream: bool,
+    /// `only_stream`: reassembled data, never the packet's payload.
+    pub only_stream: bool,
 }
 
 /// The state that `flow` asks for.
@@ -280,6 +284,23 @@ pub enum PacketTest {
     IcmpSeq(u16),
     /// `decode-event`: the decoder raised this event on the packet.
     DecodeEvent(String),
+    /// `stream-event`: the packet is odd in its session in this way.
+    StreamEvent(String),
+    /// `stream_size`: bytes of the session so far, by sequence numbers.
+    StreamSize(StreamSide, Number),
+}
+
+/// Whose bytes `stream_size` compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamSide {
+    /// `client`
+    Client,
+    /// `server`
+    Server,
+    /// `both`: of each.
+    Both,
+    /// `either`: of at least one.
+    Either,
 }
 
 impl PacketTest {
@@ -303,6 +324,8 @@ impl PacketTest {
             Self::IcmpId(_) => "icmp_id",
             Self::IcmpSeq(_) => "icmp_seq",
             Self::DecodeEvent(_) => "decode-event",
+            Self::StreamEvent(_) => "stream-event",
+            Self::StreamSize(..) => "stream_size",
         }
     }
 }

@@ -176,6 +176,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn check(&mut self) -> Result<(), (&'static str, String)> {
         self.check_fast_pattern()?;
         self.check_protocol()?;
+        self.check_stream()?;
         self.check_dsize()?;
         self.check_flowbits()?;
         self.check_transaction()?;
@@ -224,7 +225,12 @@ impl<'a> Draft<'a> {
         }
         for t in &self.packet {
             let needs = match t {
-                PacketTest::Flags(..) | PacketTest::Seq(_) | PacketTest::Ack(_) | PacketTest::Window(_) => Needs::Tcp,
+                PacketTest::Flags(..)
+                | PacketTest::Seq(_)
+                | PacketTest::Ack(_)
+                | PacketTest::Window(_)
+                | PacketTest::StreamSize(..)
+                | PacketTest::StreamEvent(_) => Needs::Tcp,
                 PacketTest::Itype(_) | PacketTest::Icode(_) | PacketTest::IcmpId(_) | PacketTest::IcmpSeq(_) => {
                     Needs::Icmp
                 }
@@ -237,11 +243,21 @@ impl<'a> Draft<'a> {
                 Needs::Tcp => (
                     matches!(
                         self.proto,
-                        Proto::Tcp | Proto::TcpPkt | Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr | Proto::App
+                        Proto::Tcp
+                            | Proto::TcpPkt
+                            | Proto::TcpStream
+                            | Proto::Ip
+                            | Proto::Ipv4
+                            | Proto::Ipv6
+                            | Proto::Pkthdr
+                            | Proto::App
                     ),
                     "TCP",
                 ),
-                Needs::Icmp => (!matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::Udp | Proto::App), "ICMP"),
+                Needs::Icmp => (
+                    !matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App),
+                    "ICMP",
+                ),
                 Needs::Ipv4 => (!matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6), "IPv4"),
             };
             if !possible {
@@ -250,6 +266,26 @@ impl<'a> Draft<'a> {
                     format!("it looks at {what}, which the rule's protocol excludes: it could never match"),
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn check_stream(&self) -> Result<(), (&'static str, String)> {
+        let err = |s: &str| Err(("flow", s.to_owned()));
+        let (asked, f) = (self.proto == Proto::TcpStream, &self.flow);
+        if f.only_stream && matches!(self.proto, Proto::TcpPkt | Proto::Udp) {
+            return err(
+                "only_stream asks for the streams of TCP, which the rule's protocol excludes: it could never match",
+            );
+        }
+        if f.only_stream && matches!(self.proto, Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6) {
+            return err("only_stream asks for the streams of TCP, and ICMP has none: it could never match");
+        }
+        if asked && f.no_stream {
+            return err("no_stream asks for packets, and tcp-stream for streams: it could never match");
+        }
+        if (asked || f.only_stream) && self.payload.is_empty() {
+            return err("it asks for the stream and looks for nothing in it: add a content");
         }
         Ok(())
     }

@@ -328,11 +328,7 @@ fn proto(word: &str) -> Result<Proto, String> {
         "icmpv4" => Proto::Icmpv4,
         "icmpv6" => Proto::Icmpv6,
         "pkthdr" => Proto::Pkthdr,
-        "tcp-stream" => {
-            return Err(String::from(
-                "tcp-stream asks for reassembled data, and streams are not reassembled by this version",
-            ));
-        }
+        "tcp-stream" => Proto::TcpStream,
         "sctp" => return Err(String::from("SCTP is not decoded by this version")),
         "arp" | "ether" => return Err(format!("{lower}: only IP packets are inspected by this version")),
         app if buffers::protocol(app).is_some() => Proto::App,
@@ -341,7 +337,7 @@ fn proto(word: &str) -> Result<Proto, String> {
         }
         other => {
             return Err(format!(
-                "{other:?} is none of the protocols ip, ipv4, ipv6, tcp, tcp-pkt, udp, icmp, icmpv4, icmpv6, pkthdr, nor an application protocol"
+                "{other:?} is none of the protocols ip, ipv4, ipv6, tcp, tcp-pkt, tcp-stream, udp, icmp, icmpv4, icmpv6, pkthdr, nor an application protocol"
             ));
         }
     })

@@ -7,7 +7,7 @@
 
 use crate::{
     draft::Draft,
-    keywords::{app, meta, packet, payload, state, tls},
+    keywords::{app, meta, packet, payload, state, stream, tls},
 };
 
 /// Reads one option into the rule being built.
@@ -114,6 +114,14 @@ pub const HONOURED: &[Keyword] = &[
         packet::decode_event,
         "the decoder found this wrong with the packet",
     ),
+    a(
+        "stream-event",
+        &["stream_event"],
+        Reads::Flow,
+        stream::stream_event,
+        "the packet is odd in its TCP session in this way",
+    ),
+    k("stream_size", Reads::Flow, stream::stream_size, "bytes of client or server so far, by sequence numbers"),
     k("flow", Reads::Flow, state::flow, "direction and state of the flow"),
     k("flowbits", Reads::Flow, state::flowbits, "named marks on the flow"),
     k("pkt_data", Reads::Payload, app::pkt_data, "what follows looks into the payload again"),
@@ -141,6 +149,7 @@ pub const HONOURED: &[Keyword] = &[
 pub use crate::keywords::{
     app::{EVENTS as APP_EVENTS, LAYER_EVENTS},
     packet::DECODE_EVENTS,
+    stream::STREAM_EVENTS,
 };
 
 /// The honoured keyword of that name (any case).
@@ -162,8 +171,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("byte_math", BYTES),
     ("base64_*", "base64 decoding is not supported by this version"),
     ("bsize", "measures an inspection buffer, and only the packet's payload is inspected; `dsize` measures that"),
-    ("stream_size", "streams are not reassembled by this version"),
-    ("stream-event", "streams are not reassembled by this version"),
     ("flowint", "counters on flows are not supported by this version"),
     ("xbits", "marks that cross flows are not supported by this version"),
     ("hostbits", "marks that cross flows are not supported by this version"),

@@ -9,6 +9,7 @@ pub(crate) mod meta;
 pub(crate) mod packet;
 pub(crate) mod payload;
 pub(crate) mod state;
+pub(crate) mod stream;
 pub(crate) mod tls;
 
 /// The value of a keyword that wants one.

@@ -24,16 +24,16 @@ pub(crate) fn flow(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String>
             "no_frag" => f.no_frag = true,
             "only_frag" if f.only_frag => return Err(String::from("only_frag is given twice")),
             "only_frag" => f.only_frag = true,
-            "only_stream" => {
-                return Err(String::from(
-                    "only_stream asks for reassembled data, and streams are not reassembled by this version",
-                ));
-            }
+            "only_stream" if f.only_stream => return Err(String::from("only_stream is given twice")),
+            "only_stream" => f.only_stream = true,
             other => return Err(format!("{other:?} is not a flow option")),
         }
     }
     if d.flow.no_frag && d.flow.only_frag {
         return Err(String::from("no packet is of both kinds: give one of no_frag and only_frag"));
+    }
+    if d.flow.no_stream && d.flow.only_stream {
+        return Err(String::from("nothing is of both kinds: give one of no_stream and only_stream"));
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
             depth_tracking: settings.network.depth_tracking,
             full: FullPolicy::parse(&settings.flow_policy).unwrap_or_default(),
             pickup: Pickup { midstream: settings.midstream, async_oneside: settings.async_oneside },
-            stream: defaults.stream,
+            stream: streams(settings),
             community_id: eve.community_id,
             records: eve.flow,
             ethernet: eve.ethernet,
@@ -78,6 +78,14 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
         engine: None,
         live: None,
     }
+}
+
+fn streams(settings: &Settings) -> lagewarte_flow::StreamConfig {
+    let mut c = settings.stream.config();
+    for (net, system) in &settings.network.systems {
+        c.hosts.add(*net, lagewarte_flow::Policy::parse(system).unwrap_or_default()); // every system has one
+    }
+    c
 }
 
 fn fragments(settings: &Settings) -> defrag::Config {

@@ -131,7 +131,7 @@ fn a_flow_in_tunnels_of_changing_ends_is_one_flow_with_any_number_of_workers() {
             }
         }
     }
-    let rules = r#"alert tcp any any -> any 80 (msg:"in"; flow:established,to_server; content:"inside"; sid:1;)
+    let rules = r#"alert tcp-pkt any any -> any 80 (msg:"in"; flow:established,to_server; content:"inside"; sid:1;)
                    alert udp any any -> any 4789 (msg:"out"; dsize:>0; sid:2;)
                    alert ip any any -> any any (msg:"gre"; ip_proto:47; flow:no_frag; fragbits:!M; fragoffset:0; sid:3;)"#;
     let (events, totals) = alike(&capture(frames), rules);

@@ -16,7 +16,7 @@ use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
 };
-use lagewarte_flow::{FlowRef, community_id};
+use lagewarte_flow::{FlowRef, Stream, community_id};
 use lagewarte_rules::{
     Rule,
     ast::{Action, Target, Threshold},
@@ -89,6 +89,9 @@ pub(crate) struct AlertLimits {
     verdict: bool,
 }
 
+/// Bytes of a stream that an alert shows (Suricata's `payload-buffer-size`).
+const STREAM_BYTES: usize = 4096;
+
 /// What a rule fixes of its alerts.
 #[derive(Debug)]
 pub(crate) struct Info {
@@ -130,7 +133,9 @@ impl Output {
         TxPart { id, members: w.finish().get(1..).unwrap_or_default().to_owned() }
     }
 
-    pub(crate) fn context(&self, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>) -> Context {
+    /// `stream` is the flow's, where the match was in it.
+    pub(crate) fn context(&self, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>, stream: Option<&Stream>) -> Context {
+        let side = flow.as_ref().map(|f| f.direction);
         let (src, dest) = p.ip.map_or((None, None), |ip| (Some(ip.src), Some(ip.dst)));
         let proto = p.ip.map(|ip| ip.proto);
         let ports = p.ports();
@@ -177,16 +182,18 @@ impl Output {
             };
             made = Some(community_id(seed, s, d, n, pair));
         }
-        if self.payload {
-            tail.key("payload").string(&STANDARD.encode(p.payload));
-        }
-        if self.payload_printable {
-            tail.key("payload_printable").string(&printable(p.payload));
-        }
         if self.payload || self.payload_printable {
-            tail.key("stream").u64(0);
+            let shown = stream.zip(side).map(|(s, d)| s.show(d, STREAM_BYTES));
+            let bytes = shown.as_deref().unwrap_or(p.payload);
+            if self.payload {
+                tail.key("payload").string(&STANDARD.encode(bytes));
+            }
+            if self.payload_printable {
+                tail.key("payload_printable").string(&printable(bytes));
+            }
+            tail.key("stream").u64(shown.is_some().into());
         }
-        if self.packet {
+        if self.packet && !p.never_sent() {
             tail.key("packet").string(&STANDARD.encode(p.frame));
             tail.key("packet_info").open().key("linktype").u64(p.linktype.into());
             if let Some(name) = linktype_name(p.linktype) {

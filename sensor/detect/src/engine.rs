@@ -30,6 +30,7 @@ use crate::{
     group::{Class, Groups, Way},
     header,
     payload::{Outcome, Program},
+    stream::{Looks, View},
     transactions::Tables,
 };
 
@@ -72,6 +73,7 @@ pub(crate) struct Entry {
     changes: Vec<Bits>,
     info: Arc<Info>,
     scope: Scope,
+    pub(crate) looks: Looks,
 }
 
 #[derive(Clone, Debug)]
@@ -223,13 +225,35 @@ impl Engine {
         out: &mut Vec<Candidate>,
     ) {
         scratch.counters.packets += 1;
+        // Put aside while rules change the flow.
+        let stream = flow.as_deref_mut().and_then(|f| f.flow.stream.take());
+        let ready = flow.as_ref().zip(stream.as_deref()).filter(|(f, s)| s.raw_ready(f.direction, f.closing()));
+        let view = View { stream: ready.map(|(f, s)| (s, f.direction)), added: flow.as_ref().is_some_and(|f| f.added) };
+        let looked = view.stream.map(|(_, d)| d);
+        if flow.as_ref().is_none_or(|f| !f.excepted && !f.flow.detect.settled) {
+            self.look(p, flow.as_deref_mut(), view, events, scratch, out);
+        }
+        if let (Some(f), Some(mut s)) = (flow, stream) {
+            if let Some(d) = looked {
+                s.raw_done(d);
+            }
+            f.flow.stream = Some(s);
+        }
+    }
+
+    fn look(
+        &self,
+        p: &Packet<'_>,
+        mut flow: Option<&mut FlowRef<'_>>,
+        view: View<'_>,
+        events: LayerEvents,
+        scratch: &mut Scratch,
+        out: &mut Vec<Candidate>,
+    ) {
         scratch.found.clear();
         match p.ip {
             Some(ip) => {
-                if flow.as_ref().is_some_and(|f| f.flow.detect.settled) {
-                    return;
-                }
-                self.collect(p, ip.src, ip.dst, flow.as_deref_mut(), scratch);
+                self.collect(p, ip.src, ip.dst, flow.as_deref_mut(), view, scratch);
                 if !events.is_empty() {
                     scratch.found.extend_from_slice(&self.layer);
                 }
@@ -240,7 +264,7 @@ impl Engine {
         if !scratch.found.is_empty() {
             scratch.found.sort_unstable();
             scratch.found.dedup();
-            self.verify(p, flow, events, scratch, out);
+            self.verify(p, flow, view, events, scratch, out);
         }
     }
 
@@ -294,8 +318,9 @@ impl Engine {
                     } else {
                         Verdict::Never
                     };
-                    // What it asks of the payload is asked of the packet in whose context the rest was found.
-                    if verdict == Verdict::Match && !entry.in_payload(p, &mut s.counters) {
+                    // What it asks of the payload is asked of the packet in whose context the rest was found, and of
+                    // the stream as far as it is held.
+                    if verdict == Verdict::Match && !entry.in_payload(p, &mut s.counters) && !entry.in_parts(flow) {
                         verdict = if complete { Verdict::Never } else { Verdict::Wait };
                     }
                     if !group.note(&mut marks, i, verdict) {
@@ -345,7 +370,10 @@ impl Engine {
             if out.len() >= MAX_CANDIDATES {
                 s.counters.dropped += 1;
             } else {
-                let context = context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow))));
+                let stream = flow.flow.stream.take();
+                let context =
+                    context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow), stream.as_deref())));
+                flow.flow.stream = stream;
                 out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, &self.output));
                 s.counters.matches += 1;
                 if rule.threshold.is_none() {
@@ -356,7 +384,15 @@ impl Engine {
         rule.action != Action::Pass
     }
 
-    fn collect(&self, p: &Packet<'_>, src: IpAddr, dest: IpAddr, flow: Option<&mut FlowRef<'_>>, s: &mut Scratch) {
+    fn collect(
+        &self,
+        p: &Packet<'_>,
+        src: IpAddr,
+        dest: IpAddr,
+        flow: Option<&mut FlowRef<'_>>,
+        view: View<'_>,
+        s: &mut Scratch,
+    ) {
         let class = match p.transport {
             Transport::Tcp(_) => Class::Tcp,
             Transport::Udp(_) => Class::Udp,
@@ -381,6 +417,22 @@ impl Engine {
         if s.seen.len() < self.most_patterns {
             s.seen.resize(self.most_patterns, 0);
         }
+        if class == Class::Tcp {
+            let of = self.groups.table(Class::TcpStream, way).of(ports(p));
+            for group in of {
+                for w in view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d)) {
+                    s.mark = next_mark(&mut s.seen, s.mark);
+                    group.candidates(w.data, &mut s.seen, s.mark, &mut s.found);
+                }
+                if !view.added && !payload(p).is_empty() {
+                    s.mark = next_mark(&mut s.seen, s.mark);
+                    group.candidates(payload(p), &mut s.seen, s.mark, &mut s.found);
+                }
+            }
+        }
+        if p.never_sent() {
+            return; // the moment of a flow's end: there is no packet to look at
+        }
         if let Some(f) = flow.as_ref() {
             let side = f.direction.index();
             // Once for each direction, when it is known what it speaks.
@@ -390,13 +442,7 @@ impl Engine {
             }
         }
         for group in self.groups.table(class, way).of(ports(p)) {
-            s.mark = match s.mark.checked_add(1) {
-                Some(m) => m,
-                None => {
-                    s.seen.fill(0);
-                    1
-                }
-            };
+            s.mark = next_mark(&mut s.seen, s.mark);
             group.candidates(payload(p), &mut s.seen, s.mark, &mut s.found);
         }
         let first = match flow {
@@ -416,26 +462,26 @@ impl Engine {
         &self,
         p: &Packet<'_>,
         mut flow: Option<&mut FlowRef<'_>>,
+        view: View<'_>,
         events: LayerEvents,
         s: &mut Scratch,
         out: &mut Vec<Candidate>,
     ) {
-        let mut context: Option<Arc<Context>> = None;
+        // As of the packet, and as of the stream.
+        let mut contexts: [Option<Arc<Context>>; 2] = [None, None];
         let mut passed = false;
         let before = out.len();
         for &i in &s.found {
             let Some(entry) = self.entries.get(i as usize) else { continue };
             s.counters.verified += 1;
-            if !entry.matches(p, flow.as_deref(), events, &mut s.counters) {
-                continue;
-            }
+            let Some(in_stream) = entry.matches(p, flow.as_deref(), view, events, &mut s.counters) else { continue };
             let rule = &entry.rule;
             if let Some(f) = flow.as_deref_mut() {
                 entry.change(f, &mut s.counters);
                 let on_flow = match entry.scope {
                     Scope::Packet => false,
                     Scope::Flow => true,
-                    Scope::Stream => f.accepted,
+                    Scope::Stream => in_stream || f.added,
                 };
                 if rule.action != Action::Alert && on_flow {
                     f.flow.detect.settled = true;
@@ -449,7 +495,9 @@ impl Engine {
                 if out.len() - before == MAX_CANDIDATES {
                     s.counters.dropped += 1;
                 } else {
-                    let context = context.get_or_insert_with(|| Arc::new(self.output.context(p, flow.as_deref_mut())));
+                    let stream = view.stream.filter(|_| in_stream).map(|(s, _)| s);
+                    let context = contexts[usize::from(in_stream)] // one of two
+                        .get_or_insert_with(|| Arc::new(self.output.context(p, flow.as_deref_mut(), stream)));
                     out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), None, &self.output));
                     s.counters.matches += 1;
                     if rule.threshold.is_none()
@@ -462,6 +510,14 @@ impl Engine {
             passed |= rule.action == Action::Pass;
         }
     }
+}
+
+/// The next mark for patterns that were seen.
+fn next_mark(seen: &mut [u32], mark: u32) -> u32 {
+    mark.checked_add(1).unwrap_or_else(|| {
+        seen.fill(0);
+        1
+    })
 }
 
 /// What rules inspect: the payload of a transport that is known; of others Suricata inspects none.
@@ -489,10 +545,10 @@ impl Entry {
             some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(n)).collect() }).collect()
         };
         let address_only = rule.address_only();
+        let looks = Looks::of(rule);
         let scope = if address_only || rule.like_address_only() {
             Scope::Flow
-        } else if rule.proto == Proto::Tcp && !rule.payload.is_empty() && rule.packet.is_empty() && !rule.flow.no_stream
-        {
+        } else if looks.at_stream() {
             Scope::Stream
         } else {
             Scope::Packet
@@ -509,6 +565,7 @@ impl Entry {
             changes: bits(false),
             info: Arc::new(Info::new(rule)),
             scope,
+            looks,
             rule: Arc::clone(rule),
         };
         // `<>` is the rule twice, the second time the other way round; one between equal sides is `->`.
@@ -527,6 +584,7 @@ impl Entry {
             changes: forward.changes.clone(),
             info: Arc::clone(&forward.info),
             scope,
+            looks,
         });
         into.push(forward);
         into.extend(backward);
@@ -545,15 +603,29 @@ impl Entry {
             && self.rule.packet.is_empty()
     }
 
-    // From cheap to dear.
+    // From cheap to dear; whether it matched in the stream.
     fn matches(
         &self,
         p: &Packet<'_>,
         flow: Option<&FlowRef<'_>>,
+        view: View<'_>,
         events: LayerEvents,
         counters: &mut Counters,
-    ) -> bool {
-        self.around(p, flow, events) && self.in_payload(p, counters)
+    ) -> Option<bool> {
+        if !self.around(p, flow, events) {
+            return None;
+        }
+        if self.looks.at_stream() {
+            match view.run(&self.program) {
+                Outcome::Match => return Some(true),
+                Outcome::GaveUp => counters.gave_up += 1,
+                Outcome::NoMatch => {}
+            }
+            if self.looks == Looks::StreamOnly || self.looks == Looks::Stream && view.added {
+                return None;
+            }
+        }
+        self.in_payload(p, counters).then_some(false)
     }
 
     /// Everything but contents.
@@ -561,8 +633,13 @@ impl Entry {
         self.header(p)
             && self.flow(p, flow)
             && self.speaks(flow, events)
-            && self.rule.packet.iter().all(|t| header::holds(t, p))
+            && self.rule.packet.iter().all(|t| header::holds(t, p, flow))
             && self.bits(flow)
+    }
+
+    fn in_parts(&self, flow: &FlowRef<'_>) -> bool {
+        let stream = flow.flow.stream.as_ref().filter(|_| self.looks.at_stream());
+        stream.is_some_and(|s| s.raw_parts(flow.direction).any(|part| self.program.run(part) == Outcome::Match))
     }
 
     fn in_payload(&self, p: &Packet<'_>, counters: &mut Counters) -> bool {
@@ -588,7 +665,7 @@ impl Entry {
             Proto::Ip | Proto::Pkthdr => true,
             Proto::Ipv4 => ip.src.is_ipv4(),
             Proto::Ipv6 => ip.src.is_ipv6(),
-            Proto::Tcp | Proto::TcpPkt => ip.proto == 6,
+            Proto::Tcp | Proto::TcpPkt | Proto::TcpStream => ip.proto == 6,
             Proto::Udp => ip.proto == 17,
             Proto::Icmp => matches!(ip.proto, 1 | 58),
             Proto::Icmpv4 => ip.proto == 1,

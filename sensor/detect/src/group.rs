@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use crate::{
     engine::Entry,
     prefilter::{Matcher, rarity},
+    stream::Looks,
 };
 
 /// A port list with more ports than this is treated as any port when rules are grouped. Threat: `1024:` in a thousand
@@ -31,9 +32,12 @@ pub(crate) enum Class {
     Icmpv6,
     Sctp,
     Other,
+    /// Bytes of a TCP stream.
+    TcpStream,
 }
 
-const CLASSES: [Class; 6] = [Class::Tcp, Class::Udp, Class::Icmpv4, Class::Icmpv6, Class::Sctp, Class::Other];
+const CLASSES: [Class; 7] =
+    [Class::Tcp, Class::Udp, Class::Icmpv4, Class::Icmpv6, Class::Sctp, Class::Other, Class::TcpStream];
 
 /// Which way a packet goes, as far as groups tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +103,7 @@ impl Groups {
 
 impl Table {
     fn new(entries: &[Entry], class: Class, way: Way) -> Result<Self, String> {
-        let ported = matches!(class, Class::Tcp | Class::Udp | Class::Sctp);
+        let ported = matches!(class, Class::Tcp | Class::TcpStream | Class::Udp | Class::Sctp);
         let (mut any, mut by_dest, mut by_src) = (Vec::new(), Vec::new(), Vec::new());
         for (i, e) in entries.iter().enumerate().filter(|(_, e)| concerns(e, class, way)) {
             let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
@@ -229,19 +233,24 @@ fn wide(p: &PortSet) -> bool {
 
 fn concerns(e: &Entry, class: Class, way: Way) -> bool {
     let r = &e.rule;
+    let place = match class {
+        Class::TcpStream => e.looks.at_stream(),
+        Class::Tcp => matches!(e.looks, Looks::Packet | Looks::Both),
+        _ => e.looks != Looks::StreamOnly,
+    };
     let class = match r.proto {
         Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr => true,
-        Proto::Tcp | Proto::TcpPkt => class == Class::Tcp,
+        Proto::Tcp | Proto::TcpPkt | Proto::TcpStream => matches!(class, Class::Tcp | Class::TcpStream),
         Proto::Udp => class == Class::Udp,
         Proto::Icmp => matches!(class, Class::Icmpv4 | Class::Icmpv6),
         Proto::Icmpv4 => class == Class::Icmpv4,
         Proto::Icmpv6 => class == Class::Icmpv6,
-        Proto::App => matches!(class, Class::Tcp | Class::Udp),
+        Proto::App => matches!(class, Class::Tcp | Class::TcpStream | Class::Udp),
     };
     let way = match way {
         Way::ToServer => !r.flow.to_client,
         Way::ToClient => !r.flow.to_server,
         Way::None => !r.flow.to_client && r.flow.state == FlowState::Any,
     };
-    class && way && !e.address_only && e.of_packets()
+    place && class && way && !e.address_only && e.of_packets()
 }

@@ -5,12 +5,13 @@
 //! Must never read a header by offset that the decoder did not prove to be there.
 
 use lagewarte_decode::{Packet, Transport};
-use lagewarte_rules::ast::{BitMode, PacketTest};
+use lagewarte_flow::FlowRef;
+use lagewarte_rules::ast::{BitMode, PacketTest, StreamSide};
 
 use crate::engine::payload;
 
 /// Whether a test holds.
-pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>) -> bool {
+pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>, flow: Option<&FlowRef<'_>>) -> bool {
     let Some(ip) = p.ip else {
         return matches!(test, PacketTest::DecodeEvent(name) if raised(p, name));
     };
@@ -32,6 +33,15 @@ pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>) -> bool {
         PacketTest::IcmpId(n) => query(p).is_some_and(|(id, _)| id == *n),
         PacketTest::IcmpSeq(n) => query(p).is_some_and(|(_, seq)| seq == *n),
         PacketTest::DecodeEvent(name) => raised(p, name),
+        PacketTest::StreamEvent(name) => flow.is_some_and(|f| {
+            !f.events.is_empty() && f.events.iter().any(|e| e.name().strip_prefix("stream.") == Some(name))
+        }),
+        PacketTest::StreamSize(side, n) => flow.and_then(FlowRef::sizes).is_some_and(|[client, server]| match side {
+            StreamSide::Client => n.matches(client),
+            StreamSide::Server => n.matches(server),
+            StreamSide::Both => n.matches(client) && n.matches(server),
+            StreamSide::Either => n.matches(client) || n.matches(server),
+        }),
     }
 }
 

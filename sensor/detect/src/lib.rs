@@ -17,6 +17,7 @@ mod header;
 mod ordered;
 mod payload;
 mod prefilter;
+mod stream;
 mod transactions;
 
 pub use alert::{Candidate, Output};

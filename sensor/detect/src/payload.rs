@@ -16,6 +16,8 @@ pub const MAX_STEPS: u32 = 3_000;
 #[derive(Debug)]
 pub(crate) struct Program {
     steps: Vec<Step>,
+    /// A content has a place of its own, or there is none that must occur: only what is new is looked at.
+    placed: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,21 @@ impl Program {
                 }
             })
             .collect();
-        Self { steps }
+        let placed = |t: &PayloadTest| match t {
+            PayloadTest::Content(c) => c.offset.is_some() || c.depth.is_some() || c.startswith,
+            PayloadTest::Isdataat { relative, .. } => !relative,
+        };
+        let positive = |t: &PayloadTest| matches!(t, PayloadTest::Content(c) if !c.negated);
+        Self { steps, placed: tests.iter().any(placed) || !tests.iter().any(positive) }
+    }
+
+    /// Runs the tests on a window of a stream of which the first `seen` bytes were looked at before: what matches must
+    /// reach into the new ones.
+    pub(crate) fn run_new(&self, window: &[u8], seen: usize) -> Outcome {
+        if seen == 0 || self.placed {
+            return self.run(window.get(seen..).unwrap_or_default());
+        }
+        self.go(window, seen)
     }
 
     /// Runs the tests. An empty payload passes none, not even a negated one (as in Suricata); no tests always pass.
@@ -68,36 +84,48 @@ impl Program {
         if payload.is_empty() && !self.steps.is_empty() {
             return Outcome::NoMatch;
         }
-        let mut left = MAX_STEPS;
-        match run(&self.steps, payload, 0, &mut left) {
+        self.go(payload, 0)
+    }
+
+    fn go(&self, payload: &[u8], beyond: usize) -> Outcome {
+        let mut left = Left { steps: MAX_STEPS, beyond };
+        match run(&self.steps, payload, 0, 0, &mut left) {
             true => Outcome::Match,
-            false if left == 0 => Outcome::GaveUp,
+            false if left.steps == 0 => Outcome::GaveUp,
             false => Outcome::NoMatch,
         }
     }
 }
 
-// `end`: where the match before ended. Recursion is as deep as the rule has tests (capped by the parser).
-fn run(steps: &[Step], payload: &[u8], end: usize, left: &mut u32) -> bool {
-    let Some((step, rest)) = steps.split_first() else { return true };
+/// What a run may still do, and what it must reach.
+struct Left {
+    steps: u32,
+    /// Some content must end behind this place; 0 asks for nothing.
+    beyond: usize,
+}
+
+// `end`: where the match before ended; `reach`: the furthest that any did. Recursion is as deep as the rule has tests (capped by the parser).
+fn run(steps: &[Step], payload: &[u8], end: usize, reach: usize, left: &mut Left) -> bool {
+    let Some((step, rest)) = steps.split_first() else { return left.beyond == 0 || reach > left.beyond };
     match step {
         Step::Isdataat { negated, relative, at } => {
             let there = if *relative { end + at <= payload.len() } else { *at < payload.len() };
-            there != *negated && run(rest, payload, end, left)
+            there != *negated && run(rest, payload, end, reach, left)
         }
         Step::Content { content, needle } => {
             let (mut from, to) = window(content, payload.len(), end);
             if content.negated {
-                let absent = *left > 0 && next(content, needle, payload, from, to, left).is_none();
-                return absent && run(rest, payload, end, left);
+                let absent = left.steps > 0 && next(content, needle, payload, from, to, &mut left.steps).is_none();
+                return absent && run(rest, payload, end, reach, left);
             }
             // Only where what follows refers to this match can a later occurrence change the result.
-            let retry = matters_to(rest);
-            while let Some(at) = next(content, needle, payload, from, to, left) {
-                if run(rest, payload, at + content.bytes.len(), left) {
+            let retry = left.beyond > 0 || matters_to(rest);
+            while let Some(at) = next(content, needle, payload, from, to, &mut left.steps) {
+                let end = at + content.bytes.len();
+                if run(rest, payload, end, reach.max(end), left) {
                     return true;
                 }
-                if !retry || *left == 0 {
+                if !retry || left.steps == 0 {
                     return false;
                 }
                 from = at + 1;

@@ -99,14 +99,16 @@ fn a_pass_takes_the_packet_or_the_flow() {
     for (pass, want) in [
         // On the packet, since dsize asks for packets.
         (r#"pass tcp any any -> any any (content:"pass"; dsize:>0; sid:1;)"#, &[(9, 5), (9, 6)][..]),
-        // On the stream, and so on the flow.
-        (r#"pass tcp any any -> any any (content:"pass"; sid:1;)"#, &[]),
+        // On the stream, and so on the flow; contents with a place of their own are looked for in the packet too.
+        (r#"pass tcp any any -> any any (content:"pass"; depth:4; sid:1;)"#, &[]),
+        // Without one only in the stream, which is looked at later than these packets.
+        (r#"pass tcp any any -> any any (content:"pass"; sid:1;)"#, &[(9, 4), (9, 5), (9, 6)]),
         ("pass ip 10.0.0.1 any -> any any (sid:1;)", &[]),
         ("pass ip 10.0.0.2 any -> any any (sid:1;)", &[(9, 4), (9, 5), (9, 6)]),
         ("pass tcp any any -> any any (flow:to_server; sid:1;)", &[(9, 6)]),
         // A drop on the flow ends inspection too, after its own packet.
         ("drop ip any any -> 192.0.2.1 any (sid:1;)", &[(1, 1)]),
-        (r#"drop tcp any any -> any any (content:"pass"; sid:1;)"#, &[(1, 4), (9, 4)]),
+        (r#"drop tcp any any -> any any (content:"pass"; depth:4; sid:1;)"#, &[(1, 4), (9, 4)]),
     ] {
         assert_eq!(sids(&alerts(&format!("{report}{pass}"), &talk)), want, "{pass}");
     }
@@ -199,7 +201,7 @@ fn a_reload_keeps_the_flows_bits() {
 
 #[test]
 fn an_alert_is_suricatas_eve() {
-    let text = r#"alert tcp any any -> any 80 (msg:"Web \"attack\""; flow:established,to_server; content:"evil";
+    let text = r#"alert tcp any any -> any 80 (msg:"Web \"attack\""; flow:established,to_server; content:"evil"; offset:1;
         classtype:web-application-attack; target:dest_ip; metadata:created_at 2026_01_01, tag a, tag b; gid:3; sid:77; rev:2;)"#
         .replace('\n', "");
     let output = Output {

@@ -212,6 +212,21 @@ fn cases() -> Vec<Case> {
             &[(1, 1), (2, 3)],
         ),
         case(
+            "stream-event",
+            "alert tcp any any -> any any (stream-event:est_syn_resend; sid:1;)",
+            [session(CLIENT, SERVER, &[]), vec![tcp(CLIENT, SERVER, "S", 1000, 0, b"")]].concat(),
+            &[(1, 4)],
+        ),
+        case(
+            "stream_size",
+            "alert tcp any any -> any any (dsize:>0; stream_size:client,>,3; sid:1;)
+             alert tcp any any -> any any (dsize:>0; stream_size:both,=,3; sid:2;)
+             alert tcp any any -> any any (dsize:>0; stream_size:either,<,3; sid:3;)
+             alert tcp any any -> any any (dsize:>0; stream_size:server,!=,1; sid:4;)",
+            session(CLIENT, SERVER, &[(true, b"ab"), (false, b"cd"), (true, b"efgh")]),
+            &[(3, 4), (2, 5), (4, 5), (1, 6), (4, 6)],
+        ),
+        case(
             "flow",
             "alert tcp any any -> any any (flow:established,to_server; sid:1;)
              alert tcp any any -> any any (flow:to_client; sid:2;)

@@ -39,6 +39,65 @@ impl FullPolicy {
     }
 }
 
+/// What happens to a packet, or its flow, where a cap is hit or something is missing; Suricata's exception policies.
+/// A sensor that listens drops nothing: the dropping ones keep rules from looking, as the passing ones do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Exception {
+    /// Go on as far as it goes (`ignore`, `auto`).
+    #[default]
+    Ignore,
+    /// No rule looks at the packet (`pass-packet`, `drop-packet`).
+    Packet,
+    /// No rule looks at the flow any more (`pass-flow`, `drop-flow`, `reject`, `bypass`).
+    Flow,
+}
+
+impl Exception {
+    /// From its name in the configuration; None for a name that there is not.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "auto" | "ignore" => Self::Ignore,
+            "pass-packet" | "drop-packet" => Self::Packet,
+            "pass-flow" | "drop-flow" | "reject" | "bypass" => Self::Flow,
+            _ => return None,
+        })
+    }
+    /// EVE's name in `flow.exception_policy`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Packet => "pass_packet",
+            Self::Flow => "pass_flow",
+        }
+    }
+}
+
+/// What an exception was: EVE `flow.exception_policy[].target`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Target {
+    /// The handshake was not seen.
+    Midstream,
+    /// `stream.memcap` was reached.
+    SessionMemcap,
+    /// `stream.reassembly.memcap` was reached.
+    ReassemblyMemcap,
+}
+
+/// The exceptions of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exceptions(u8);
+
+impl Exceptions {
+    pub(crate) const fn set(&mut self, t: Target) {
+        self.0 |= 1 << t as u8;
+    }
+    /// Whether it happened.
+    pub const fn has(self, t: Target) -> bool {
+        self.0 >> (t as u8) & 1 == 1
+    }
+}
+
 /// Choices of the flow table.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -11,8 +11,9 @@ use lagewarte_decode::Vlans;
 
 use crate::{
     app::AppState,
+    config::Exceptions,
     stream::{Chunk, Memory, Stream},
-    tcp::Tracker,
+    tcp::Session,
 };
 
 /// Most flowbits set on one flow. Threat: a rule set with thousands of bits and a peer that sets them all.
@@ -124,7 +125,11 @@ pub struct Flow {
     pub app: AppState,
     /// What its two sides say, put together; None until TCP carries data.
     pub stream: Option<Box<Stream>>,
-    pub(crate) tcp: Option<Tracker>,
+    /// Exception policies that were applied to it.
+    pub exceptions: Exceptions,
+    pub(crate) tcp: Option<Box<Session>>,
+    /// No session for it: memory was short when it began.
+    pub(crate) unfollowed: bool,
     /// Set once both directions were heard by packets that are no ICMP errors.
     pub(crate) heard: [bool; 2],
     /// EVE `community_id`, made when it is first asked for.
@@ -166,8 +171,10 @@ pub struct FlowRef<'a> {
     pub new: bool,
     /// What is odd about the packet in its stream.
     pub events: crate::tcp::StreamEvents,
-    /// Whether the packet's payload may be believed to be the stream's: good checksum, known to the TCP state.
-    pub accepted: bool,
+    /// Whether its payload was put into the stream, where rules see it.
+    pub added: bool,
+    /// Whether an exception policy keeps rules from looking at the packet.
+    pub excepted: bool,
     pub(crate) memory: Option<&'a mut Memory>,
 }
 
@@ -176,7 +183,18 @@ impl<'a> FlowRef<'a> {
     pub fn at_end(flow: &'a mut Flow, direction: Direction) -> Self {
         let established = flow.state != State::New;
         let events = crate::tcp::StreamEvents::default();
-        FlowRef { flow, direction, established, new: false, events, accepted: false, memory: None }
+        let (new, added, excepted) = (false, false, false);
+        FlowRef { flow, direction, established, new, events, added, excepted, memory: None }
+    }
+    /// Whether the session says goodbye: rules do not wait for more of it.
+    pub fn closing(&self) -> bool {
+        use crate::tcp::TcpState as T;
+        let state = self.flow.tcp.as_ref().map(|s| s.state);
+        matches!(state, Some(T::LastAck | T::CloseWait | T::Closing | T::Closed))
+    }
+    /// Bytes that client and server sent by their sequence numbers, SYN and FIN included: what `stream_size` compares.
+    pub fn sizes(&self) -> Option<[u32; 2]> {
+        self.flow.tcp.as_ref().map(|s| s.sizes())
     }
     /// The next piece of the flow's stream that this packet brought to be handed on: call until there is none, before the
     /// next packet.

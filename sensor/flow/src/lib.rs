@@ -18,9 +18,12 @@ mod tcp;
 
 pub use app::{AppProto, AppState};
 pub use community::community_id;
-pub use config::{Config, FullPolicy, Timeouts};
+pub use config::{Config, Exception, Exceptions, FullPolicy, Target, Timeouts};
 pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};
 pub use record::Reason;
-pub use stream::{Chunk, ChunkKind, Config as StreamConfig, Memory, MemoryCounters, Policy, Stream};
+pub use stream::{
+    Chunk, ChunkKind, Config as StreamConfig, LOOK_BACK, Memory, Policy, Stream, StreamCounters, URGENT_LIMIT, Urgent,
+    Window,
+};
 pub use table::{Counters, Ended, FlowTable, Outcome};
-pub use tcp::{Pickup, StreamEvent, StreamEvents, TcpState};
+pub use tcp::{NEVER_RAISED, Pickup, StreamEvent, StreamEvents, TcpState};

@@ -12,7 +12,7 @@ use lagewarte_event::{
 
 use crate::{
     community::community_id,
-    config::Config,
+    config::{Config, Exceptions, Target},
     flow::{Direction, Flow},
 };
 
@@ -121,6 +121,7 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     if let Some(n) = f.app.tx_count {
         w.key("tx_cnt").u64(n);
     }
+    exceptions(f, cfg, &mut w);
     w.close();
     if f.proto == 6 {
         tcp(f, &mut w);
@@ -139,9 +140,27 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     }
 }
 
+fn exceptions(f: &Flow, cfg: &Config, w: &mut JsonWriter) {
+    if f.exceptions == Exceptions::default() {
+        return;
+    }
+    let stream = &cfg.stream;
+    w.key("exception_policy").open_array();
+    for (target, name, policy) in [
+        (Target::Midstream, "stream_midstream", stream.midstream_policy),
+        (Target::SessionMemcap, "stream_memcap", stream.memcap_policy),
+        (Target::ReassemblyMemcap, "stream_reassembly", stream.reassembly_policy),
+    ] {
+        if f.exceptions.has(target) {
+            w.open().key("target").string(name).key("policy").string(policy.name()).close();
+        }
+    }
+    w.close_array();
+}
+
 fn tcp(f: &Flow, w: &mut JsonWriter) {
     const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
-    let sides = f.tcp.map_or([0; 2], |t| t.flags);
+    let sides = f.tcp.as_ref().map_or([0; 2], |t| t.flags);
     w.key("tcp").open();
     for (key, flags) in [("tcp_flags", sides[0] | sides[1]), ("tcp_flags_ts", sides[0]), ("tcp_flags_tc", sides[1])] {
         let mut text = String::with_capacity(2);
@@ -154,8 +173,24 @@ fn tcp(f: &Flow, w: &mut JsonWriter) {
             w.key(name).bool(true);
         }
     }
-    if let Some(t) = f.tcp {
+    if let Some(t) = &f.tcp {
         w.key("state").string(t.state.name());
+        let (ts, tc) = (Direction::ToServer, Direction::ToClient);
+        let stream = f.stream.as_deref();
+        for (d, key) in [(tc, "tc_gap"), (ts, "ts_gap")] {
+            if stream.is_some_and(|s| s.gapped(d)) {
+                w.key(key).bool(true);
+            }
+        }
+        for (d, key) in [(ts, "ts_max_regions"), (tc, "tc_max_regions")] {
+            w.key(key).u64(stream.map_or(1, |s| s.max_regions(d)).into());
+        }
+        for (d, key) in [(ts, "ts_urgent_oob_data"), (tc, "tc_urgent_oob_data")] {
+            let n = stream.map_or(0, |s| s.urgent_seen(d));
+            if n > 0 {
+                w.key(key).u64(n.into());
+            }
+        }
     }
     w.close();
 }

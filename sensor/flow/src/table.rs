@@ -12,17 +12,17 @@ use std::{collections::BTreeSet, hash::BuildHasher, mem, sync::Arc};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::{Checksum, Packet, Tcp, Vlans, flag};
+use lagewarte_decode::{Checksum, Packet, Vlans};
 use lagewarte_event::eve::Record;
 
 use crate::{
     app::AppState,
-    config::{Config, FullPolicy, Timeouts},
+    config::{Config, Exception, Exceptions, FullPolicy, Timeouts},
     flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State},
     key::{Key, Tuple, tuple},
     record::{Reason, record},
-    stream::{Memory, Policy},
-    tcp::{Step, StreamEvents, TcpState, Tracker},
+    stream::{Fed, Memory, feed},
+    tcp::TcpState,
 };
 
 const NIL: u32 = u32::MAX;
@@ -62,8 +62,6 @@ pub struct Counters {
     pub end: [u64; 3],
     /// Bytes charged for the flows in the table.
     pub memuse: u64,
-    /// TCP segments with a wrong checksum, which changed no session.
-    pub invalid_checksum: u64,
     /// ICMP errors whose flow is not (or no longer) in the table.
     pub icmp_without_flow: u64,
 }
@@ -84,7 +82,6 @@ impl Counters {
             (&mut self.timeout, o.timeout),
             (&mut self.shutdown, o.shutdown),
             (&mut self.memuse, o.memuse),
-            (&mut self.invalid_checksum, o.invalid_checksum),
             (&mut self.icmp_without_flow, o.icmp_without_flow),
         ] {
             *mine += theirs;
@@ -220,8 +217,8 @@ impl FlowTable {
         self.touch(slot);
         match self.slots[slot as usize].as_mut() {
             Some(e) => {
-                let Self { cfg, counters, memory, .. } = self;
-                Outcome::Flow(update(&mut e.flow, p, &t, new, cfg, counters, memory))
+                let Self { cfg, memory, .. } = self;
+                Outcome::Flow(update(&mut e.flow, p, &t, new, cfg, memory))
             }
             None => Outcome::NoFlow, // cannot be: the slot was found or filled above
         }
@@ -304,7 +301,9 @@ impl FlowTable {
             flowbits: FlowBits::default(),
             app: AppState::default(),
             stream: None,
+            exceptions: Exceptions::default(),
             tcp: None,
+            unfollowed: false,
             heard: [false; 2],
             community_id: None,
         };
@@ -348,6 +347,9 @@ impl FlowTable {
         if let Some(s) = &mut e.flow.stream {
             s.finish();
             self.memory.moved(s.told(), 0);
+        }
+        if e.flow.tcp.is_some() {
+            self.memory.session_ends();
         }
         out.ending(&mut e.flow, why, index);
         if self.cfg.records {
@@ -417,36 +419,19 @@ fn update<'f>(
     t: &Tuple,
     new: bool,
     cfg: &Config,
-    counters: &mut Counters,
     memory: &'f mut Memory,
 ) -> FlowRef<'f> {
     let mut direction = direction(f, p, t);
     let tcp_before = f.tcp.as_ref().is_some_and(|t| !matches!(t.state, TcpState::SynSent | TcpState::SynRecv));
     let mut established = f.state == State::Established || tcp_before;
-    let mut step = Step { events: StreamEvents::default(), in_order: true, valid: false };
+    let mut fed = Fed::default();
     if let Some(segment) = p.tcp().filter(|_| !t.quoted) {
-        step.in_order = false;
-        if p.checksum == Checksum::Bad {
-            counters.invalid_checksum += 1;
-        } else {
-            match &mut f.tcp {
-                Some(tracker) => step = tracker.packet(direction, segment, p.payload.len(), cfg.pickup),
-                None => {
-                    let (tracker, first) = Tracker::begin(segment, p.payload.len(), cfg.pickup);
-                    step = first;
-                    if let Some((tracker, reversed)) = tracker {
-                        if reversed == (direction == Direction::ToServer) {
-                            f.turn(); // the sender of this segment is the other one of client and server
-                            direction = direction.reverse();
-                        }
-                        f.tcp = Some(tracker);
-                    }
-                }
-            }
-            stream(f, direction, segment, p.payload, step, cfg, memory);
-            if let Some(tracker) = &f.tcp {
-                f.state = tracker.state.flow_state();
-            }
+        fed = feed(f, direction, p, segment, cfg, memory);
+        if fed.turned {
+            direction = direction.reverse();
+        }
+        if fed.exception == Some(Exception::Flow) {
+            f.detect.settled = true;
         }
     }
     if !new && p.time > f.last {
@@ -465,45 +450,15 @@ fn update<'f>(
             f.icmp_response = p.icmp().map(|i| (i.kind, i.code));
         }
     }
-    FlowRef { flow: f, direction, established, new, events: step.events, accepted: step.in_order, memory: Some(memory) }
-}
-
-/// Puts a segment into its stream.
-fn stream(
-    f: &mut Flow,
-    direction: Direction,
-    segment: &Tcp<'_>,
-    payload: &[u8],
-    step: Step,
-    cfg: &Config,
-    memory: &mut Memory,
-) {
-    let Some(tracker) = f.tcp.as_ref().filter(|_| step.valid) else { return };
-    if f.stream.is_none() && payload.is_empty() {
-        return;
-    }
-    let stream = f.stream.get_or_insert_default();
-    for (d, first) in [Direction::ToServer, Direction::ToClient].into_iter().zip(tracker.first()) {
-        if let Some(first) = first {
-            stream.half_mut(d).begin(first, cfg.stream.depth);
-        }
-    }
-    let has = |f: u8| segment.flags & f != 0;
-    let seq = segment.seq.wrapping_add(u32::from(has(flag::SYN)));
-    let end = seq.wrapping_add(payload.len() as u32); // below 2^16
-    if has(flag::ACK) {
-        stream.half_mut(direction.reverse()).acknowledge(segment.ack);
-    }
-    let mine = stream.half_mut(direction);
-    mine.store(seq, payload, Policy::Bsd, memory);
-    if has(flag::FIN) {
-        mine.fin(end);
-    }
-    if cfg.pickup.async_oneside && f.sides[direction.reverse().index()].packets == 0 {
-        mine.acknowledge(end.wrapping_add(u32::from(has(flag::FIN)))); // nobody else will
-    }
-    if tracker.state == TcpState::Closed {
-        stream.finish();
+    FlowRef {
+        flow: f,
+        direction,
+        established,
+        new,
+        events: fed.step.events,
+        added: fed.added,
+        excepted: fed.exception == Some(Exception::Packet),
+        memory: Some(memory),
     }
 }
 

@@ -83,7 +83,7 @@ fn a_tcp_session_is_one_flow_with_the_record_that_eve_has() {
                 "start": "2023-11-14T22:13:20.500000+0000", "end": "2023-11-14T22:13:22.509000+0000", "age": 2,
                 "state": "closed", "reason": "shutdown", "alerted": false},
             "tcp": {"tcp_flags": "1b", "tcp_flags_ts": "1b", "tcp_flags_tc": "1b", "syn": true, "fin": true, "psh": true,
-                "ack": true, "state": "closed"},
+                "ack": true, "state": "closed", "ts_max_regions": 1, "tc_max_regions": 1},
         })
     );
 }
@@ -102,7 +102,7 @@ fn establishment_is_what_was_known_before_a_tcp_packet_and_with_a_udp_answer() {
     let mut wrong = tcp((a.0, 7), b, 2, 100, 0, b"");
     wrong[51] ^= 1;
     assert_eq!(run.at(1, &wrong), Some((TS, false, true)));
-    assert_eq!(run.table.counters().invalid_checksum, 1);
+    assert_eq!(run.table.stream_memory().counters().invalid_checksum, 1);
     let states: Vec<_> = run.finish().iter().map(|r| r["tcp"]["state"].as_str().unwrap_or("-").to_owned()).collect();
     assert_eq!(states, ["established", "-", "-"], "a segment with a wrong checksum begins no session");
 }

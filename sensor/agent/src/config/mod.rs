@@ -13,6 +13,7 @@ pub mod network;
 pub mod node;
 pub mod reference;
 pub mod settings;
+pub mod stream;
 
 pub use settings::Settings;
 

@@ -22,6 +22,7 @@ use super::{
     Fault,
     network::{self, Network},
     node::Node,
+    stream::Stream,
 };
 
 /// Most worker threads: more than any gateway has cores.
@@ -60,6 +61,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// `flow.memcap-policy`, one of the table's words.
     pub flow_policy: String,
+    /// `stream`, beside the two below.
+    pub stream: Stream,
     /// `stream.midstream`.
     pub midstream: bool,
     /// `stream.async-oneside`.
@@ -269,6 +272,7 @@ impl Settings {
                 icmp: r.timeouts("icmp"),
             },
             flow_policy: r.text("flow.memcap-policy").unwrap_or_else(|| "auto".into()),
+            stream: Stream::read(tree),
             midstream: r.flag("stream.midstream").unwrap_or(false),
             async_oneside: r.flag("stream.async-oneside").unwrap_or(false),
             protocols: r.protocols(),
@@ -313,6 +317,11 @@ impl Settings {
         within("lagewarte.spool.quota", r.size("lagewarte.spool.quota"), 16 << 20, 1 << 50);
         within("lagewarte.uplink.rate", r.size("lagewarte.uplink.rate"), 1 << 10, 1 << 40);
         within("flow.memcap", r.size("flow.memcap"), 1 << 20, 1 << 40);
+        within("stream.memcap", r.size("stream.memcap"), 1 << 20, 1 << 40);
+        within("stream.reassembly.memcap", r.size("stream.reassembly.memcap"), 1 << 20, 1 << 40);
+        within("stream.reassembly.toserver-chunk-size", r.size("stream.reassembly.toserver-chunk-size"), 1, 1 << 20);
+        within("stream.reassembly.toclient-chunk-size", r.size("stream.reassembly.toclient-chunk-size"), 1, 1 << 20);
+        within("stream.reassembly.max-regions", number("stream.reassembly.max-regions"), 2, 1024);
         within("packet-alert-max", number("packet-alert-max"), 1, 1024);
         within("outputs.eve-log.community-id-seed", number("outputs.eve-log.community-id-seed"), 0, 65535);
         for key in r.list("lagewarte.trusted-keys") {

@@ -5,7 +5,7 @@
 //!
 //! Must never depend on when the end was noticed: only on the flow, and on the packet that stands for the moment.
 
-use lagewarte_app::{Apps, Moment};
+use lagewarte_app::{Apps, LayerEvents, Moment};
 use lagewarte_decode::Packet;
 use lagewarte_detect::{Candidate, Engine, Scratch};
 use lagewarte_event::eve::Record;
@@ -32,11 +32,21 @@ impl Ended for Ending<'_> {
         let time = flow.last;
         // What nobody acknowledged is handed on now.
         super::worker::stream(self.apps, &mut FlowRef::at_end(flow, Direction::ToServer), time);
+        let mut candidates = Vec::new();
+        if let Some(engine) = self.engine.filter(|_| flow.stream.is_some()) {
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                let ends = [(flow.client, flow.client_port), (flow.server, flow.server_port)];
+                let (from, to) = (ends[direction.index()], ends[direction.reverse().index()]); // indices of two
+                let p = Packet::at_end(index, time, from, to, flow.proto);
+                let flow = &mut FlowRef::at_end(flow, direction);
+                engine.inspect(&p, Some(flow), LayerEvents::default(), self.scratch, &mut candidates);
+            }
+        }
         if flow.app.slot == 0 {
+            self.out.extend(candidates.into_iter().map(|c| (time, flow.id, Made::Candidate(c))));
             return;
         }
         self.apps.finish(flow);
-        let mut candidates = Vec::new();
         let config = self.apps.config_handle();
         let engine = self.engine.filter(|e| e.transactional());
         for direction in [Direction::ToServer, Direction::ToClient] {

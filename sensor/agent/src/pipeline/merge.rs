@@ -187,6 +187,7 @@ impl Merge {
         for c in &self.counts {
             t.decoder.add(&c.decoder);
             t.flow.add(&c.flow);
+            t.tcp.add(&c.tcp);
             t.detect.add(&c.detect);
             t.app.add(&c.app);
             t.flow_dropped += c.flow_dropped;

@@ -145,6 +145,8 @@ pub struct Totals {
     pub flow: lagewarte_flow::Counters,
     /// What their flows spoke.
     pub app: lagewarte_app::Counters,
+    /// What their sessions and streams did.
+    pub tcp: lagewarte_flow::StreamCounters,
     /// What their inspection did.
     pub detect: lagewarte_detect::Counters,
     /// What the ordered stage did with alerts.

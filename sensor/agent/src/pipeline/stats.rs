@@ -131,7 +131,32 @@ fn flow(w: &mut JsonWriter, t: &Totals) {
     w.key("new").u64(f.end[0]).key("established").u64(f.end[1]).key("closed").u64(f.end[2]).close();
     w.key("timeout").u64(f.timeout).key("shutdown").u64(f.shutdown).close();
     w.close();
-    w.key("tcp").open().key("invalid_checksum").u64(f.invalid_checksum).close();
+    let s = &t.tcp;
+    w.key("tcp").open();
+    for (name, n) in [
+        ("syn", s.syn),
+        ("synack", s.synack),
+        ("rst", s.rst),
+        ("urg", s.urg),
+        ("urgent_oob_data", s.urgent_oob_data),
+        ("active_sessions", s.active_sessions),
+        ("sessions", s.sessions),
+        ("ssn_memcap_drop", s.ssn_memcap_drop),
+        ("invalid_checksum", s.invalid_checksum),
+        ("midstream_pickups", s.midstream_pickups),
+        ("midstream_exceptions", s.midstream_exceptions),
+        ("segment_memcap_drop", s.segment_memcap_drop),
+        ("stream_depth_reached", s.depth_reached),
+        ("reassembly_gap", s.reassembly_gap),
+        ("overlap", s.overlap),
+        ("overlap_diff_data", s.overlap_diff_data),
+        ("memuse", s.memuse),
+        ("reassembly_memuse", s.reassembly_memuse),
+        ("reassembly_peak", s.reassembly_peak),
+    ] {
+        w.key(name).u64(n);
+    }
+    w.close();
 }
 
 /// The `stats` event at the end of a capture file, on the capture's own time.

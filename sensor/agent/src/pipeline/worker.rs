@@ -12,7 +12,7 @@ use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, Packet, Transport};
 use lagewarte_detect::{Candidate, Engine, Scratch};
 use lagewarte_event::eve::Record;
-use lagewarte_flow::{ChunkKind, FlowRef, FlowTable, Outcome};
+use lagewarte_flow::{ChunkKind, Direction, FlowRef, FlowTable, Outcome};
 
 use super::{
     Options, Totals,
@@ -45,7 +45,9 @@ pub(super) struct Worker {
 impl Worker {
     /// One of `workers`, with its share of the flow table's memory.
     pub(super) fn new(options: &Options, workers: usize) -> Self {
-        let flow = Arc::new(options.flow.clone());
+        let mut flow = options.flow.clone();
+        flow.stream.raw &= options.engine.is_some(); // without rules nobody looks
+        let flow = Arc::new(flow);
         Self {
             decoder: options.decoder,
             anomalies: Writer::new(options.anomalies, options.pcap_cnt, &flow),
@@ -170,6 +172,7 @@ impl Worker {
             decoder: self.counters.clone(),
             flow: self.table.counters(),
             app: self.apps.counters(),
+            tcp: self.table.stream_memory().counters(),
             detect: self.scratch.counters,
             flow_dropped: self.flow_dropped,
             ..Totals::default()
@@ -196,6 +199,7 @@ fn feed(apps: &mut Apps, f: &mut FlowRef<'_>, p: &Packet<'_>) -> LayerEvents {
 /// Gives the application layer what became known of the flow's stream.
 pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> LayerEvents {
     let mut events = LayerEvents::default();
+    let mut heard = [false; 2];
     f.chunks(|f, chunk| {
         let direction = chunk.direction;
         events.join(match chunk.kind {
@@ -203,6 +207,14 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
             ChunkKind::Gap(len) => apps.tcp_gap(f, direction, len, time),
             ChunkKind::Depth | ChunkKind::End => apps.tcp_end(f, direction, time),
         });
+        heard[chunk.direction.index()] |= f.flow.app.proto.known(); // an index of two
     });
+    // One side of a parsed protocol speaks: the other has said what it had to say, and rules look at it without waiting for
+    // a whole chunk.
+    if let Some(s) = &mut f.flow.stream {
+        for d in [Direction::ToServer, Direction::ToClient].into_iter().filter(|d| heard[d.index()]) {
+            s.trigger_raw(d.reverse());
+        }
+    }
     events
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use etherparse::PacketBuilder;
 use lagewarte_app::{Apps, LayerEvents, Mode};
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::{Decoder, RawFrame, Transport};
+use lagewarte_decode::{Decoder, Packet, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Ordered, Output, Scratch};
-use lagewarte_flow::{AppProto, ChunkKind, Config, FlowTable, Outcome};
+use lagewarte_event::eve::Record;
+use lagewarte_flow::{AppProto, ChunkKind, Config, Direction, Ended, Flow, FlowRef, FlowTable, Outcome, Reason};
 use lagewarte_rules::{Options, RuleSet};
 use serde_json::Value;
 
@@ -211,6 +212,15 @@ impl Rig {
         out
     }
 
+    /// The alerts where all flows end now.
+    pub(crate) fn finish(&mut self) -> Vec<Value> {
+        let mut ending = Ending { engine: &self.engine, scratch: &mut self.scratch, out: Vec::new() };
+        self.table.finish(Timestamp::from_micros(1_700_000_000_000_000), self.index, &mut ending);
+        let out = ending.out;
+        let alerts = out.iter().filter_map(|c| self.ordered.admit(c));
+        alerts.map(|r| serde_json::from_str(&r.json).expect("an alert is JSON")).collect()
+    }
+
     /// The alerts of a run.
     pub(crate) fn run(&mut self, frames: &[Frame]) -> Vec<Value> {
         let mut alerts = Vec::new();
@@ -221,6 +231,26 @@ impl Rig {
         }
         alerts
     }
+}
+
+/// What a flow's end gives rules to look at.
+struct Ending<'r> {
+    engine: &'r Engine,
+    scratch: &'r mut Scratch,
+    out: Vec<Candidate>,
+}
+
+impl Ended for Ending<'_> {
+    fn ending(&mut self, flow: &mut Flow, _: Reason, index: u64) {
+        let ends = [(flow.client, flow.client_port), (flow.server, flow.server_port)];
+        for (direction, from, to) in [(Direction::ToServer, ends[0], ends[1]), (Direction::ToClient, ends[1], ends[0])]
+        {
+            let p = Packet::at_end(index, flow.last, from, to, flow.proto);
+            let f = &mut FlowRef::at_end(flow, direction);
+            self.engine.inspect(&p, Some(f), LayerEvents::default(), self.scratch, &mut self.out);
+        }
+    }
+    fn record(&mut self, _: Record, _: &Flow) {}
 }
 
 /// The alerts that rules give on frames.

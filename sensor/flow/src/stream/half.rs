@@ -5,16 +5,25 @@
 //! Offsets count from the first byte of the direction and never wrap; sequence numbers are only read at the door.
 //! Bytes in order stand in one buffer; those ahead of a hole stand in blocks until the hole is filled or given up.
 
+mod hand_on;
+pub(crate) mod raw;
+
 use std::{collections::VecDeque, mem};
 
-use super::{Chunk, ChunkKind, Memory, Policy, overlap::Extent};
-use crate::flow::Direction;
+use super::{Memory, Policy, overlap::Extent};
 
 /// What one block ahead of a hole costs beside its bytes.
 const BLOCK_COST: usize = mem::size_of::<Block>() + 16;
 
 /// What a mark costs: the list of them doubles as it grows.
 const MARK_COST: usize = 2 * mem::size_of::<Mark>();
+
+/// A buffer larger than this is given back where no more than the next is left in it. Threat: memory held by flows that
+/// had a burst and went silent.
+const IDLE_BYTES: usize = 8 << 10;
+const LITTLE_BYTES: usize = 1 << 10;
+/// The same for marks.
+const MANY_MARKS: usize = 64;
 
 #[derive(Debug)]
 struct Block {
@@ -42,11 +51,34 @@ pub(crate) struct Stored {
     pub(crate) overlap: bool,
     /// And said something else.
     pub(crate) different: bool,
-    /// Some bytes were not stored since memory is short.
+    /// Some bytes were not stored since memory is short, or the limit is reached.
     pub(crate) refused: bool,
+    /// The limit of parts is reached.
+    pub(crate) limit: bool,
+    /// It lies before the stream's first byte.
+    pub(crate) before: bool,
     /// Bytes that were not there before were stored.
     pub(crate) added: bool,
 }
+
+impl Stored {
+    /// Both of two parts.
+    pub(crate) const fn join(self, o: Self) -> Self {
+        Self {
+            overlap: self.overlap || o.overlap,
+            different: self.different || o.different,
+            refused: self.refused || o.refused,
+            limit: self.limit || o.limit,
+            before: self.before && o.before,
+            added: self.added || o.added,
+        }
+    }
+}
+
+/// Parts of a stream with more than this between them are regions of their own (Suricata's measure).
+const REGION: u64 = 1 << 18;
+/// Urgent bytes waiting to be taken out. Threat: urgent data ahead of a hole, without end; more are left in the stream.
+const MAX_URGENT: usize = 64;
 
 /// One direction of a stream.
 #[derive(Debug, Default)]
@@ -79,11 +111,57 @@ pub(crate) struct Half {
     too_deep: bool,
     finished: bool,
     ended: bool,
+    /// A hole was given up.
+    gapped: bool,
+    /// The hole that is there was told of.
+    hole_told: bool,
+    regions: u32,
+    policy: Policy,
+    /// Offsets of urgent bytes that are to be taken out, ascending.
+    urgent: Vec<u64>,
+    urgent_seen: u32,
+    /// Up to here rules have looked.
+    raw: u64,
+    /// No rule will look.
+    unwatched: bool,
+    /// Acknowledged bytes that rules wait for.
+    chunk: u32,
+    triggered: bool,
+    /// Parts before holes that rules have not looked at.
+    behind: VecDeque<Block>,
+    behind_bytes: usize,
+    /// Up to here bytes were let go.
+    gone: u64,
     /// Bytes that the memory was told of.
     told: usize,
 }
 
 impl Half {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self { policy, regions: 1, ..Self::default() }
+    }
+    pub(crate) const fn gapped(&self) -> bool {
+        self.gapped
+    }
+    pub(crate) const fn max_regions(&self) -> u32 {
+        self.regions
+    }
+    pub(crate) const fn urgent_seen(&self) -> u32 {
+        self.urgent_seen
+    }
+    pub(crate) const fn too_deep(&self) -> bool {
+        self.too_deep
+    }
+    pub(crate) fn set_depth(&mut self, depth: u64) {
+        self.depth = if depth == 0 { u64::MAX } else { depth.max(self.end()) };
+    }
+    /// Whether an acknowledgement just now said that bytes are missing for good.
+    pub(crate) fn begins_gap(&mut self) -> bool {
+        let begins = !self.finished && !self.ended && !self.hole_told && self.hole().is_some();
+        self.hole_told |= begins;
+        self.gapped |= begins;
+        begins
+    }
     /// Begins the direction: its first byte has this sequence number. Once only.
     pub(crate) fn begin(&mut self, first: u32, depth: u64) {
         if self.base.is_none() {
@@ -94,12 +172,11 @@ impl Half {
     pub(crate) const fn begun(&self) -> bool {
         self.base.is_some()
     }
-    pub(crate) const fn size(&self) -> u64 {
-        self.edge
-    }
     /// Bytes of memory in use.
     fn charged(&self) -> usize {
-        self.buffer.capacity() + self.ahead_bytes + self.ahead.len() * BLOCK_COST + self.marks.len() * MARK_COST
+        let blocks = self.ahead.len() + self.behind.len();
+        let bytes = self.buffer.capacity() + self.ahead_bytes + self.behind_bytes;
+        bytes + blocks * BLOCK_COST + self.marks.len() * MARK_COST
     }
 
     /// The offset that a sequence number stands for: the one nearest to where the direction is. None before its first byte.
@@ -136,7 +213,7 @@ impl Half {
     }
 
     /// Stores a segment's bytes.
-    pub(crate) fn store(&mut self, seq: u32, data: &[u8], policy: Policy, memory: &mut Memory) -> Stored {
+    pub(crate) fn store(&mut self, seq: u32, data: &[u8], memory: &mut Memory) -> Stored {
         let mut done = Stored::default();
         let Some(_) = self.base else { return done };
         self.release(memory);
@@ -148,7 +225,10 @@ impl Half {
             None => {
                 // Begins before the first byte.
                 let before = self.base.unwrap_or(seq).wrapping_sub(seq) as usize;
-                let Some(rest) = data.get(before..).filter(|r| !r.is_empty()) else { return done };
+                let Some(rest) = data.get(before..).filter(|r| !r.is_empty()) else {
+                    done.before = true;
+                    return done;
+                };
                 (0, rest)
             }
         };
@@ -172,10 +252,11 @@ impl Half {
                 done.refused = true;
             }
         } else {
-            self.overlay(segment, data, policy, memory, &mut done);
+            self.overlay(segment, data, memory, &mut done);
         }
+        self.take_out_urgent();
         self.settle(memory);
-        if done.refused {
+        if done.refused && !done.limit {
             memory.counters.segment_memcap_drop += 1;
         }
         done
@@ -190,8 +271,10 @@ impl Half {
                 return false;
             }
             self.buffer = spare;
+            self.settle(memory);
         }
-        if self.buffer.len() + data.len() > self.buffer.capacity() && self.spent > 0 {
+        // Moved together only where that frees half of it, so that a byte is moved once at most, on average.
+        if self.buffer.len() + data.len() > self.buffer.capacity() && self.spent > self.buffer.len() / 2 {
             self.buffer.drain(..self.spent);
             self.spent = 0;
         }
@@ -211,7 +294,7 @@ impl Half {
     }
 
     /// Stores bytes that do not simply come next.
-    fn overlay(&mut self, segment: Extent, data: &[u8], policy: Policy, memory: &mut Memory, done: &mut Stored) {
+    fn overlay(&mut self, segment: Extent, data: &[u8], memory: &mut Memory, done: &mut Stored) {
         // What was shown cannot change any more.
         let floor = self.shown.max(self.start);
         let mut at = segment.from.max(self.start);
@@ -227,7 +310,7 @@ impl Half {
                     if self.differs(at, part(data, segment.from, at, to)) {
                         done.different = true;
                     }
-                    (to, policy.later_wins(segment, m.segment))
+                    (to, self.policy.later_wins(segment, m.segment))
                 }
                 Some(m) => (m.own.from.min(segment.to), true),
                 None => (segment.to, true),
@@ -238,14 +321,67 @@ impl Half {
             at = to;
         }
         for e in fresh {
-            if self.write(e.from, part(data, segment.from, e.from, e.to), memory) {
+            if !self.within_regions(e, memory.max_regions) {
+                (done.refused, done.limit) = (true, true);
+            } else if self.write(e.from, part(data, segment.from, e.from, e.to), memory) {
                 done.added = true;
                 self.claim(Mark { own: e, segment });
             } else {
                 done.refused = true;
             }
         }
-        self.close_up(memory);
+        self.close_up();
+    }
+
+    /// Whether these bytes lie in or near what is stored, or may be a region of their own.
+    fn within_regions(&mut self, new: Extent, most: u32) -> bool {
+        let before = self.ahead.iter().rev().find(|b| b.at <= new.from).map_or_else(|| self.end(), Block::to);
+        if new.from.saturating_sub(before) < REGION {
+            return true;
+        }
+        let mut at = self.end();
+        let mut regions = 2u32; // the one in order and the new one
+        for b in &self.ahead {
+            regions += u32::from(b.at - at >= REGION);
+            at = b.to();
+        }
+        if regions > most {
+            return false;
+        }
+        self.regions = self.regions.max(regions);
+        true
+    }
+
+    /// The byte with this number is urgent and not the stream's.
+    pub(crate) fn urgent(&mut self, seq: u32) {
+        let Some(at) = self.offset(seq).filter(|a| *a >= self.shown.max(self.start)) else { return };
+        if let Err(i) = self.urgent.binary_search(&at)
+            && self.urgent.len() < MAX_URGENT
+        {
+            self.urgent.insert(i, at);
+        }
+    }
+
+    /// Takes urgent bytes that are in order now out of the stream: everything behind moves up by one.
+    fn take_out_urgent(&mut self) {
+        while let Some(at) = self.urgent.first().copied().filter(|a| *a < self.end()) {
+            self.urgent.remove(0);
+            if at < self.shown || at < self.start {
+                continue;
+            }
+            self.buffer.remove(self.spent + (at - self.start) as usize); // it lies below the end
+            self.urgent_seen = self.urgent_seen.saturating_add(1);
+            self.base = self.base.map(|b| b.wrapping_add(1));
+            let behind = |o: &mut u64| *o -= u64::from(*o > at);
+            self.marks.iter_mut().for_each(|m| {
+                [&mut m.own.from, &mut m.own.to, &mut m.segment.from, &mut m.segment.to].into_iter().for_each(behind);
+            });
+            self.marks.retain(|m| m.own.from < m.own.to);
+            self.ahead.iter_mut().for_each(|b| behind(&mut b.at));
+            self.urgent.iter_mut().for_each(behind);
+            [&mut self.acked, &mut self.edge].into_iter().for_each(behind);
+            self.fin.iter_mut().for_each(behind);
+        }
     }
 
     /// Whether stored bytes, where there are any, differ from these.
@@ -331,7 +467,7 @@ impl Half {
     }
 
     /// Moves blocks that are in order now into the buffer.
-    fn close_up(&mut self, memory: &mut Memory) {
+    fn close_up(&mut self) {
         let mut end = self.end();
         let in_order = self.ahead.iter().take_while(|b| (b.at == end).then(|| end = b.to()).is_some());
         let (blocks, bytes) = in_order.fold((0, 0), |(n, bytes), b| (n + 1, bytes + b.data.len()));
@@ -344,7 +480,7 @@ impl Half {
             self.ahead_bytes -= block.data.capacity();
             if i == 0 && self.buffer.len() == self.spent {
                 self.spent = 0;
-                memory.give_back(mem::replace(&mut self.buffer, block.data));
+                self.buffer = block.data;
                 self.buffer.reserve_exact(bytes - self.buffer.len());
             } else {
                 self.buffer.append(&mut block.data);
@@ -354,11 +490,13 @@ impl Half {
 
     /// Lets go of what nobody needs any more.
     pub(crate) fn release(&mut self, memory: &mut Memory) {
-        let needed = self.taken;
+        self.release_behind(memory);
+        let needed = self.taken.min(self.raw_floor());
         if needed <= self.start {
             self.settle(memory);
             return;
         }
+        self.gone = self.gone.max(needed);
         let n = usize::try_from(needed - self.start).unwrap_or(usize::MAX).min(self.buffer.len() - self.spent);
         self.spent += n;
         self.start += n as u64;
@@ -368,6 +506,15 @@ impl Half {
         if self.spent == self.buffer.len() {
             self.spent = 0;
             memory.give_back(mem::take(&mut self.buffer));
+        } else if self.buffer.capacity() > IDLE_BYTES && self.buffer.len() - self.spent <= LITTLE_BYTES {
+            // What rules may look back at does not hold on to the buffer of a burst.
+            let mut little = Vec::with_capacity(LITTLE_BYTES);
+            little.extend_from_slice(self.buffer.get(self.spent..).unwrap_or_default());
+            self.spent = 0;
+            memory.give_back(mem::replace(&mut self.buffer, little));
+        }
+        if self.marks.capacity() > MANY_MARKS && self.marks.len() < MANY_MARKS / 4 {
+            self.marks.shrink_to(MANY_MARKS / 4);
         }
         self.settle(memory);
     }
@@ -384,78 +531,6 @@ impl Half {
     /// Bytes that the memory was told of.
     pub(crate) const fn told(&self) -> usize {
         self.told
-    }
-
-    /// Up to where bytes may be handed on.
-    fn limit(&self) -> u64 {
-        if self.finished { u64::MAX } else { self.acked.min(self.fin.unwrap_or(u64::MAX)) }
-    }
-
-    /// Where a hole that will not be filled any more ends.
-    fn hole(&self) -> Option<u64> {
-        let end = self.end();
-        let next = self.ahead.front().map(|b| b.at);
-        let to = if self.finished { next? } else { self.limit().min(next.unwrap_or(u64::MAX)) }.min(self.depth);
-        (to > end).then_some(to)
-    }
-
-    /// Whether the direction is over, and how.
-    fn over(&self) -> Option<ChunkKind> {
-        let end = self.end();
-        if self.too_deep && end >= self.depth && self.shown >= end {
-            Some(ChunkKind::Depth)
-        } else if self.finished || self.fin.is_some_and(|f| self.acked > f && end >= f) {
-            Some(ChunkKind::End)
-        } else {
-            None
-        }
-    }
-
-    pub(crate) fn ready(&self) -> bool {
-        self.begun()
-            && !self.ended
-            && (self.limit().min(self.end()) > self.shown || self.hole().is_some() || self.over().is_some())
-    }
-
-    pub(crate) fn next(&mut self, direction: Direction) -> Option<Chunk<'_>> {
-        if self.ended {
-            return None;
-        }
-        let to = self.limit().min(self.end());
-        let offset = self.taken;
-        if to > self.shown {
-            (self.taken, self.shown) = (to, to);
-            return Some(Chunk { direction, offset, data: self.stored(offset, to), kind: ChunkKind::Data });
-        }
-        if let Some(to) = self.hole() {
-            (self.taken, self.shown, self.start) = (to, to, to);
-            self.buffer.clear();
-            self.spent = 0;
-            while self.marks.front().is_some_and(|m| m.own.to <= to) {
-                self.marks.pop_front();
-            }
-            if self.ahead.front().is_some_and(|b| b.at == to)
-                && let Some(block) = self.ahead.pop_front()
-            {
-                self.ahead_bytes -= block.data.capacity();
-                self.buffer = block.data;
-            }
-            return Some(Chunk { direction, offset, data: &[], kind: ChunkKind::Gap(to - offset) });
-        }
-        let kind = self.over()?;
-        self.ended = true;
-        let to = self.shown;
-        self.taken = to;
-        Some(Chunk { direction, offset, data: self.stored(offset, to), kind })
-    }
-
-    pub(crate) fn give_back(&mut self, bytes: usize) {
-        self.taken = self.taken.saturating_sub(bytes as u64).max(self.start);
-    }
-
-    fn stored(&self, from: u64, to: u64) -> &[u8] {
-        let at = |o: u64| self.spent + usize::try_from(o.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        self.buffer.get(at(from)..at(to)).unwrap_or_default()
     }
 }
 

@@ -7,33 +7,21 @@
 //! Must never hand on a byte twice or change one that was handed on, and never hold more than the caps of [`Memory`] allow:
 //! what is over them is not stored, counted, and shows as a gap.
 
+mod config;
+mod feed;
 mod half;
 mod memory;
 mod overlap;
 
-pub use memory::{Memory, MemoryCounters};
+pub use config::{Config, URGENT_LIMIT, Urgent};
+pub use half::raw::{LOOK_BACK, Window};
+pub use memory::{Memory, StreamCounters};
 pub use overlap::Policy;
 
-pub(crate) use half::Half;
+pub(crate) use feed::{Fed, feed};
+pub(crate) use half::{Half, Stored};
 
 use crate::flow::Direction;
-
-/// Choices of stream reassembly, with Suricata's names and the values of its stock configuration.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Bytes for the sessions of all workers together: `stream.memcap`.
-    pub memcap: u64,
-    /// Bytes for the buffers of all workers together: `stream.reassembly.memcap`.
-    pub reassembly_memcap: u64,
-    /// Bytes of each direction that are put together; 0 is all: `stream.reassembly.depth`.
-    pub depth: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { memcap: 64 << 20, reassembly_memcap: 256 << 20, depth: 1 << 20 }
-    }
-}
 
 /// A piece of one direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +50,17 @@ pub enum ChunkKind {
 }
 
 /// Both directions of a TCP session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stream {
     pub(crate) halves: [Half; 2],
 }
 
 impl Stream {
+    /// With the policies of the sides that receive each direction.
+    pub(crate) fn new(policies: [Policy; 2]) -> Self {
+        Self { halves: policies.map(Half::new) }
+    }
+
     /// The next piece to hand on, if there is one: of either direction, in the order of its direction. Data that the
     /// caller cannot use yet it gives back with [`Self::give_back`].
     pub fn next_chunk(&mut self) -> Option<Chunk<'_>> {
@@ -82,9 +75,50 @@ impl Stream {
         self.half_mut(direction).give_back(bytes);
     }
 
-    /// Bytes of a direction seen so far, from its first: what `stream_size` compares.
-    pub fn size(&self, direction: Direction) -> u64 {
-        self.half(direction).size()
+    /// Whether bytes of a direction are missing for good: EVE `tcp.ts_gap` and `tc_gap`.
+    pub fn gapped(&self, direction: Direction) -> bool {
+        self.half(direction).gapped()
+    }
+    /// Most parts, far from each other, that a direction was stored in: EVE `tcp.ts_max_regions` and `tc_max_regions`.
+    pub fn max_regions(&self, direction: Direction) -> u32 {
+        self.half(direction).max_regions()
+    }
+    /// Urgent bytes taken out of a direction: EVE `tcp.ts_urgent_oob_data` and `tc_urgent_oob_data`.
+    pub fn urgent_seen(&self, direction: Direction) -> u32 {
+        self.half(direction).urgent_seen()
+    }
+    /// From here on at most so many bytes of a direction are put together, those handed on included; 0 is all. For
+    /// protocols whose depth differs.
+    pub fn set_depth(&mut self, direction: Direction, depth: u64) {
+        self.half_mut(direction).set_depth(depth);
+    }
+
+    /// Whether rules are to look at a direction now: a chunk of it is acknowledged, a parser asked for it
+    /// ([`Self::trigger_raw`]), or the session is `closing`.
+    pub fn raw_ready(&self, direction: Direction, closing: bool) -> bool {
+        self.half(direction).raw_ready(closing)
+    }
+    /// What rules have not looked at in a direction, each window without a gap. [`Self::raw_done`] once they have.
+    pub fn raw_windows(&self, direction: Direction) -> impl Iterator<Item = Window<'_>> {
+        self.half(direction).windows()
+    }
+    /// What is stored and acknowledged of a direction, looked at before or not, each part without a gap.
+    pub fn raw_parts(&self, direction: Direction) -> impl Iterator<Item = &[u8]> {
+        self.half(direction).parts()
+    }
+    /// Rules have looked at the windows of a direction.
+    pub fn raw_done(&mut self, direction: Direction) {
+        self.half_mut(direction).raw_done();
+    }
+    /// A message is complete: rules look at what is acknowledged of a direction without waiting for a whole chunk.
+    pub fn trigger_raw(&mut self, direction: Direction) {
+        self.half_mut(direction).trigger();
+    }
+    /// What is stored of a direction, for an alert to show: missing bytes as `[n bytes missing]`, at most `most` bytes.
+    pub fn show(&self, direction: Direction, most: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.half(direction).show(most, &mut out);
+        out
     }
 
     /// Marks both directions as over: what is stored is handed on, acknowledged or not, then [`ChunkKind::End`].

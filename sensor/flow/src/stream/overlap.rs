@@ -43,7 +43,7 @@ impl Policy {
             "windows" => Self::Windows,
             "linux" => Self::Linux,
             "old-linux" | "old_linux" => Self::OldLinux,
-            "solaris" => Self::Solaris,
+            "solaris" | "old-solaris" => Self::Solaris,
             "hpux10" => Self::Hpux10,
             "hpux11" => Self::Hpux11,
             "irix" => Self::Irix,
