@@ -32,6 +32,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("sensor/decode/fuzz", "frame"),
     ("sensor/decode/fuzz", "flows"),
     ("sensor/decode/fuzz", "fragments"),
+    ("sensor/app/fuzz", "http1"),
     ("sensor/spool/fuzz", "reader"),
     ("sensor/agent/fuzz", "release"),
     ("sensor/app/fuzz", "tls"),

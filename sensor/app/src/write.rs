@@ -46,6 +46,7 @@ impl Apps {
                             core.events_logged = core.events;
                         }
                     }
+                    files(state, place, flow, moment, &cfg, out);
                     if state.core(place).is_some_and(|c| complete && !c.logged) {
                         if let Some((name, way)) = state.event_type(place, &cfg)
                             && cfg.writes(name)
@@ -64,6 +65,40 @@ impl Apps {
             }
         }
         self.clean(flow, inspecting);
+    }
+}
+
+// Files that have ended and were not written yet.
+fn files(
+    state: &mut State,
+    place: usize,
+    flow: &mut Flow,
+    moment: &Moment,
+    cfg: &crate::Config,
+    out: &mut Vec<Record>,
+) {
+    let ended = |f: &crate::file::File| f.state != crate::file::FileState::Open && !f.logged;
+    if !state.files(place).is_some_and(|all| all.iter().any(ended)) {
+        return;
+    }
+    if cfg.writes("fileinfo")
+        && let (Some(all), Some(id)) = (state.files(place), state.core(place).map(|c| c.id))
+    {
+        for file in all.iter().filter(|f| ended(f)) {
+            let mut w = JsonWriter::with_capacity(768);
+            head(&mut w, flow, moment, "fileinfo", file.direction(), cfg);
+            state.metadata(place, cfg, &mut w);
+            if let Some(name) = state.proto().name() {
+                w.key("app_proto").string(name);
+            }
+            w.key("fileinfo").open();
+            file.log(id, &mut w);
+            w.close().close();
+            out.push(record(flow, moment, "fileinfo", file.direction(), w.finish()));
+        }
+    }
+    if let Some(all) = state.files_mut(place) {
+        all.iter_mut().filter(|f| ended(f)).for_each(|f| f.logged = true);
     }
 }
 
