@@ -83,7 +83,12 @@ pub const HONOURED: &[Keyword] = &[
     k("endswith", Reads::Content, payload::endswith, "the payload ends with it"),
     k("rawbytes", Reads::Content, payload::rawbytes, "no effect: payload is always raw"),
     k("fast_pattern", Reads::Content, payload::fast_pattern, "choice of prefilter; no effect on what matches"),
-    k("requires", Reads::Nothing, meta::requires, "conditions on the engine; a rule that is for another one is refused"),
+    k(
+        "requires",
+        Reads::Nothing,
+        meta::requires,
+        "conditions on the engine; a rule that is for another one is refused",
+    ),
     k("prefilter", Reads::Nothing, meta::prefilter, "choice of prefilter; no effect on what matches"),
     k("isdataat", Reads::Payload, payload::isdataat, "the payload reaches that far"),
     k("dsize", Reads::Header, packet::dsize, "length of the packet's payload"),

@@ -90,7 +90,12 @@ impl Tx {
 
     /// Takes the fields of an HTTP/2 header block as the message's head; fields behind a body are not looked at. What is
     /// odd about them.
-    pub(crate) fn head2(&mut self, d: Direction, fields: &[http2::hpack::Field], cx: &Cx<'_>) -> Vec<http2::events::Event> {
+    pub(crate) fn head2(
+        &mut self,
+        d: Direction,
+        fields: &[http2::hpack::Field],
+        cx: &Cx<'_>,
+    ) -> Vec<http2::events::Event> {
         let mut odd = Vec::new();
         if self.message(d).is_some() && self.message(d).is_some_and(|m| !m.head.fields.is_empty()) {
             return odd;
@@ -101,7 +106,8 @@ impl Tx {
                 let path = value(b":path").unwrap_or_default();
                 let method = value(b":method").unwrap_or_default();
                 let line = [method, b" ", path, b" HTTP/2"].concat();
-                let head = parser::Head::from_fields(&line, fields.iter().map(|f| (f.name.as_slice(), f.value.as_slice())));
+                let head =
+                    parser::Head::from_fields(&line, fields.iter().map(|f| (f.name.as_slice(), f.value.as_slice())));
                 let parts = parser::request_line(head.line());
                 let normal = uri::normalise(path, false, &cx.config.http.uri);
                 let mut r = Request::new(message::Message::new(head, cx.config.http.request), parts, &normal);
@@ -120,7 +126,8 @@ impl Tx {
             }
             Direction::ToClient => {
                 let line = [&b"HTTP/2 "[..], value(b":status").unwrap_or_default()].concat();
-                let head = parser::Head::from_fields(&line, fields.iter().map(|f| (f.name.as_slice(), f.value.as_slice())));
+                let head =
+                    parser::Head::from_fields(&line, fields.iter().map(|f| (f.name.as_slice(), f.value.as_slice())));
                 let parts = parser::status_line(head.line());
                 let status = parts.number(head.line());
                 let message = message::Message::new(head, cx.config.http.response);

@@ -311,7 +311,13 @@ mod tests {
         // RFC 7541, C.3 (without Huffman) and C.4 (with it): three requests on one connection.
         let first = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "www.example.com")];
         let second = [&first[..], &[("cache-control", "no-cache")]].concat();
-        let third = [(":method", "GET"), (":scheme", "https"), (":path", "/index.html"), (":authority", "www.example.com"), ("custom-key", "custom-value")];
+        let third = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":path", "/index.html"),
+            (":authority", "www.example.com"),
+            ("custom-key", "custom-value"),
+        ];
         let mut d = Decoder::default();
         check(&mut d, "828684410f7777772e6578616d706c652e636f6d", &first);
         check(&mut d, "828684be58086e6f2d6361636865", &second);

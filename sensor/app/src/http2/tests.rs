@@ -21,7 +21,15 @@ fn field(name: &str, value: &str) -> Vec<u8> {
 }
 
 fn request() -> Vec<u8> {
-    [field(":method", "GET"), field(":scheme", "https"), field(":path", "/a%20b"), field(":authority", "Host.Example:8080"), field("user-agent", "U"), field("cookie", "k=v")].concat()
+    [
+        field(":method", "GET"),
+        field(":scheme", "https"),
+        field(":path", "/a%20b"),
+        field(":authority", "Host.Example:8080"),
+        field("user-agent", "U"),
+        field("cookie", "k=v"),
+    ]
+    .concat()
 }
 fn response() -> Vec<u8> {
     [field(":status", "200"), field("content-type", "text/plain")].concat()
@@ -46,7 +54,13 @@ impl Talk {
         }
         let mut data = std::mem::take(&mut self.held[direction.index()]);
         data.extend_from_slice(bytes);
-        let mut cx = Cx { time: Timestamp::default(), ports: (50_000, 80), config: &self.config, memory: &mut self.memory, change: None };
+        let mut cx = Cx {
+            time: Timestamp::default(),
+            ports: (50_000, 80),
+            config: &self.config,
+            memory: &mut self.memory,
+            change: None,
+        };
         match self.http.data(Input { direction, data: &data, eof, datagram: false }, &mut cx) {
             Step::Ok(n) => assert_eq!(n, data.len()),
             Step::More { consumed, needed } => {
@@ -74,10 +88,16 @@ impl Talk {
 }
 
 fn up() -> Vec<u8> {
-    [parser::PREFACE.to_vec(), frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]), frame(kind::HEADERS, 5, 1, &request())].concat()
+    [
+        parser::PREFACE.to_vec(),
+        frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]),
+        frame(kind::HEADERS, 5, 1, &request()),
+    ]
+    .concat()
 }
 fn down() -> Vec<u8> {
-    [frame(kind::HEADERS, 4, 1, &response()), frame(kind::DATA, 8, 1, b"\x02bo\0\0"), frame(kind::DATA, 1, 1, b"dy")].concat()
+    [frame(kind::HEADERS, 4, 1, &response()), frame(kind::DATA, 8, 1, b"\x02bo\0\0"), frame(kind::DATA, 1, 1, b"dy")]
+        .concat()
 }
 
 #[test]
@@ -122,7 +142,17 @@ fn a_stream_is_a_transaction_with_the_buffers_of_http() {
 fn continuations_promises_resets() {
     let mut t = Talk::new();
     let r = request();
-    t.say(ToServer, &[parser::PREFACE, &frame(kind::HEADERS, 1, 1, &r[..10]), &frame(kind::CONTINUATION, 0, 1, &r[10..20]), &frame(kind::CONTINUATION, 4, 1, &r[20..])].concat(), false);
+    t.say(
+        ToServer,
+        &[
+            parser::PREFACE,
+            &frame(kind::HEADERS, 1, 1, &r[..10]),
+            &frame(kind::CONTINUATION, 0, 1, &r[10..20]),
+            &frame(kind::CONTINUATION, 4, 1, &r[20..]),
+        ]
+        .concat(),
+        false,
+    );
     assert_eq!(t.buffer(0, Buffer::HttpUriRaw, ToServer, 0).as_deref(), Some("/a%20b"));
     t.say(ToClient, &frame(kind::PUSH_PROMISE, 4, 1, &[&[0, 0, 0, 2], &r[..]].concat()), false);
     assert_eq!(t.buffer(1, Buffer::HttpMethod, ToServer, 0).as_deref(), Some("GET"));
@@ -139,8 +169,19 @@ fn what_is_damaged_is_an_event() {
         (frame(kind::CONTINUATION, 4, 1, &[0x82]), "extra_header_data"),
         (frame(kind::HEADERS, 12, 1, &[200, 0x82]), "invalid_frame_data"),
         (frame(kind::DATA, 0, 0, b"x"), "data_stream_zero"),
-        (frame(kind::HEADERS, 4, 1, &[field(":authority", "u@h"), field(":method", "GET")].concat()), "userinfo_in_uri"),
-        (frame(kind::HEADERS, 4, 1, &[field(":authority", "a"), field(":method", "GET"), field("host", "b")].concat()), "authority_host_mismatch"),
+        (
+            frame(kind::HEADERS, 4, 1, &[field(":authority", "u@h"), field(":method", "GET")].concat()),
+            "userinfo_in_uri",
+        ),
+        (
+            frame(
+                kind::HEADERS,
+                4,
+                1,
+                &[field(":authority", "a"), field(":method", "GET"), field("host", "b")].concat(),
+            ),
+            "authority_host_mismatch",
+        ),
     ] {
         let mut t = Talk::new();
         t.say(ToServer, &[parser::PREFACE, &wire].concat(), false);
@@ -180,7 +221,8 @@ fn a_gap_inside_data_is_a_gap_in_the_file() {
     let wire = [frame(kind::HEADERS, 4, 1, &response()), frame(kind::DATA, 1, 1, b"0123456789")].concat();
     let (head, tail) = wire.split_at(wire.len() - 8);
     t.say(ToClient, head, false);
-    let mut cx = Cx { time: Timestamp::default(), ports: (1, 2), config: &t.config, memory: &mut t.memory, change: None };
+    let mut cx =
+        Cx { time: Timestamp::default(), ports: (1, 2), config: &t.config, memory: &mut t.memory, change: None };
     assert_eq!(t.http.gap(ToClient, 5, &mut cx), Step::Ok(0));
     t.say(ToClient, &tail[5..], false);
     let f = t.http.txs.at(1).unwrap().files.at(0).unwrap();
