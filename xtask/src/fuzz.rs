@@ -33,6 +33,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("sensor/decode/fuzz", "flows"),
     ("sensor/decode/fuzz", "fragments"),
     ("sensor/decode/fuzz", "streams"),
+    ("sensor/app/fuzz", "http1"),
     ("sensor/spool/fuzz", "reader"),
     ("sensor/agent/fuzz", "release"),
     ("sensor/app/fuzz", "dns"),

@@ -5,9 +5,9 @@
 
 use super::{none, wanted};
 use crate::{
-    ast::{Interval, SpokenTest, TransactionTest, Whose},
+    ast::{Content, Interval, PayloadTest, SpokenTest, TransactionTest, Whose},
     buffers::{self, Buffer, Form},
-    draft::Draft,
+    draft::{Draft, Placed},
 };
 
 /// A keyword that names a buffer.
@@ -144,7 +144,81 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("llmnr", DNS),
     ("tls", super::tls::TLS_EVENTS),
     ("quic", super::tls::QUIC_EVENTS),
+    ("http", HTTP),
+    ("http2", HTTP2),
     ("template", &["unexpected"]),
+];
+
+const HTTP2: &[&str] = &[
+    "invalid_frame_header",
+    "invalid_client_magic",
+    "invalid_frame_data",
+    "invalid_header",
+    "invalid_frame_length",
+    "extra_header_data",
+    "long_frame_data",
+    "failed_decompression",
+    "authority_host_mismatch",
+    "userinfo_in_uri",
+    "data_stream_zero",
+    "too_many_frames",
+];
+
+const HTTP: &[&str] = &[
+    "gzip_decompression_failed",
+    "request_field_missing_colon",
+    "response_field_missing_colon",
+    "invalid_request_chunk_len",
+    "invalid_response_chunk_len",
+    "invalid_transfer_encoding_value_in_request",
+    "invalid_transfer_encoding_value_in_response",
+    "invalid_content_length_field_in_request",
+    "invalid_content_length_field_in_response",
+    "duplicate_content_length_field_in_request",
+    "duplicate_content_length_field_in_response",
+    "100_continue_already_seen",
+    "unable_to_match_response_to_request",
+    "request_header_invalid",
+    "response_header_invalid",
+    "missing_host_header",
+    "host_header_ambiguous",
+    "invalid_request_field_folding",
+    "invalid_response_field_folding",
+    "request_field_too_long",
+    "response_field_too_long",
+    "request_too_many_headers",
+    "response_too_many_headers",
+    "request_line_invalid",
+    "request_uri_host_invalid",
+    "request_header_host_invalid",
+    "method_delim_non_compliant",
+    "uri_delim_non_compliant",
+    "request_line_leading_whitespace",
+    "too_many_encoding_layers",
+    "abnormal_ce_header",
+    "request_auth_unrecognized",
+    "request_header_repetition",
+    "response_header_repetition",
+    "response_multipart_byteranges",
+    "response_abnormal_transfer_encoding",
+    "response_chunked_old_proto",
+    "response_invalid_protocol",
+    "response_invalid_status",
+    "request_line_missing_protocol",
+    "request_line_incomplete",
+    "double_encoded_uri",
+    "response_body_unexpected",
+    "request_server_port_tcp_port_mismatch",
+    "lzma_memlimit_reached",
+    "compression_bomb",
+    "compression_bomb_double_lzma",
+    "range_invalid",
+    "request_chunk_extension",
+    "response_chunk_extension",
+    "multipart_generic_error",
+    "multipart_no_filedata",
+    "multipart_invalid_header",
+    "failed_protocol_change",
 ];
 
 const DNS: &[&str] = &[
@@ -174,6 +248,145 @@ pub(crate) fn dns_rrtype(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), S
 
 pub(crate) fn template_number(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     number(d, "template.number", &["template"], interval(wanted(value)?, u64::MAX, &[])?)
+}
+
+/// `http2.frametype`: by number or name.
+pub(crate) fn http2_frametype(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "http2.frametype", &["http2"], interval(wanted(value)?, 255, FRAMES)?)
+}
+
+/// `http2.errorcode`: by number or name.
+pub(crate) fn http2_errorcode(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "http2.errorcode", &["http2"], interval(wanted(value)?, u64::from(u32::MAX), ERRORS)?)
+}
+
+/// `http2.priority`.
+pub(crate) fn http2_priority(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "http2.priority", &["http2"], interval(wanted(value)?, 255, &[])?)
+}
+
+/// `http2.window`.
+pub(crate) fn http2_window(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "http2.window", &["http2"], interval(wanted(value)?, u64::from(u32::MAX), &[])?)
+}
+
+// RFC 9113, section 6.
+const FRAMES: &[(&str, u64)] = &[
+    ("data", 0),
+    ("headers", 1),
+    ("priority", 2),
+    ("rststream", 3),
+    ("settings", 4),
+    ("pushpromise", 5),
+    ("ping", 6),
+    ("goaway", 7),
+    ("windowupdate", 8),
+    ("continuation", 9),
+];
+
+// RFC 9113, section 7.
+const ERRORS: &[(&str, u64)] = &[
+    ("no_error", 0),
+    ("protocol_error", 1),
+    ("internal_error", 2),
+    ("flow_control_error", 3),
+    ("settings_timeout", 4),
+    ("stream_closed", 5),
+    ("frame_size_error", 6),
+    ("refused_stream", 7),
+    ("cancel", 8),
+    ("compression_error", 9),
+    ("connect_error", 10),
+    ("enhance_your_calm", 11),
+    ("inadequate_security", 12),
+    ("http_1_1_required", 13),
+];
+
+/// `uricontent`: a content that looks into `http.uri`.
+pub(crate) fn uricontent(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    if d.sticky.is_some() {
+        return Err(String::from("after a sticky buffer it has no place; use `content` there"));
+    }
+    super::payload::content(d, value)?;
+    let (uri, _) = buffers::find("http.uri").ok_or("http.uri is not inspected")?;
+    d.about(uri.protocols, "uricontent")?;
+    buffer(d, uri, Form::Legacy, None)
+}
+
+/// `urilen`: the normalised URI's length, or with `,raw` the raw one's.
+pub(crate) fn urilen(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (test, field) = match v.split_once(',') {
+        None => (v, "urilen"),
+        Some((test, kind)) => match kind.trim() {
+            "norm" => (test, "urilen"),
+            "raw" => (test, "urilen.raw"),
+            other => return Err(format!("{other:?} is neither norm nor raw")),
+        },
+    };
+    number(d, field, &["http", "http2"], interval(test, 65_535, &[])?)
+}
+
+const FILES: &[&str] = &["http", "http2", "smtp", "ftp-data", "smb", "nfs"];
+
+/// `filesize`: bytes, or with a unit.
+pub(crate) fn filesize(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let text = units(wanted(value)?)?;
+    number(d, "filesize", FILES, interval(&text, u64::MAX, &[])?)
+}
+
+// Numbers with KB, MB or GB as plain numbers.
+fn units(text: &str) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, tail) = rest.split_at(start);
+        let end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        let (digits, after) = tail.split_at(end);
+        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_end);
+        let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kb" | "kib" | "k" => 1 << 10,
+            "mb" | "mib" | "m" => 1 << 20,
+            "gb" | "gib" | "g" => 1 << 30,
+            _ => return Err(format!("{unit:?} is no unit of size; KB, MB and GB are")),
+        };
+        let n = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
+        out.push_str(before);
+        out.push_str(&n.ok_or_else(|| format!("{digits}{unit} is too large"))?.to_string());
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// `filename`: a text, in either case, somewhere in a file's name.
+pub(crate) fn filename(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    named(d, value, "filename", "", false)
+}
+
+/// `fileext`: a file's name ends in a dot and this, in either case.
+pub(crate) fn fileext(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    named(d, value, "fileext", ".", true)
+}
+
+fn named(d: &mut Draft<'_>, value: Option<&str>, who: &str, dot: &str, endswith: bool) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (negated, v) = match v.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, v),
+    };
+    let text = super::quoted(v)?;
+    if text.is_empty() || text.len() > 250 || text.contains(['|', '\\']) {
+        return Err(String::from("it takes a text of 1 to 250 characters, without bars and backslashes"));
+    }
+    let (name, _) = buffers::find("file.name").ok_or("file.name is not inspected")?;
+    d.stickies += 1;
+    let bytes = [dot, text].concat().into_bytes();
+    let content = Content { bytes, negated, nocase: true, endswith, ..Content::default() };
+    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some((name, d.stickies)) });
+    d.about(name.protocols, who)
 }
 
 pub(crate) fn number(

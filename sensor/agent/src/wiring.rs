@@ -139,6 +139,9 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
         }
     }
     app.tls = tls(&eve.tls);
+    app.http = settings.http;
+    [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
+    app.files.hashes = eve.file_hashes;
     let dns = &eve.dns;
     app.dns = DnsChoices {
         version: if dns.version == Some(2) { 2 } else { 3 },

@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dns, tls};
+use crate::{dns, file, http1, tls};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,10 @@ pub struct Config {
     pub dns: dns::Choices,
     /// TLS.
     pub tls: tls::Choices,
+    /// HTTP/1, and what HTTP/2 shares with it.
+    pub http: http1::Choices,
+    /// What is to be known of files.
+    pub files: file::Wanted,
 }
 
 impl Default for Config {
@@ -107,6 +111,8 @@ impl Default for Config {
             ethernet: false,
             dns: dns::Choices::default(),
             tls: tls::Choices::default(),
+            http: http1::Choices::default(),
+            files: file::Wanted::default(),
         }
     }
 }

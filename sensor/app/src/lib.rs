@@ -16,8 +16,12 @@
 
 mod apps;
 mod buffer;
+pub mod codec;
 mod config;
 pub mod dns;
+pub mod file;
+pub mod http1;
+pub mod http2;
 mod layer;
 mod probe;
 mod protocol;

@@ -11,6 +11,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
+    file::Files,
     tx::{TxCore, Txs},
 };
 
@@ -60,6 +61,13 @@ pub struct Cx<'a> {
 pub struct Change {
     /// What was announced; Unknown where nothing was (CONNECT).
     pub expected: AppProto,
+}
+
+impl<'a> Cx<'a> {
+    /// For a parser that runs alone: in a fuzz target or a benchmark.
+    pub fn alone(config: &'a Config, memory: &'a mut Memory, ports: (u16, u16)) -> Self {
+        Self { time: Timestamp::default(), ports, config, memory, change: None }
+    }
 }
 
 impl Cx<'_> {
@@ -136,6 +144,14 @@ pub trait Protocol {
     fn event_type(&self, tx: &Self::Tx, config: &Config) -> Option<(&'static str, Option<Direction>)>;
     /// Writes the members of its event (`"dns":{...}`) into an open object.
     fn log(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter);
+    /// The files of a transaction, where it may have some.
+    fn files<'a>(&'a self, _tx: &'a Self::Tx) -> Option<&'a Files> {
+        None
+    }
+    /// The files of the transaction at that place, to be changed.
+    fn files_mut(&mut self, _place: usize) -> Option<&mut Files> {
+        None
+    }
     /// Writes the members that an alert on it carries.
     fn metadata(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter) {
         self.log(tx, config, w);

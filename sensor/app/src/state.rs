@@ -12,6 +12,8 @@ use crate::{
     buffer::{Buffer, Field},
     config::Config,
     dns,
+    file::Files,
+    http1, http2,
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
     quic, template, tls,
     tx::TxCore,
@@ -24,6 +26,8 @@ pub enum State {
     Dns(Box<dns::Dns>),
     Tls(Box<tls::Tls>),
     Quic(Box<quic::Quic>),
+    Http1(Box<http1::Http1>),
+    Http2(Box<http2::Http2>),
     Template(Box<template::Template>),
 }
 
@@ -46,6 +50,16 @@ macro_rules! each {
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
+            State::Http2($s) => {
+                type $t = http2::Http2;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Http1($s) => {
+                type $t = http1::Http1;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
             State::Template($s) => {
                 type $t = template::Template;
                 let _ = std::marker::PhantomData::<$t>;
@@ -64,6 +78,8 @@ impl State {
             AppProto::Llmnr => Self::Dns(Box::new(dns::Dns::new(dns::Kind::Llmnr))),
             AppProto::Tls if !datagram => Self::Tls(Box::default()),
             AppProto::Quic if datagram => Self::Quic(Box::default()),
+            AppProto::Http => Self::Http1(Box::default()),
+            AppProto::Http2 => Self::Http2(Box::default()),
             AppProto::Template => Self::Template(Box::default()),
             _ => return None,
         })
@@ -158,12 +174,22 @@ impl State {
             }
         });
     }
+    /// The files of a transaction, by its place.
+    pub fn files(&self, place: usize) -> Option<&Files> {
+        each!(self, s, T => T::files(s, T::txs(s).at(place)?))
+    }
+    /// The same, to be changed.
+    pub(crate) fn files_mut(&mut self, place: usize) -> Option<&mut Files> {
+        each!(self, s, T => T::files_mut(s, place))
+    }
     /// Names of the events of a protocol that is parsed; None where it is not.
     pub fn events_of(proto: AppProto) -> Option<&'static [&'static str]> {
         Some(match proto {
             AppProto::Dns | AppProto::Mdns | AppProto::Llmnr => <dns::Dns as Protocol>::EVENTS,
             AppProto::Tls => <tls::Tls as Protocol>::EVENTS,
             AppProto::Quic => <quic::Quic as Protocol>::EVENTS,
+            AppProto::Http => <http1::Http1 as Protocol>::EVENTS,
+            AppProto::Http2 => <http2::Http2 as Protocol>::EVENTS,
             AppProto::Template => <template::Template as Protocol>::EVENTS,
             _ => return None,
         })

@@ -88,6 +88,11 @@ impl TxCore {
     pub const fn revision(&self, d: Direction) -> u32 {
         self.revision[d.index()]
     }
+    /// Whether detection has looked at a direction since it last changed.
+    pub fn looked(&self, d: Direction) -> bool {
+        let i = d.index();
+        self.marks[i].seen == self.revision[i].wrapping_add(1)
+    }
     /// Whether detection is done with a direction.
     pub fn inspected(&self, d: Direction) -> bool {
         self.marks[d.index()].done || self.only.is_some_and(|o| o != d)

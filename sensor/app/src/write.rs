@@ -52,6 +52,7 @@ fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &C
     if odd && cfg.anomalies {
         anomalies(state, place, flow, m, cfg, out);
     }
+    files(state, place, flow, m, cfg, out);
     if write
         && let Some((name, way)) = state.event_type(place, cfg)
         && cfg.writes(name)
@@ -68,6 +69,40 @@ fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &C
     {
         core.events_logged = core.events;
         core.logged |= write;
+    }
+}
+
+// Files that have ended and were not written yet.
+fn files(
+    state: &mut State,
+    place: usize,
+    flow: &mut Flow,
+    moment: &Moment<'_>,
+    cfg: &Config,
+    out: &mut Vec<Record>,
+) {
+    let ended = |f: &crate::file::File| f.state != crate::file::FileState::Open && !f.logged;
+    if !state.files(place).is_some_and(|all| all.iter().any(ended)) {
+        return;
+    }
+    if cfg.writes("fileinfo")
+        && let (Some(all), Some(id)) = (state.files(place), state.core(place).map(|c| c.id))
+    {
+        for file in all.iter().filter(|f| ended(f)) {
+            let mut w = JsonWriter::with_capacity(768);
+            head(&mut w, flow, moment, "fileinfo", file.direction(), cfg);
+            state.metadata(place, cfg, &mut w);
+            if let Some(name) = state.proto().name() {
+                w.key("app_proto").string(name);
+            }
+            w.key("fileinfo").open();
+            file.log(id, &mut w);
+            w.close().close();
+            out.push(record(flow, moment, "fileinfo", file.direction(), w.finish()));
+        }
+    }
+    if let Some(all) = state.files_mut(place) {
+        all.iter_mut().filter(|f| ended(f)).for_each(|f| f.logged = true);
     }
 }
 

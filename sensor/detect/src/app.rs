@@ -90,7 +90,9 @@ impl AppRule {
             }
             TransactionTest::Event { protocol, name } => {
                 let names = State::events_of(AppProto::by_name(protocol)?)?;
-                Some(Part::Event { number: u8::try_from(names.iter().position(|n| n == name)?).ok()? })
+                Some(Part::Event {
+                    number: u8::try_from(names.iter().position(|n| n.eq_ignore_ascii_case(name))?).ok()?,
+                })
             }
         });
         Some(Self {

@@ -56,6 +56,39 @@ fn handshake(later_ms: i64) -> Vec<Frame> {
     capture.packets.iter().take(20).map(|p| Frame { ms: ms(p), bytes: p.data.clone() }).collect()
 }
 
+/// One request, acknowledged; what follows it goes the same way.
+fn request(wire: &[u8]) -> Vec<Frame> {
+    let server = End(SERVER.0, 80);
+    let next = 1001 + u32::try_from(wire.len()).unwrap();
+    let mut frames = session(CLIENT, server, &[(true, wire)]);
+    frames.push(tcp(server, CLIENT, "A", 9001, next, b""));
+    frames.push(tcp(CLIENT, server, "A", next, 9001, b""));
+    frames
+}
+
+/// Rules of which the first must alert once, on the client's first packet behind its request.
+fn http(keyword: &'static str, holds: &str, does_not: &str) -> Case {
+    let rules = format!("alert http any any -> any any ({holds})\nalert http any any -> any any ({does_not})");
+    let wire = b"POST /a%20b/x.pdf HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    case(keyword, rules.leak(), request(wire), &[(1, 6)])
+}
+
+/// The same over HTTP/2: a stream with a weight, a window, and an error that ends it.
+fn http2(keyword: &'static str, holds: &str, does_not: &str) -> Case {
+    let rules = format!("alert http2 any any -> any any ({holds})\nalert http2 any any -> any any ({does_not})");
+    let frame = |kind: u8, flags: u8, payload: &[u8]| {
+        [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, 1][..], payload].concat()
+    };
+    let wire = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(1, 0x24, b"\0\0\0\0\x09\x82\x84\x86\x41\x01a"),
+        frame(8, 0, &[0, 0, 0, 5]),
+        frame(3, 0, &[0, 0, 0, 8]),
+    ]
+    .concat();
+    case(keyword, rules.leak(), request(&wire), &[(1, 6)])
+}
+
 /// Rules of which the first must alert once: on the first packet of the server after its hello was acknowledged to its end.
 fn tls(keyword: &'static str, holds: &str, does_not: &str) -> Case {
     let rule = |options: &str| format!("alert tls any any -> any any ({options})\n");
@@ -380,6 +413,15 @@ fn cases() -> Vec<Case> {
             r#"flow:to_client; tls.fingerprint:":"; sid:1;"#,
             r#"flow:to_client; tls.fingerprint:"no"; sid:2;"#,
         ),
+        http("uricontent", r#"uricontent:"/a b/x."; sid:1;"#, r#"uricontent:"%20"; sid:2;"#),
+        http("urilen", "urilen:10; sid:1;", "urilen:10,raw; sid:2;"),
+        http("filesize", "filesize:2<>4; sid:1;", "filesize:>1KB; sid:2;"),
+        http("filename", r#"filename:"B/X."; sid:1;"#, r#"filename:!"x.pdf"; sid:2;"#),
+        http("fileext", r#"fileext:"PDF"; sid:1;"#, r#"fileext:"pd"; sid:2;"#),
+        http2("http2.frametype", "http2.frametype:headers; sid:1;", "http2.frametype:goaway; sid:2;"),
+        http2("http2.errorcode", "http2.errorcode:cancel; sid:1;", "http2.errorcode:!8; sid:2;"),
+        http2("http2.priority", "http2.priority:9; sid:1;", "http2.priority:>9; sid:2;"),
+        http2("http2.window", "http2.window:5; sid:1;", "http2.window:<5; sid:2;"),
         case(
             "template.number",
             "alert template any any -> any any (template.number:>3; sid:1;)",
@@ -432,6 +474,8 @@ fn without(keyword: &str, r: &mut Rule) {
         "tls.subject" => "tls.cert_subject",
         "tls.issuerdn" => "tls.cert_issuer",
         "tls.fingerprint" => "tls.cert_fingerprint",
+        "uricontent" => "http.uri",
+        "filename" | "fileext" => "file.name",
         _ => "",
     };
     r.buffers.retain(|b| b.buffer.name != old);

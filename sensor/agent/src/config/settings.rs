@@ -69,6 +69,8 @@ pub struct Settings {
     pub async_oneside: bool,
     /// `app-layer.protocols`, by name, in the file's order.
     pub protocols: Vec<(String, Protocol)>,
+    /// `app-layer.protocols.http.libhtp.default-config`.
+    pub http: lagewarte_app::http1::Choices,
     /// What is written.
     pub eve: Eve,
     /// `stats.enabled`.
@@ -188,6 +190,10 @@ pub struct Eve {
     pub dns: Dns,
     /// `types.tls`.
     pub tls: Tls,
+    /// `types.http.dump-all-headers`: of requests, of responses.
+    pub dump_headers: [bool; 2],
+    /// `types.files.force-hash`.
+    pub file_hashes: lagewarte_app::file::Hashes,
 }
 
 /// `lagewarte:`.
@@ -276,6 +282,7 @@ impl Settings {
             midstream: r.flag("stream.midstream").unwrap_or(false),
             async_oneside: r.flag("stream.async-oneside").unwrap_or(false),
             protocols: r.protocols(),
+            http: r.http().0,
             eve: Eve::read(&r),
             stats: r.flag("stats.enabled").unwrap_or(true),
             workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),
@@ -337,6 +344,19 @@ impl Settings {
         }
         if let Err(e) = hours(&r) {
             fault("lagewarte.uplink.bulk-hours", e.to_string());
+        }
+        for (key, what) in r.http().1 {
+            fault(&key, what);
+        }
+        for h in r.list("outputs.eve-log.types.files.force-hash") {
+            if !["md5", "sha1", "sha256"].contains(&h.as_str()) {
+                fault("outputs.eve-log.types.files.force-hash", format!("{h:?} is none of md5, sha1, sha256"));
+            }
+        }
+        if let Some(t) = r.text("outputs.eve-log.types.http.dump-all-headers")
+            && !["none", "request", "response", "both"].contains(&t.as_str())
+        {
+            fault("outputs.eve-log.types.http.dump-all-headers", format!("{t:?} is none of request, response, both"));
         }
         let name = &self.eve.filename;
         if name.is_empty() || name == ".." || name.contains('\0') {
@@ -419,6 +439,17 @@ impl Eve {
                 responses: r.flag(&key("types.dns.responses")).or_else(|| r.flag(&key("types.dns.answer"))),
                 formats: r.list(&key("types.dns.formats")),
                 types: r.list(&key("types.dns.types")),
+            },
+            dump_headers: match r.text(&key("types.http.dump-all-headers")).as_deref() {
+                Some("both") => [true; 2],
+                Some("request") => [true, false],
+                Some("response") => [false, true],
+                _ => [false; 2],
+            },
+            file_hashes: {
+                let list = r.list(&key("types.files.force-hash"));
+                let has = |name: &str| list.iter().any(|h| h == name);
+                lagewarte_app::file::Hashes { md5: has("md5"), sha1: has("sha1"), sha256: has("sha256") }
             },
         }
     }
@@ -518,6 +549,19 @@ impl Reader<'_> {
             }
             _ => Vec::new(),
         }
+    }
+    // The choices, and what is wrong with them.
+    fn http(&self) -> (lagewarte_app::http1::Choices, Vec<(String, String)>) {
+        const AT: &str = "app-layer.protocols.http.libhtp.default-config";
+        let (mut choices, mut faults) = (lagewarte_app::http1::Choices::default(), Vec::new());
+        for (name, value) in self.pairs(AT) {
+            if name != "personality"
+                && let Err(e) = choices.set(&name, &value)
+            {
+                faults.push((format!("{AT}.{name}"), e));
+            }
+        }
+        (choices, faults)
     }
     fn protocols(&self) -> Vec<(String, Protocol)> {
         let Some(Node::Map(members)) = self.tree.at("app-layer.protocols") else { return Vec::new() };

@@ -1,0 +1,286 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Files that travel in a protocol: name, size, gaps, state, hashes, and the window that `file.data` sees.
+//!
+//! A parser opens a file in its transaction's [`Files`], pushes bytes and gaps as they come, and closes it; the frame
+//! writes `fileinfo` from it and detection reads [`File::window`]. Nothing here is stored on disk. Must never hold a file
+//! whole, never hash what nobody asked for, and never hold more than [`MAX_FILES`] files or [`MAX_NAME`] bytes of name.
+
+mod hash;
+mod log;
+mod window;
+
+use lagewarte_flow::Direction;
+
+pub use self::{
+    hash::{Digests, Hashes},
+    window::{MAX_UNSEEN, Pieces, Window},
+};
+
+/// Files of one transaction at most; the others are counted as one too many. Threat: a form with a million parts.
+pub const MAX_FILES: usize = 128;
+/// Bytes of a name that are kept.
+pub const MAX_NAME: usize = 4096;
+
+/// What is to be known of files beside size and state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Hashes: `force-hash`, and those that rules ask for.
+    pub hashes: Hashes,
+    /// Bytes of a file that are tracked at most, 0 for all (`stream.reassembly.depth` reaches files by this).
+    pub depth: u64,
+}
+
+/// How a file stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileState {
+    /// Bytes may follow.
+    #[default]
+    Open,
+    /// It has ended as its protocol says.
+    Closed,
+    /// It was cut off, or has a gap.
+    Truncated,
+}
+
+impl FileState {
+    /// As EVE writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "UNKNOWN",
+            Self::Closed => "CLOSED",
+            Self::Truncated => "TRUNCATED",
+        }
+    }
+}
+
+/// One file.
+#[derive(Debug, Default)]
+pub struct File {
+    /// As the protocol names it; a URI's path where it names none.
+    pub name: Vec<u8>,
+    /// Which way it goes.
+    pub to_client: bool,
+    /// Bytes so far.
+    pub size: u64,
+    /// How it stands.
+    pub state: FileState,
+    /// Bytes are missing in it.
+    pub gaps: bool,
+    /// First and last byte in the whole, where the protocol moves a part.
+    pub range: Option<(u64, u64)>,
+    /// What `file.data` sees.
+    pub window: Window,
+    /// Whether its event was written.
+    pub logged: bool,
+    hashing: Option<Box<hash::Hashing>>,
+    digests: Digests,
+    pieces: Pieces,
+    depth: u64,
+    elsewhere: bool,
+}
+
+impl File {
+    /// A file that begins.
+    pub fn open(name: &[u8], direction: Direction, wanted: &Wanted, pieces: Pieces) -> Self {
+        Self {
+            name: name.get(..name.len().min(MAX_NAME)).unwrap_or_default().to_vec(),
+            to_client: direction == Direction::ToClient,
+            hashing: hash::Hashing::new(wanted.hashes),
+            depth: wanted.depth,
+            pieces,
+            ..Self::default()
+        }
+    }
+
+    /// Which way it goes.
+    pub const fn direction(&self) -> Direction {
+        if self.to_client { Direction::ToClient } else { Direction::ToServer }
+    }
+
+    /// Its bytes are shown elsewhere, as the body that they are.
+    pub const fn without_window(&mut self) {
+        self.elsewhere = true;
+    }
+    /// Whether its bytes are shown by its own window.
+    pub const fn has_window(&self) -> bool {
+        !self.elsewhere
+    }
+
+    /// Takes its next bytes. True: `file.data` has something new.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        if self.state != FileState::Open || bytes.is_empty() {
+            return false;
+        }
+        let room = match self.depth {
+            0 => bytes.len(),
+            depth => bytes.len().min(usize::try_from(depth.saturating_sub(self.size)).unwrap_or(usize::MAX)),
+        };
+        let (taken, over) = bytes.split_at(room); // room <= len
+        self.size += taken.len() as u64;
+        if let Some(h) = &mut self.hashing {
+            h.update(taken);
+        }
+        let mut news = !self.elsewhere && self.window.push(taken, &self.pieces);
+        if !over.is_empty() {
+            news |= self.end(FileState::Truncated);
+        }
+        news
+    }
+
+    /// So many of its bytes are missing: it is cut off here.
+    pub fn gap(&mut self, missing: u64) -> bool {
+        if self.state != FileState::Open {
+            return false;
+        }
+        self.gaps = true;
+        self.size += missing;
+        self.hashing = None; // a hash of what is left would be the hash of another file
+        self.window.cut(missing, &self.pieces)
+    }
+
+    /// It has ended as its protocol says; with gaps it is truncated all the same. True: `file.data` has something new.
+    pub fn close(&mut self) -> bool {
+        self.end(if self.gaps { FileState::Truncated } else { FileState::Closed })
+    }
+
+    /// It was cut off.
+    pub fn truncate(&mut self) -> bool {
+        self.end(FileState::Truncated)
+    }
+
+    fn end(&mut self, state: FileState) -> bool {
+        if self.state != FileState::Open {
+            return false;
+        }
+        self.state = state;
+        if let Some(h) = self.hashing.take() {
+            self.digests = h.finish();
+        }
+        self.window.close(&self.pieces)
+    }
+
+    /// Its hashes, once it has ended; those that were asked for.
+    pub const fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    /// The name's extension, without the dot.
+    pub fn extension(&self) -> &[u8] {
+        let base = self.name.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        match base.iter().rposition(|b| *b == b'.') {
+            Some(dot) => base.get(dot + 1..).unwrap_or_default(),
+            None => &[],
+        }
+    }
+}
+
+/// The files of a transaction.
+#[derive(Debug, Default)]
+pub struct Files {
+    list: Vec<File>,
+    /// How many were one too many.
+    pub refused: u64,
+}
+
+impl Files {
+    /// Opens a file; None where there are too many.
+    pub fn open(&mut self, file: File) -> Option<usize> {
+        if self.list.len() >= MAX_FILES {
+            self.refused += 1;
+            return None;
+        }
+        self.list.push(file);
+        Some(self.list.len() - 1)
+    }
+    /// All of them, in the order of their beginning.
+    pub fn iter(&self) -> impl Iterator<Item = &File> {
+        self.list.iter()
+    }
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut File> {
+        self.list.iter_mut()
+    }
+    /// By number.
+    pub fn at(&self, i: usize) -> Option<&File> {
+        self.list.get(i)
+    }
+    /// By number, to be changed.
+    pub fn at_mut(&mut self, i: usize) -> Option<&mut File> {
+        self.list.get_mut(i)
+    }
+    /// Those of one direction.
+    pub fn towards(&self, d: Direction) -> impl Iterator<Item = &File> {
+        self.list.iter().filter(move |f| f.direction() == d)
+    }
+    /// Nothing follows: what is open was cut off.
+    pub fn finish(&mut self, d: Direction) -> bool {
+        let mut news = false;
+        for f in self.list.iter_mut().filter(|f| f.direction() == d) {
+            news |= f.truncate();
+        }
+        news
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(hashes: Hashes) -> File {
+        File::open(b"/a/b.tar.gz", Direction::ToClient, &Wanted { hashes, depth: 0 }, Pieces::default())
+    }
+
+    #[test]
+    fn a_whole_file_has_its_hashes() {
+        // RFC 1321, FIPS 180: the digests of "abc".
+        let mut f = open(Hashes { md5: true, sha1: true, sha256: true });
+        f.push(b"a");
+        f.push(b"bc");
+        f.close();
+        let d = f.digests();
+        assert_eq!(d.md5.map(hex::encode).as_deref(), Some("900150983cd24fb0d6963f7d28e17f72"));
+        assert_eq!(d.sha1.map(hex::encode).as_deref(), Some("a9993e364706816aba3e25717850c26c9cd0d89d"));
+        assert_eq!(
+            d.sha256.map(hex::encode).as_deref(),
+            Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        );
+        assert_eq!((f.state, f.size, f.extension()), (FileState::Closed, 3, &b"gz"[..]));
+        assert!(!f.push(b"late"), "nothing is added to a closed file");
+        assert_eq!(f.size, 3);
+    }
+
+    #[test]
+    fn a_gap_truncates_and_leaves_no_hash() {
+        let mut f = open(Hashes { sha256: true, ..Hashes::default() });
+        f.push(b"abc");
+        f.gap(5);
+        f.push(b"def");
+        f.close();
+        assert_eq!((f.state, f.gaps, f.size, f.digests().sha256), (FileState::Truncated, true, 11, None));
+    }
+
+    #[test]
+    fn depth_truncates() {
+        let wanted = Wanted { depth: 4, ..Wanted::default() };
+        let mut f = File::open(b"x", Direction::ToServer, &wanted, Pieces::default());
+        assert!(f.push(b"abcdef"));
+        assert_eq!((f.state, f.size, f.window.shown()), (FileState::Truncated, 4, Some(&b"abcd"[..])));
+    }
+
+    #[test]
+    fn files_are_bounded() {
+        let mut all = Files::default();
+        for _ in 0..MAX_FILES + 5 {
+            all.open(open(Hashes::default()));
+        }
+        assert_eq!((all.iter().count(), all.refused), (MAX_FILES, 5));
+        assert!(!all.finish(Direction::ToServer) && all.at(0).is_some_and(|f| f.state == FileState::Open));
+        all.finish(Direction::ToClient);
+        assert!(all.iter().all(|f| f.state == FileState::Truncated));
+    }
+}
