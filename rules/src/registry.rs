@@ -150,6 +150,8 @@ pub const HONOURED: &[Keyword] = &[
     k("filesize", Reads::Application, app::filesize, "size of a file, once it has ended"),
     k("filename", Reads::Application, app::filename, "text in a file's name"),
     k("fileext", Reads::Application, app::fileext, "ending of a file's name"),
+    k("ftp.dynamic_port", Reads::Application, app::ftp_dynamic_port, "port of an FTP data connection"),
+    k("ftp.reply_received", Reads::Application, app::ftp_reply_received, "whether the server replied: yes or no"),
     k("template.number", Reads::Application, app::template_number, "length of what was asked"),
     k("threshold", Reads::Matches, state::threshold, "thins out alerts"),
     k("detection_filter", Reads::Matches, state::detection_filter, "alerts only after so many matches in a window"),

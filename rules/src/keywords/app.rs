@@ -146,6 +146,8 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("quic", super::tls::QUIC_EVENTS),
     ("http", HTTP),
     ("http2", HTTP2),
+    ("smtp", SMTP),
+    ("ftp", FTP),
     ("template", &["unexpected"]),
 ];
 
@@ -221,6 +223,31 @@ const HTTP: &[&str] = &[
     "failed_protocol_change",
 ];
 
+const FTP: &[&str] = &["request_command_too_long", "response_command_too_long"];
+
+const SMTP: &[&str] = &[
+    "invalid_reply",
+    "unable_to_match_reply_with_request",
+    "max_command_line_len_exceeded",
+    "max_reply_line_len_exceeded",
+    "invalid_pipelined_sequence",
+    "bdat_chunk_len_exceeded",
+    "no_server_welcome_message",
+    "tls_rejected",
+    "data_command_rejected",
+    "duplicate_fields",
+    "mime_parse_failed",
+    "mime_malformed_msg",
+    "mime_invalid_base64",
+    "mime_invalid_qp",
+    "mime_long_line",
+    "mime_long_enc_line",
+    "mime_long_header_name",
+    "mime_long_header_value",
+    "mime_long_boundary",
+    "mime_long_filename",
+];
+
 const DNS: &[&str] = &[
     "malformed_data",
     "not_a_request",
@@ -244,6 +271,20 @@ pub(crate) fn dns_rcode(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), St
 
 pub(crate) fn dns_rrtype(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     number(d, "dns.rrtype", &["dns", "doh2"], interval(wanted(value)?, 65_535, RRTYPES)?)
+}
+
+pub(crate) fn ftp_dynamic_port(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    number(d, "ftp.dynamic_port", &["ftp"], interval(wanted(value)?, 65_535, &[])?)
+}
+
+pub(crate) fn ftp_reply_received(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let n = match v.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" | "1" => 1,
+        "no" | "false" | "off" | "0" => 0,
+        _ => return Err(format!("{v:?} is neither yes nor no")),
+    };
+    number(d, "ftp.reply_received", &["ftp"], Interval { from: n, to: n, negated: false })
 }
 
 pub(crate) fn template_number(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {

@@ -12,6 +12,7 @@ use lagewarte_flow::{AppProto, Direction, Flow, FlowRef};
 
 use crate::{
     config::{Config, Mode},
+    expect::Expected,
     layer::{LayerEvent, LayerEvents},
     probe::{Answer, Probe},
     protocol::{Change, Cx, Input, Memory, Step},
@@ -107,6 +108,7 @@ pub struct Apps {
     free: Vec<u32>,
     memory: Vec<Memory>,
     held: Memory,
+    expected: Expected,
     counters: Counters,
 }
 
@@ -125,6 +127,7 @@ impl Apps {
             free: Vec::new(),
             memory,
             held: Memory { cap: HOLD_ALL / workers, ..Memory::default() },
+            expected: Expected::default(),
             counters: Counters::default(),
         }
     }
@@ -349,7 +352,9 @@ impl Apps {
         if !data.is_empty() {
             app.first.get_or_insert(direction);
         }
-        if undecided {
+        if undecided && app.state.is_none() && self.announced(&mut app, f, time) {
+            self.parse(&mut app, f, direction, data, eof, time, &mut events);
+        } else if undecided {
             self.detect(&mut app, f, direction, data, eof, &mut events);
         } else if app.state.is_none() {
             // Not recognised; the other side may tell yet what it is.
@@ -404,6 +409,24 @@ impl Apps {
             let eof = app.ended[d.index()];
             self.parse(app, f, d, &[], eof, time, events);
         }
+    }
+
+    /// Whether another flow announced this one: then it is what was announced, whatever it begins with.
+    fn announced(&mut self, app: &mut FlowApp, f: &mut FlowRef<'_>, time: Timestamp) -> bool {
+        if f.flow.app.sides != [AppProto::Unknown; 2] || app.held.iter().any(|h| !h.is_empty()) {
+            return false;
+        }
+        let Some(transfer) = self.expected.take(f.flow, time) else { return false };
+        let proto = AppProto::FtpData;
+        for side in 0..2 {
+            f.flow.app.decide(side, proto, true);
+        }
+        *Counters::slot(&mut self.counters.flow, proto, true) += 1;
+        if self.cfg.mode(proto, true) == Mode::On {
+            app.state = Some(State::transfer(transfer));
+            *Counters::slot(&mut self.counters.tx, proto, true) += 1;
+        }
+        true
     }
 
     /// Looks for the protocol of a direction.
@@ -593,6 +616,9 @@ impl Apps {
                 failed = true; // neither done, nor waiting
                 break;
             }
+        }
+        for a in state.announced() {
+            self.expected.add(f.flow, a, time);
         }
         *Counters::slot(&mut self.counters.tx, f.flow.app.proto, true) += state.total() - before;
         let kept = failed || self.hold(app, side, left);

@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dns, file, http1, tls};
+use crate::{dns, file, http1, smtp, tls};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct Config {
     pub tls: tls::Choices,
     /// HTTP/1, and what HTTP/2 shares with it.
     pub http: http1::Choices,
+    /// Mail.
+    pub smtp: smtp::Choices,
     /// What is to be known of files.
     pub files: file::Wanted,
 }
@@ -112,6 +114,7 @@ impl Default for Config {
             dns: dns::Choices::default(),
             tls: tls::Choices::default(),
             http: http1::Choices::default(),
+            smtp: smtp::Choices::default(),
             files: file::Wanted::default(),
         }
     }

@@ -11,6 +11,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
+    expect::Announced,
     file::Files,
     tx::{TxCore, Txs},
 };
@@ -122,6 +123,10 @@ pub trait Protocol {
     /// Bytes charged for the state itself, beside its transactions.
     fn charged(&self) -> u64 {
         0
+    }
+    /// Flows between the same hosts that were announced since it was asked last.
+    fn announced(&mut self) -> Vec<Announced> {
+        Vec::new()
     }
     /// Nothing follows, in either direction: every transaction is as complete as it will be.
     fn finish(&mut self) {

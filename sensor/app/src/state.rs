@@ -12,10 +12,11 @@ use crate::{
     buffer::{Buffer, Field},
     config::Config,
     dns,
+    expect::{Announced, Transfer},
     file::Files,
-    http1, http2,
+    ftp, http1, http2,
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
-    quic, template, tls,
+    quic, smtp, template, tls,
     tx::TxCore,
 };
 
@@ -28,6 +29,9 @@ pub enum State {
     Quic(Box<quic::Quic>),
     Http1(Box<http1::Http1>),
     Http2(Box<http2::Http2>),
+    Ftp(Box<ftp::Ftp>),
+    FtpData(Box<ftp::data::FtpData>),
+    Smtp(Box<smtp::Smtp>),
     Template(Box<template::Template>),
 }
 
@@ -60,6 +64,21 @@ macro_rules! each {
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
+            State::Ftp($s) => {
+                type $t = ftp::Ftp;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::FtpData($s) => {
+                type $t = ftp::data::FtpData;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Smtp($s) => {
+                type $t = smtp::Smtp;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
             State::Template($s) => {
                 type $t = template::Template;
                 let _ = std::marker::PhantomData::<$t>;
@@ -80,9 +99,16 @@ impl State {
             AppProto::Quic if datagram => Self::Quic(Box::default()),
             AppProto::Http => Self::Http1(Box::default()),
             AppProto::Http2 => Self::Http2(Box::default()),
+            AppProto::Ftp => Self::Ftp(Box::default()),
+            AppProto::Smtp => Self::Smtp(Box::default()),
             AppProto::Template => Self::Template(Box::default()),
             _ => return None,
         })
+    }
+
+    /// The state of a data connection that was announced.
+    pub(crate) fn transfer(transfer: Transfer) -> Self {
+        Self::FtpData(Box::new(ftp::data::FtpData::new(transfer)))
     }
 
     /// Whether a protocol must hear its client first; None where either may begin.
@@ -98,6 +124,9 @@ impl State {
     }
     pub(crate) fn gap(&mut self, direction: Direction, len: u64, cx: &mut Cx<'_>) -> Step {
         each!(self, s, T => T::gap(s, direction, len, cx))
+    }
+    pub(crate) fn announced(&mut self) -> Vec<Announced> {
+        each!(self, s, T => T::announced(s))
     }
     pub(crate) fn clean(&mut self, inspecting: bool) -> u64 {
         each!(self, s, T => T::txs_mut(s).clean(inspecting))

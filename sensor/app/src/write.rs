@@ -73,14 +73,7 @@ fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &C
 }
 
 // Files that have ended and were not written yet.
-fn files(
-    state: &mut State,
-    place: usize,
-    flow: &mut Flow,
-    moment: &Moment<'_>,
-    cfg: &Config,
-    out: &mut Vec<Record>,
-) {
+fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, cfg: &Config, out: &mut Vec<Record>) {
     let ended = |f: &crate::file::File| f.state != crate::file::FileState::Open && !f.logged;
     if !state.files(place).is_some_and(|all| all.iter().any(ended)) {
         return;

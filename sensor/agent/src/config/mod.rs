@@ -9,6 +9,7 @@
 use std::{fmt, fs, path::Path, path::PathBuf};
 
 pub mod keys;
+pub mod mail;
 pub mod network;
 pub mod node;
 pub mod reference;

@@ -19,7 +19,7 @@ use lagewarte_base::{
 use lagewarte_uplink::{Hours, HoursError, Proxy};
 
 use super::{
-    Fault,
+    Fault, mail,
     network::{self, Network},
     node::Node,
     stream::Stream,
@@ -71,6 +71,8 @@ pub struct Settings {
     pub protocols: Vec<(String, Protocol)>,
     /// `app-layer.protocols.http.libhtp.default-config`.
     pub http: lagewarte_app::http1::Choices,
+    /// `app-layer.protocols.smtp` and `types.smtp`.
+    pub smtp: lagewarte_app::smtp::Choices,
     /// What is written.
     pub eve: Eve,
     /// `stats.enabled`.
@@ -283,6 +285,7 @@ impl Settings {
             async_oneside: r.flag("stream.async-oneside").unwrap_or(false),
             protocols: r.protocols(),
             http: r.http().0,
+            smtp: mail::read(tree),
             eve: Eve::read(&r),
             stats: r.flag("stats.enabled").unwrap_or(true),
             workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),

@@ -378,7 +378,7 @@ impl Http2 {
 }
 
 fn close(tx: &mut Tx, d: Direction, whole: bool) {
-    if let Some(mut flowing) = tx.h2.as_deref_mut().map(|p| std::mem::take(&mut p.flowing[d.index()])) {
+    if let Some(flowing) = tx.h2.as_deref_mut().map(|p| std::mem::take(&mut p.flowing[d.index()])) {
         flowing.close(tx, d, whole);
     }
 }
