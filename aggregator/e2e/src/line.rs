@@ -117,8 +117,8 @@ fn pump(state: &State, life: u64, mut from: TcpStream, mut to: TcpStream) {
                     break;
                 }
                 state.carried.fetch_add(n as u64, Ordering::SeqCst);
-                if rate != 0 {
-                    thread::sleep(Duration::from_micros(n as u64 * 1_000_000 / rate));
+                if let Some(us) = (n as u64 * 1_000_000).checked_div(rate) {
+                    thread::sleep(Duration::from_micros(us));
                 }
             }
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}

@@ -404,8 +404,10 @@ impl Gateway {
 
     /// Reads the ledger: the text file that says which numbers may have been given out.
     fn note(&mut self) {
-        let Ok(text) = fs::read_to_string(self.spool().join("ledger")) else { return };
-        for line in text.lines() {
+        let spool = self.spool();
+        let texts =
+            [spool.join("ledger"), spool.join("bulk/ledger")].map(|p| fs::read_to_string(p).unwrap_or_default());
+        for line in texts.iter().flat_map(|t| t.lines()) {
             let words: Vec<&str> = line.split(' ').collect();
             let ["epoch", epoch, "nonce", nonce, "reserved", reserved, "acked", _, "end", end] = words[..] else {
                 continue;

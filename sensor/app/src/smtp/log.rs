@@ -114,7 +114,8 @@ fn email(m: &Mime, choices: &Choices, w: &mut JsonWriter) {
         w.close_array();
     }
     for (key, name, form, extended) in FIELDS {
-        if !(choices.extended && *extended) && !choices.custom.iter().any(|c| c.eq_ignore_ascii_case(name)) {
+        let wanted = (choices.extended && *extended) || choices.custom.iter().any(|c| c.eq_ignore_ascii_case(name));
+        if !wanted {
             continue;
         }
         match form {

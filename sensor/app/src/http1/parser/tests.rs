@@ -62,7 +62,7 @@ fn damaged_fields_are_kept_and_noted() {
     assert_eq!(names, ["", "", "A b", "C", "D", "E", "a B"]);
     assert!(h.odd.missing_colon && h.odd.invalid_name && h.odd.repeated && !h.plain);
     assert_eq!(h.value(b"c"), Some(&b"z"[..]));
-    assert_eq!(Head::read(b"H 1\r\n A: 1\r\n\r\n", true).odd.bad_folding, true);
+    assert!(Head::read(b"H 1\r\n A: 1\r\n\r\n", true).odd.bad_folding);
     let zeros = Head::read(b"H 1\r\nTransfer\0-encoding: chun\0ked\r\n\r\n", true);
     assert!(has_word(zeros.value(b"transfer-encoding").unwrap(), b"chunked"));
 }
