@@ -105,10 +105,7 @@ async fn eve_over_https_is_stored_once_under_its_owner() {
     let (status, answer) =
         site.send(&compressed("zstd", &format!("{two}\n{three}\n{three}")), &["-H", "Content-Encoding: zstd"]).await;
     assert!(status == 200 && answer.contains("\"received\":3,\"duplicate\":2"), "{answer}");
-    assert_eq!(
-        site.world.ask("SELECT count(), sum(alerts) FROM alert, (SELECT sum(alerts) AS alerts FROM alert_1h)").await,
-        "3\t9"
-    );
+    assert_eq!(site.world.ask("SELECT count() FROM alert").await, "3");
     // With a key two equal events are two, and the same request is the same.
     let twice = format!("{three}\n{three}\n");
     for duplicate in [0, 2] {
