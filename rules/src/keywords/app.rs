@@ -368,7 +368,7 @@ pub(crate) fn urilen(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Strin
     number(d, field, &["http", "http2"], interval(test, 65_535, &[])?)
 }
 
-const FILES: &[&str] = &["http", "http2", "smtp", "ftp-data", "smb", "nfs"];
+const FILES: &[&str] = &["http", "http2", "doh2", "smtp", "ftp-data", "smb", "nfs"];
 
 /// `filesize`: bytes, or with a unit.
 pub(crate) fn filesize(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {

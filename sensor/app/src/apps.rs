@@ -445,6 +445,9 @@ impl Apps {
             self.unknown(app, f.flow, events);
             return;
         }
+        if app.held[side].is_empty() {
+            return; // a side that said nothing is not judged by it
+        }
         let long = app.held[side].len() >= DETECT || eof;
         let mut answer = self.probe(f.flow, direction, true, &app.held[side]);
         if f.guessed() && !matches!(answer, Answer::Is(_)) && app.state.is_none() {

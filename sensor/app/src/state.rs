@@ -219,6 +219,8 @@ impl State {
             AppProto::Quic => <quic::Quic as Protocol>::EVENTS,
             AppProto::Http => <http1::Http1 as Protocol>::EVENTS,
             AppProto::Http2 => <http2::Http2 as Protocol>::EVENTS,
+            AppProto::Smtp => <smtp::Smtp as Protocol>::EVENTS,
+            AppProto::Ftp => <ftp::Ftp as Protocol>::EVENTS,
             AppProto::Template => <template::Template as Protocol>::EVENTS,
             _ => return None,
         })
