@@ -211,16 +211,21 @@ impl Lane {
     }
 
     /// Where an epoch stands, and how its progress is heard of. Waits while the lane replays.
-    pub(crate) async fn hello(&self, key: Key) -> Result<Place, TelemetryError> {
+    ///
+    /// `acked`: what the sensor was told before, by this aggregator or another: it is durable, and may be gone from its spool.
+    pub(crate) async fn hello(&self, key: Key, acked: u64) -> Result<Place, TelemetryError> {
         let _ = self.ready.clone().wait_for(|r| *r).await; // an error: the lane is stopping; the send below says so
         let mut mark = self.journal.mark(key);
         if mark.is_none() || self.journal.suspect() {
             // Unknown here: a new epoch, or a journal that was lost. Only the store can tell.
             let waters = self.telemetry.high_water(&Scope::System, key.0).await?;
             let stored = waters.iter().find(|(epoch, _)| *epoch == key.1).map_or(0, |(_, seq)| *seq);
-            let up_to = mark.map_or(0, |m| m.up_to);
+            let up_to = mark.map_or(0, |m| m.up_to).max(acked);
             self.journal.learn(key, Mark { up_to, compare_to: stored });
             mark = self.journal.mark(key);
+        }
+        if mark.is_none_or(|m| m.up_to < acked) {
+            self.journal.learn(key, Mark { up_to: acked, ..Mark::default() }); // another aggregator has told it
         }
         let durable = {
             let mut map = self.progress.map();

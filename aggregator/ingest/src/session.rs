@@ -390,7 +390,7 @@ impl Session {
 
     async fn hello(&self, hello: &Hello) -> Result<Current, Status> {
         let key = (self.sensor, Epoch { counter: hello.epoch, nonce: hello.nonce });
-        let place = self.hub.lane(self.sensor).hello(key).await.map_err(|e| {
+        let place = self.hub.lane(self.sensor).hello(key, hello.acked).await.map_err(|e| {
             tracing::warn!(error = %e, "the store does not answer; a sensor has to wait");
             self.hub.later(self.sensor, "the aggregator's store does not answer; keep the events")
         })?;

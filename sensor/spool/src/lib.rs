@@ -16,7 +16,7 @@
 //! # Layout
 //! ```text
 //! spool/lock                                  held while a process uses the spool
-//! spool/ballast                               64 KiB, given up where the disk is full at a start: the ledger needs room
+//! spool/ballast                               64 KiB, in whose place the ledger is written on a full disk
 //! spool/ledger                                text: one line an epoch: reserved, acknowledged, cleanly ended at
 //! spool/<epoch>-<nonce>-<first seq>.spool     segments, append-only, 4 MiB each
 //! segment = "LWSPOOL1" epoch nonce first-seq crc32, then entries

@@ -27,8 +27,8 @@ use crate::{
 /// Largest file read while opening. Threat: a foreign file under a segment's name filling the memory.
 const MAX_SEGMENT_READ: usize = 256 << 20;
 
-/// Bytes of the file `ballast`, which is given up where the disk is full at a start. Threat: a sensor that was killed on a
-/// full disk cannot write its ledger, so it cannot start, so it never sends what fills the disk.
+/// Bytes of the file `ballast`, in whose place the ledger is written where the disk is full. Threat: a sensor that was killed
+/// on a full disk cannot write its ledger, so it cannot start, so it never sends what fills the disk.
 pub(crate) const BALLAST: usize = 64 << 10;
 
 /// Why a spool cannot be opened.
@@ -116,12 +116,7 @@ impl Spool {
             writer: Mutex::new(Writer { file: None, name: String::new(), len: 0 }),
             _lock: lock,
         });
-        if let Err(full) = inner.write_ledger(&mut inner.shared_lines()) {
-            inner.give_up_ballast().map_err(|_| full).map_err(io("writing the ledger"))?;
-            inner.write_ledger(&mut inner.shared_lines()).map_err(io("writing the ledger"))?;
-            tracing::warn!(dir = %dir.display(), "the disk is full: the spool's ballast was given up, so that what is held can be sent");
-        }
-        inner.take_ballast();
+        inner.write_ledger(&mut inner.shared_lines()).map_err(io("writing the ledger"))?;
         let committer = if inner.options.committer {
             let inner = Arc::clone(&inner);
             let spawned = thread::Builder::new().name("spool-commit".into()).spawn(move || inner.commit_loop());
@@ -163,19 +158,21 @@ impl Inner {
         shared.epochs.iter().map(|e| e.line).collect()
     }
 
-    /// Writes the ledger. The caller holds the writer's lock, or nobody else knows the spool yet.
+    /// Writes the ledger, on a full disk in the place of the ballast. The caller holds the writer's lock, or nobody else
+    /// knows the spool yet: so nobody takes the ballast's room in between.
     pub(crate) fn write_ledger(&self, lines: &mut [Line]) -> io::Result<()> {
-        self.fs.replace(&self.dir.join("ledger"), ledger::write(lines).as_bytes(), true)
+        let path = self.dir.join("ledger");
+        let text = ledger::write(lines);
+        let mut written = self.fs.replace(&path, text.as_bytes(), true);
+        if written.is_err() && self.fs.remove(&self.dir.join("ballast")).is_ok() {
+            written = self.fs.replace(&path, text.as_bytes(), true);
+        }
+        self.lay_ballast();
+        written
     }
 
-    /// Makes room for a ledger.
-    fn give_up_ballast(&self) -> io::Result<()> {
-        self.fs.remove(&self.dir.join("ballast"))?;
-        self.fs.sync_dir(&self.dir)
-    }
-
-    /// Lays the ballast down where it is missing; a disk without room for it is noticed at the next start, if it still is.
-    fn take_ballast(&self) {
+    /// Lays the ballast down where it is missing; where there is no room for it, the next ledger tries again.
+    fn lay_ballast(&self) {
         let path = self.dir.join("ballast");
         if self.fs.size(&path).is_ok_and(|n| n == BALLAST as u64) {
             return;
@@ -185,7 +182,7 @@ impl Inner {
             f.sync()
         });
         if laid.and_then(|()| self.fs.sync_dir(&self.dir)).is_err() {
-            let _ = self.fs.remove(&path); // half of it helps nobody; what is left of it goes at the next start
+            let _ = self.fs.remove(&path); // half of it helps nobody
         }
     }
 

@@ -179,14 +179,20 @@ impl Spool {
         }
     }
 
+    /// Up to which number everything of an epoch was acknowledged; 0 where nothing was, or the epoch is not held any more.
+    pub fn acknowledged(&self, epoch: Epoch) -> u64 {
+        let shared = self.inner.shared();
+        shared.epochs.iter().find(|e| e.line.epoch == epoch).map_or(0, |e| e.line.acked)
+    }
+
     /// Everything of `epoch` up to and including `up_to` is safe elsewhere: whole segments below are removed. Numbers that
     /// were never committed cannot be acknowledged; a too high `up_to` is cut.
     pub fn acknowledge(&self, epoch: Epoch, up_to: u64) {
         let inner = &*self.inner;
         let current = epoch == inner.epoch;
-        let removable = |shared: &crate::Shared| {
+        let removable = |shared: &crate::Shared, writing: bool| {
             let state = shared.epochs.iter().find(|e| e.line.epoch == epoch)?;
-            let keep = usize::from(current); // the segment being written
+            let keep = usize::from(current && writing); // the segment being written
             let done = state.segments.iter().take_while(|s| s.last <= state.line.acked).count();
             let names: Vec<String> = state
                 .segments
@@ -203,12 +209,13 @@ impl Spool {
             let Some(state) = shared.epochs.iter_mut().find(|e| e.line.epoch == epoch) else { return };
             let known = if current { committed } else { state.end() };
             state.line.acked = state.line.acked.max(up_to.min(known));
-            if removable(&shared).is_none() {
+            // On a failing disk the last segment may have been given up: looked at with the writer's lock held.
+            if removable(&shared, !shared.disk_failing).is_none() {
                 return;
             }
         }
-        let _writer = inner.writer();
-        let Some((names, finished)) = removable(&inner.shared()) else { return };
+        let writer = inner.writer();
+        let Some((names, finished)) = removable(&inner.shared(), writer.file.is_some()) else { return };
         // The ledger first: a missing first segment must read as acknowledged, not as lost. Where a full disk refuses even
         // that, deleting is still right (it makes room), because the receiver's Welcome says the same.
         if let Err(e) = inner.write_ledger(&mut inner.shared_lines()) {

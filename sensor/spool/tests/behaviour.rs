@@ -171,6 +171,24 @@ fn a_sensor_killed_on_a_full_disk_starts_again_and_frees_the_disk() {
     assert_eq!(fs.size(&Path::new(DIR).join("ballast")).unwrap(), 64 << 10);
 }
 
+/// Found by the soak: the last segment was kept as the one being written, and nothing could be written.
+#[test]
+fn a_disk_smaller_than_a_segment_is_freed_by_what_is_acknowledged() {
+    let fs = FaultyFs::default();
+    let spool = open(&fs, Options { quota_bytes: 64 << 20, segment_bytes: 8 << 20, ..options() });
+    fs.set_capacity(Some(fs.used() + 300_000));
+    for round in 1..=5 {
+        while put(&spool, Priority::Alert, 50_000).is_ok() && spool.commit().is_ok() {}
+        assert!(spool.status().last_error.is_some(), "round {round}: the disk is full");
+        // All that is held is sent and acknowledged: then what waited in memory is written.
+        let mut cursor = Cursor::new(spool.epoch(), spool.acknowledged(spool.epoch()));
+        let held = spool.read(&mut cursor, 1 << 30, 1_000).unwrap();
+        assert!(!held.records.is_empty(), "round {round}: something was held");
+        spool.acknowledge(spool.epoch(), held.up_to);
+        spool.commit().unwrap_or_else(|e| panic!("round {round}: {e}"));
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_new_records_keeps_the_held_ones_and_recovers() {
     let fs = FaultyFs::default();

@@ -178,6 +178,7 @@ impl Run {
                 stream,
                 credit: true,
                 dictionaries: pack::offered(),
+                acked: self.spools.get(stream as usize).map_or(0, |s| s.acknowledged(epoch)),
             })),
         }
     }
