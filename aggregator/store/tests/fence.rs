@@ -69,23 +69,25 @@ async fn an_insert_that_was_begun_before_the_fence_comes_to_nothing() {
         c.database, c.user, c.password,
     );
     let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
-    let mut sender = TcpStream::connect(c.url.trim_start_matches("http://")).unwrap();
-    sender.write_all(head.as_bytes()).unwrap();
     let (sent, rest) = body.split_at(body.len() / 2);
-    if let Err(e) = sender.write_all(&chunk(sent)) {
-        let mut answer = String::new();
-        let _ = sender.read_to_string(&mut answer); // what came before the reset
-        unreachable!("{e}: {answer}");
-    }
     let running = "SELECT count() FROM system.processes WHERE query_id = 'lagewarte/00aa-1/7/x'";
-    sender.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    while ask(&c, running).await.unwrap() != "1" {
-        let mut early = [0; 1024];
-        if let Ok(n) = sender.read(&mut early) {
-            unreachable!("{}", String::from_utf8_lossy(&early[..n]));
+    let mut sender = loop {
+        let mut sender = TcpStream::connect(c.url.trim_start_matches("http://")).unwrap();
+        sender.write_all(head.as_bytes()).unwrap();
+        sender.write_all(&chunk(sent)).unwrap();
+        let mut begun = false;
+        for _ in 0..60 {
+            begun = ask(&c, running).await.unwrap() == "1";
+            if begun {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-    sender.set_read_timeout(None).unwrap();
+        // Now and then a young engine does not begin with a request that comes in pieces: it is asked on a new connection.
+        if begun {
+            break sender;
+        }
+    };
     s.telemetry.fence("00aa-1", 8).await.unwrap();
     assert_eq!(ask(&c, running).await.unwrap(), "0", "none runs when the fence is up");
     let woken = sender.write_all(&[chunk(rest), chunk(b"")].concat()).and_then(|()| {
