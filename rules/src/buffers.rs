@@ -142,8 +142,8 @@ pub const BUFFERS: &[Buffer] = &[
     b("http.response_body", HTTP, ToClient).old("http_server_body").grows().on(),
     b("http.location", HTTP, ToClient).on(),
     b("http.server", HTTP, ToClient).on(),
-    b("http2.header", HTTP2, Both).several().on(),
-    b("http2.header_name", HTTP2, Both).several().on(),
+    b("http2.header", HTTP2, Both).several(),
+    b("http2.header_name", HTTP2, Both).several(),
     b("websocket.payload", WEBSOCKET, Both),
     // Files.
     b("file.data", FILES, Both).alias(&["file_data"]).several().grows().on(),

@@ -291,58 +291,6 @@ pub(crate) fn template_number(d: &mut Draft<'_>, value: Option<&str>) -> Result<
     number(d, "template.number", &["template"], interval(wanted(value)?, u64::MAX, &[])?)
 }
 
-/// `http2.frametype`: by number or name.
-pub(crate) fn http2_frametype(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    number(d, "http2.frametype", &["http2"], interval(wanted(value)?, 255, FRAMES)?)
-}
-
-/// `http2.errorcode`: by number or name.
-pub(crate) fn http2_errorcode(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    number(d, "http2.errorcode", &["http2"], interval(wanted(value)?, u64::from(u32::MAX), ERRORS)?)
-}
-
-/// `http2.priority`.
-pub(crate) fn http2_priority(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    number(d, "http2.priority", &["http2"], interval(wanted(value)?, 255, &[])?)
-}
-
-/// `http2.window`.
-pub(crate) fn http2_window(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    number(d, "http2.window", &["http2"], interval(wanted(value)?, u64::from(u32::MAX), &[])?)
-}
-
-// RFC 9113, section 6.
-const FRAMES: &[(&str, u64)] = &[
-    ("data", 0),
-    ("headers", 1),
-    ("priority", 2),
-    ("rststream", 3),
-    ("settings", 4),
-    ("pushpromise", 5),
-    ("ping", 6),
-    ("goaway", 7),
-    ("windowupdate", 8),
-    ("continuation", 9),
-];
-
-// RFC 9113, section 7.
-const ERRORS: &[(&str, u64)] = &[
-    ("no_error", 0),
-    ("protocol_error", 1),
-    ("internal_error", 2),
-    ("flow_control_error", 3),
-    ("settings_timeout", 4),
-    ("stream_closed", 5),
-    ("frame_size_error", 6),
-    ("refused_stream", 7),
-    ("cancel", 8),
-    ("compression_error", 9),
-    ("connect_error", 10),
-    ("enhance_your_calm", 11),
-    ("inadequate_security", 12),
-    ("http_1_1_required", 13),
-];
-
 /// `uricontent`: a content that looks into `http.uri`.
 pub(crate) fn uricontent(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     if d.sticky.is_some() {

@@ -73,20 +73,16 @@ fn http(keyword: &'static str, holds: &str, does_not: &str) -> Case {
     case(keyword, rules.leak(), request(wire), &[(1, 6)])
 }
 
-/// The same over HTTP/2: a stream with a weight, a window, and an error that ends it.
-fn http2(keyword: &'static str, holds: &str, does_not: &str) -> Case {
-    let rules = format!("alert http2 any any -> any any ({holds})\nalert http2 any any -> any any ({does_not})");
-    let frame = |kind: u8, flags: u8, payload: &[u8]| {
-        [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, 1][..], payload].concat()
-    };
-    let wire = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-        frame(1, 0x24, b"\0\0\0\0\x09\x82\x84\x86\x41\x01a"),
-        frame(8, 0, &[0, 0, 0, 5]),
-        frame(3, 0, &[0, 0, 0, 8]),
-    ]
-    .concat();
-    case(keyword, rules.leak(), request(&wire), &[(1, 6)])
+/// One command of FTP, answered. Rules of which the first must alert once.
+fn ftp(keyword: &'static str, holds: &str, does_not: &str) -> Case {
+    let rules = format!("alert ftp any any -> any any ({holds})\nalert ftp any any -> any any ({does_not})");
+    let server = End(SERVER.0, 21);
+    let (greeting, command, answer) = (b"220 ready\r\n", b"PORT 192,0,2,1,4,1\r\n", b"200 ok\r\n");
+    let mut frames = session(CLIENT, server, &[(false, greeting), (true, command), (false, answer)]);
+    frames.push(tcp(CLIENT, server, "A", 1001 + 20, 9001 + 11 + 8, b""));
+    frames.push(tcp(server, CLIENT, "A", 9001 + 11 + 8, 1001 + 20, b""));
+    // The client acknowledges the answer with packet 7: then the command is answered.
+    case(keyword, rules.leak(), frames, &[(1, 7)])
 }
 
 /// Rules of which the first must alert once: on the first packet of the server after its hello was acknowledged to its end.
@@ -415,13 +411,11 @@ fn cases() -> Vec<Case> {
         ),
         http("uricontent", r#"uricontent:"/a b/x."; sid:1;"#, r#"uricontent:"%20"; sid:2;"#),
         http("urilen", "urilen:10; sid:1;", "urilen:10,raw; sid:2;"),
+        ftp("ftp.dynamic_port", "ftp.dynamic_port:1025; sid:1;", "ftp.dynamic_port:1026; sid:2;"),
+        ftp("ftp.reply_received", "ftp.reply_received:yes; sid:1;", "ftp.reply_received:no; sid:2;"),
         http("filesize", "filesize:2<>4; sid:1;", "filesize:>1KB; sid:2;"),
         http("filename", r#"filename:"B/X."; sid:1;"#, r#"filename:!"x.pdf"; sid:2;"#),
         http("fileext", r#"fileext:"PDF"; sid:1;"#, r#"fileext:"pd"; sid:2;"#),
-        http2("http2.frametype", "http2.frametype:headers; sid:1;", "http2.frametype:goaway; sid:2;"),
-        http2("http2.errorcode", "http2.errorcode:cancel; sid:1;", "http2.errorcode:!8; sid:2;"),
-        http2("http2.priority", "http2.priority:9; sid:1;", "http2.priority:>9; sid:2;"),
-        http2("http2.window", "http2.window:5; sid:1;", "http2.window:<5; sid:2;"),
         case(
             "template.number",
             "alert template any any -> any any (template.number:>3; sid:1;)",
