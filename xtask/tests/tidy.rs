@@ -136,8 +136,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("deliver", &["base", "event", "rules", "store", "picture", "warn"]),
     ("web", &["base", "event", "rules", "store", "picture", "warn", "deliver"]),
     ("server", &["base", "event", "rules", "store", "ingest", "picture", "warn", "deliver", "web"]),
-    // spool and uplink for the simulated sensors of its fleet only: the tests go through the binaries.
-    ("e2e", &["base", "event", "spool", "uplink", "testkit"]),
+    // spool and uplink for the simulated sensors of its fleet, ingest and store for a certificate that is about to expire and
+    // the throw-away PostgreSQL of its soak: the tests go through the binaries.
+    ("e2e", &["base", "event", "rules", "spool", "uplink", "testkit", "ingest", "store"]),
     ("benches", &["base", "event", "rules", "capture", "decode", "flow", "app", "detect", "spool", "agent", "testkit"]),
     ("xtask", &["base", "testkit", "e2e"]),
 ];

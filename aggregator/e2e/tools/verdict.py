@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Says of a soak whether the contract held, by code that shares nothing with the product: files and SQL.
 
-Argument: JSON {"port", "credentials", "run": {"sensors": [{"id", "base", "fed", "ledgers", "spool"}], "syncs"}}.
+Argument: JSON {"engine": DIR of the engine, "run": {"sensors": [{"id", "base", "fed", "ledgers", "spool"}], "syncs"}}.
 Answers one JSON object; `failures` is a list of sentences, empty where
 
 - every line fed is stored exactly once,
@@ -20,12 +20,11 @@ import struct
 import sys
 import zlib
 
-import clickhouse_connect
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from sql import as_user, client  # noqa: E402, an independent client (clickhouse-connect) as the read-only user
 
 a = json.loads(sys.argv[1])
-with open(a["credentials"], encoding="utf-8") as f:
-    password = json.load(f)["ingest"]  # the one user that may read the query log; this program only asks
-ch = clickhouse_connect.get_client(host="127.0.0.1", port=a["port"], username="ingest", password=password, database="lagewarte")
+ch = client(a["engine"])
 rows = lambda sql, **p: ch.query(sql, parameters=p).result_rows
 failures = []
 
@@ -152,9 +151,9 @@ if not any(n.startswith("alert_") for n in rollups):
 # Every insert the engine remembers was synced.
 inserts, unsynced = 0, 0
 try:
-    inserts, unsynced = rows(
-        "SELECT count(), countIf(ProfileEvents['FileSync'] = 0 OR ProfileEvents['DirectorySync'] = 0) FROM system.query_log "
-        "WHERE type = 'QueryFinish' AND query_kind = 'Insert' AND user = 'ingest' AND written_rows > 0")[0]
+    inserts, unsynced = map(int, as_user(
+        a["engine"], "SELECT count(), countIf(ProfileEvents['FileSync'] = 0 OR ProfileEvents['DirectorySync'] = 0) FROM system.query_log "
+        "WHERE type = 'QueryFinish' AND query_kind = 'Insert' AND user = 'ingest' AND written_rows > 0", "ingest")[0])
 except Exception as e:  # noqa: BLE001, the reason belongs in the verdict
     fail(f"the engine's query log cannot be read: {str(e)[:200]}")
 if inserts == 0:

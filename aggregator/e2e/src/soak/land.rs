@@ -72,7 +72,6 @@ pub(super) struct Land {
     worlds: [World; 2],
     engine: Process,
     engine_world: World,
-    grafana: (u16, PathBuf),
     control_url: String,
     runtime: tokio::runtime::Runtime,
 }
@@ -100,7 +99,6 @@ impl Land {
             ["engine".into(), "serve".into(), "--config".into(), engine_world.config().into_os_string()];
         let mut engine = Process::start("engine", &aggregator()?, args, vec![], &engine_world.logs())?;
         let url = engine_url(&mut engine)?;
-        let port = url.rsplit_once(':').and_then(|(_, p)| p.split('/').next()?.parse().ok()).context("a port")?;
         let env = vec![
             ("CLICKHOUSE_URL".to_owned(), OsString::from(&url)),
             ("LAGEWARTE_CONTROL_URL".to_owned(), OsString::from(&control_url)),
@@ -155,7 +153,6 @@ impl Land {
                 reserved: BTreeMap::new(),
             });
         }
-        let grafana = (port, engine_world.data_dir().join("engine/credentials.json"));
         let mut land = Self {
             sensors,
             line,
@@ -165,7 +162,6 @@ impl Land {
             worlds,
             engine,
             engine_world,
-            grafana,
             control_url,
             runtime,
         };
@@ -383,7 +379,7 @@ impl Land {
 
     /// What `tools/verdict.py` finds, over the store's tables, the ledgers and the engine's counters.
     pub(super) fn verdict(&self, input: &Value) -> anyhow::Result<Value> {
-        let input = json!({ "port": self.grafana.0, "credentials": self.grafana.1, "run": input });
+        let input = json!({ "engine": self.engine_world.data_dir(), "run": input });
         let text = self.engine_world.tool("verdict.py", &[&input.to_string()])?;
         serde_json::from_str(&text).with_context(|| format!("the verdict is no JSON: {text}"))
     }
