@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use lagewarte_rules::address::AddressSet;
 
-use crate::engine::Entry;
+use crate::entry::Entry;
 
 /// Most (range, rule) pairs in one index. Threat: overlapping ranges of many rules multiplying; what does not fit is tested
 /// one by one.

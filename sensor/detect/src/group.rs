@@ -14,7 +14,7 @@ use lagewarte_rules::{
 use rayon::prelude::*;
 
 use crate::{
-    engine::Entry,
+    entry::Entry,
     prefilter::{Matcher, rarity},
     stream::Looks,
 };

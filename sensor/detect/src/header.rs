@@ -8,7 +8,7 @@ use lagewarte_decode::{Packet, Transport};
 use lagewarte_flow::FlowRef;
 use lagewarte_rules::ast::{BitMode, PacketTest, StreamSide};
 
-use crate::engine::payload;
+use crate::inspect::payload;
 
 /// Whether a test holds.
 pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>, flow: Option<&FlowRef<'_>>) -> bool {

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::{
     app::Verdict,
-    engine::Entry,
+    entry::Entry,
     prefilter::{Matcher, rarity},
 };
 

@@ -1,0 +1,267 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! One way round of one rule, ready to run: header, flow, flowbits, contents; from cheap to dear.
+//!
+//! Must never test less than the rule asks for: groups and prefilter only ever narrow, the entry decides.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use lagewarte_app::LayerEvents;
+use lagewarte_decode::{Packet, PacketSource};
+use lagewarte_flow::{Direction, FlowRef};
+use lagewarte_rules::{
+    Rule,
+    address::AddressSet,
+    ast::{Direction as HeaderDirection, FlowState, FlowbitOp, Proto},
+    port::PortSet,
+};
+
+use crate::{
+    alert::Info,
+    app::AppRule,
+    engine::Counters,
+    header,
+    inspect::{payload, ports},
+    payload::{Outcome, Program},
+    stream::{Looks, View},
+};
+
+/// One way round of one rule, ready to run. The position in [`crate::Engine`]'s list is the evaluation order.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) src: Arc<AddressSet>,
+    pub(crate) src_port: Arc<PortSet>,
+    pub(crate) dest: Arc<AddressSet>,
+    pub(crate) dest_port: Arc<PortSet>,
+    pub(crate) address_only: bool,
+    pub(crate) app: Option<Arc<AppRule>>,
+    program: Arc<Program>,
+    tests: Vec<Bits>,
+    changes: Vec<Bits>,
+    pub(crate) info: Arc<Info>,
+    pub(crate) scope: Scope,
+    pub(crate) looks: Looks,
+}
+
+#[derive(Clone, Debug)]
+struct Bits {
+    op: FlowbitOp,
+    bits: Vec<u32>,
+}
+
+/// What a pass or drop acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Packet,
+    /// Address-only rules.
+    Flow,
+    /// TCP content rules without a packet keyword: the flow, where the packet belongs to a stream.
+    Stream,
+}
+
+/// Numbers of flowbit names, kept across reloads, since flows live on.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Mutex<HashMap<String, u32>>);
+
+impl Names {
+    fn number(&self, name: &str) -> u32 {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = u32::try_from(map.len()).unwrap_or(u32::MAX);
+        *map.entry(name.to_owned()).or_insert(next)
+    }
+}
+
+impl Entry {
+    pub(crate) fn push(rule: &Arc<Rule>, names: &Names, into: &mut Vec<Self>) {
+        let bits = |tests: bool| -> Vec<Bits> {
+            let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
+            let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
+            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(n)).collect() }).collect()
+        };
+        let address_only = rule.address_only();
+        let looks = Looks::of(rule);
+        let scope = if address_only || rule.like_address_only() {
+            Scope::Flow
+        } else if looks.at_stream() {
+            Scope::Stream
+        } else {
+            Scope::Packet
+        };
+        let forward = Self {
+            src: Arc::clone(&rule.src),
+            src_port: Arc::clone(&rule.src_port),
+            dest: Arc::clone(&rule.dest),
+            dest_port: Arc::clone(&rule.dest_port),
+            address_only,
+            app: AppRule::new(rule).map(Arc::new),
+            program: Arc::new(Program::new(&rule.payload)),
+            tests: bits(true),
+            changes: bits(false),
+            info: Arc::new(Info::new(rule)),
+            scope,
+            looks,
+            rule: Arc::clone(rule),
+        };
+        // `<>` is the rule twice, the second time the other way round; one between equal sides is `->`.
+        let both =
+            rule.direction == HeaderDirection::Both && (rule.src != rule.dest || rule.src_port != rule.dest_port);
+        let backward = both.then(|| Self {
+            rule: Arc::clone(rule),
+            src: Arc::clone(&rule.dest),
+            src_port: Arc::clone(&rule.dest_port),
+            dest: Arc::clone(&rule.src),
+            dest_port: Arc::clone(&rule.src_port),
+            address_only,
+            app: forward.app.clone(),
+            program: Arc::clone(&forward.program),
+            tests: forward.tests.clone(),
+            changes: forward.changes.clone(),
+            info: Arc::clone(&forward.info),
+            scope,
+            looks,
+        });
+        into.push(forward);
+        into.extend(backward);
+    }
+
+    /// Whether it is looked for in packets (and not in transactions).
+    pub(crate) fn of_packets(&self) -> bool {
+        self.app.as_ref().is_none_or(|a| a.parts.is_empty())
+            && !self.protocol_only()
+            && self.rule.layer_events.is_empty()
+    }
+
+    pub(crate) fn protocol_only(&self) -> bool {
+        self.app.as_ref().is_some_and(|a| a.protocol_only())
+            && self.rule.payload.is_empty()
+            && self.rule.packet.is_empty()
+    }
+
+    // From cheap to dear; whether it matched in the stream.
+    pub(crate) fn matches(
+        &self,
+        p: &Packet<'_>,
+        flow: Option<&FlowRef<'_>>,
+        view: View<'_>,
+        events: LayerEvents,
+        counters: &mut Counters,
+    ) -> Option<bool> {
+        if !self.around(p, flow, events) {
+            return None;
+        }
+        if self.looks.at_stream() {
+            match view.run(&self.program) {
+                Outcome::Match => return Some(true),
+                Outcome::GaveUp => counters.gave_up += 1,
+                Outcome::NoMatch => {}
+            }
+            if self.looks == Looks::StreamOnly || self.looks == Looks::Stream && view.added {
+                return None;
+            }
+        }
+        self.in_payload(p, counters).then_some(false)
+    }
+
+    /// Everything but contents.
+    pub(crate) fn around(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>, events: LayerEvents) -> bool {
+        self.header(p)
+            && self.flow(p, flow)
+            && self.speaks(flow, events)
+            && self.rule.packet.iter().all(|t| header::holds(t, p, flow))
+            && self.bits(flow)
+    }
+
+    pub(crate) fn in_parts(&self, flow: &FlowRef<'_>) -> bool {
+        let stream = flow.flow.stream.as_ref().filter(|_| self.looks.at_stream());
+        stream.is_some_and(|s| s.raw_parts(flow.direction).any(|part| self.program.run(part) == Outcome::Match))
+    }
+
+    pub(crate) fn in_payload(&self, p: &Packet<'_>, counters: &mut Counters) -> bool {
+        match self.program.run(payload(p)) {
+            Outcome::Match => true,
+            Outcome::NoMatch => false,
+            Outcome::GaveUp => {
+                counters.gave_up += 1;
+                false
+            }
+        }
+    }
+
+    fn speaks(&self, flow: Option<&FlowRef<'_>>, events: LayerEvents) -> bool {
+        let Some(app) = &self.app else { return true };
+        let direction = flow.map_or(Direction::ToServer, |f| f.direction);
+        app.speaks(flow.map(|f| &*f.flow), direction, events)
+    }
+
+    fn header(&self, p: &Packet<'_>) -> bool {
+        let Some(ip) = p.ip else { return self.rule.proto == Proto::Pkthdr };
+        let proto = match self.rule.proto {
+            Proto::Ip | Proto::Pkthdr => true,
+            Proto::Ipv4 => ip.src.is_ipv4(),
+            Proto::Ipv6 => ip.src.is_ipv6(),
+            Proto::Tcp | Proto::TcpPkt | Proto::TcpStream => ip.proto == 6,
+            Proto::Udp => ip.proto == 17,
+            Proto::Icmp => matches!(ip.proto, 1 | 58),
+            Proto::Icmpv4 => ip.proto == 1,
+            Proto::Icmpv6 => ip.proto == 58,
+            Proto::App => matches!(ip.proto, 6 | 17),
+        };
+        let ports = match ports(p) {
+            Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),
+            None => self.src_port.is_any() && self.dest_port.is_any(),
+        };
+        proto && ports && self.src.contains(ip.src) && self.dest.contains(ip.dst)
+    }
+
+    fn flow(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>) -> bool {
+        let test = &self.rule.flow;
+        if !test.present {
+            return true;
+        }
+        let rebuilt = p.source == PacketSource::Defrag;
+        if (test.no_frag && rebuilt) || (test.only_frag && !rebuilt) {
+            return false;
+        }
+        let established = flow.map(|f| f.established);
+        // A packet without a flow goes to the server, as Suricata has it; a state it has not.
+        let direction = flow.map_or(Direction::ToServer, |f| f.direction);
+        (!test.to_server || direction == Direction::ToServer)
+            && (!test.to_client || direction == Direction::ToClient)
+            && match test.state {
+                FlowState::Any => true,
+                FlowState::Stateless => established.is_some(),
+                FlowState::Established => established == Some(true),
+                FlowState::NotEstablished => established == Some(false),
+            }
+    }
+
+    fn bits(&self, flow: Option<&FlowRef<'_>>) -> bool {
+        if self.tests.is_empty() {
+            return true;
+        }
+        let Some(f) = flow else { return false };
+        self.tests.iter().all(|t| {
+            // With several names one that fits is enough, either way.
+            t.bits.iter().any(|b| f.flow.flowbits.has(*b) == (t.op == FlowbitOp::Isset))
+        })
+    }
+
+    pub(crate) fn change(&self, f: &mut FlowRef<'_>, counters: &mut Counters) {
+        for c in &self.changes {
+            for &bit in &c.bits {
+                match c.op {
+                    FlowbitOp::Set => {
+                        f.flow.flowbits.set(bit);
+                        counters.flowbits_full += u64::from(!f.flow.flowbits.has(bit));
+                    }
+                    FlowbitOp::Toggle => f.flow.flowbits.toggle(bit),
+                    _ => f.flow.flowbits.unset(bit),
+                }
+            }
+        }
+    }
+}

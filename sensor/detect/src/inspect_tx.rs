@@ -1,0 +1,135 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What the engine does with the transactions of a flow. Must never look twice at what did not change.
+
+use std::sync::Arc;
+
+use lagewarte_app::{Config as AppConfig, FlowApp, LayerEvents};
+use lagewarte_decode::Packet;
+use lagewarte_flow::FlowRef;
+use lagewarte_rules::ast::Action;
+
+use crate::{
+    alert::{Candidate, Context, TxPart},
+    app::Verdict,
+    engine::{Engine, MAX_CANDIDATES, Scratch},
+    entry::Entry,
+};
+
+impl Engine {
+    /// Inspects the transactions of a packet's flow, in the packet's direction. `app` is what the flow speaks.
+    pub fn inspect_transactions(
+        &self,
+        p: &Packet<'_>,
+        flow: &mut FlowRef<'_>,
+        app: &mut FlowApp,
+        config: &AppConfig,
+        s: &mut Scratch,
+        out: &mut Vec<Candidate>,
+    ) {
+        let direction = flow.direction;
+        let mut context: Option<Arc<Context>> = None;
+        for state in app.states_mut() {
+            let group = self.transactions.of(state.proto(), direction);
+            for place in 0..state.len() {
+                let Some(core) = state.core_mut(place) else { continue };
+                if core.inspected(direction) {
+                    continue;
+                }
+                let (revision, complete) = (core.revision(direction), core.progress(direction) == lagewarte_app::DONE);
+                let marks = &mut core.marks[direction.index()]; // an index of two
+                let Some(group) = group.filter(|_| !flow.flow.detect.settled) else {
+                    marks.done |= complete;
+                    continue;
+                };
+                if marks.engine != self.id {
+                    *marks = lagewarte_app::Marks { engine: self.id, ..lagewarte_app::Marks::default() };
+                }
+                let seen = revision.wrapping_add(1).max(1);
+                if marks.seen == seen {
+                    continue;
+                }
+                let mut marks = std::mem::take(marks);
+                s.counters.transactions += 1;
+                s.found.clear();
+                if s.seen.len() < self.most_patterns {
+                    s.seen.resize(self.most_patterns, 0);
+                }
+                group.candidates(state, place, direction, &mut marks, (&mut s.seen, &mut s.mark), &mut s.found);
+                let found = std::mem::take(&mut s.found);
+                let mut part: Option<Arc<TxPart>> = None;
+                for &i in &found {
+                    let Some(entry) = self.entries.get(i as usize) else { continue };
+                    let Some(rule) = entry.app.as_deref() else { continue };
+                    s.counters.verified += 1;
+                    let mut verdict = if entry.around(p, Some(flow), LayerEvents::default()) {
+                        rule.inspect(state, place, direction, &mut s.counters)
+                    } else {
+                        Verdict::Never
+                    };
+                    // What it asks of the payload is asked of the packet in whose context the rest was found, and of
+                    // the stream as far as it is held.
+                    if verdict == Verdict::Match && !entry.in_payload(p, &mut s.counters) && !entry.in_parts(flow) {
+                        verdict = if complete { Verdict::Never } else { Verdict::Wait };
+                    }
+                    if !group.note(&mut marks, i, verdict) {
+                        s.counters.crowded += 1;
+                    }
+                    if verdict != Verdict::Match {
+                        continue;
+                    }
+                    let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
+                    let made = Arc::clone(made);
+                    if !self.fire(entry, p, flow, &mut context, Some(made), s, out) {
+                        break;
+                    }
+                }
+                s.found = found;
+                marks.seen = seen;
+                marks.done = complete;
+                if complete {
+                    marks.rules = Vec::new();
+                }
+                if let Some(core) = state.core_mut(place) {
+                    core.marks[direction.index()] = marks;
+                }
+            }
+        }
+    }
+
+    /// A rule matched on a transaction: it acts, and is reported. False where nothing after it is.
+    #[expect(clippy::too_many_arguments, reason = "one match with what it is made of")]
+    fn fire(
+        &self,
+        entry: &Entry,
+        p: &Packet<'_>,
+        flow: &mut FlowRef<'_>,
+        context: &mut Option<Arc<Context>>,
+        part: Option<Arc<TxPart>>,
+        s: &mut Scratch,
+        out: &mut Vec<Candidate>,
+    ) -> bool {
+        let rule = &entry.rule;
+        entry.change(flow, &mut s.counters);
+        if rule.action != Action::Alert {
+            flow.flow.detect.settled = true; // on a transaction, actions are on its flow
+        }
+        let reported = rule.action != Action::Pass || rule.alert;
+        if reported && !rule.noalert {
+            if out.len() >= MAX_CANDIDATES {
+                s.counters.dropped += 1;
+            } else {
+                let stream = flow.flow.stream.take();
+                let context =
+                    context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow), stream.as_deref())));
+                flow.flow.stream = stream;
+                out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, &self.output));
+                s.counters.matches += 1;
+                if rule.threshold.is_none() {
+                    flow.flow.alerted = true;
+                }
+            }
+        }
+        rule.action != Action::Pass
+    }
+}
