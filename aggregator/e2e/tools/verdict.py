@@ -84,14 +84,16 @@ for s in a["run"]["sensors"]:
     held = spooled(s["spool"])
     epochs = {}
     for table in ("alert", "flow", "record", "health", "quarantine"):
-        for epoch, nonce, numbers in rows(
-                f"SELECT epoch, nonce, groupArray(seq) FROM {table} WHERE sensor = {{s:UUID}} GROUP BY 1, 2", s=s["id"]):
+        for epoch, nonce, numbers, segments in rows(
+                f"SELECT epoch, nonce, groupArray(seq), groupArray(segment) FROM {table} WHERE sensor = {{s:UUID}} "
+                "GROUP BY 1, 2", s=s["id"]):
             seen = epochs.setdefault(f"{epoch}-{nonce:016x}", {})
-            for n in numbers:
+            for n, segment in zip(numbers, segments):
+                place = f"{table} (segment {segment})"
                 if n in seen:
                     twice += 1
-                    fail(f"sensor {s['id']} epoch {epoch}: number {n} is in {seen[n]} and in {table}")
-                seen[n] = table
+                    fail(f"sensor {s['id']} epoch {epoch}: number {n} is in {seen[n]} and in {place}")
+                seen[n] = place
     gaps = {}
     for epoch, nonce, low, high, reason in rows(
             "SELECT DISTINCT epoch, nonce, from_seq, to_seq, toString(reason) FROM gap WHERE sensor = {s:UUID}", s=s["id"]):

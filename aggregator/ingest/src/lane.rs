@@ -210,11 +210,21 @@ impl Lane {
         (Self { work, journal, telemetry, progress, ready }, task)
     }
 
+    /// Whether everything that the journal held unfinished at the start is durable.
+    pub(crate) fn has_replayed(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Waits until it has. Before, the store cannot tell what is on its way through this lane already.
+    pub(crate) async fn replayed(&self) {
+        let _ = self.ready.clone().wait_for(|r| *r).await; // an error: the lane is stopping; whoever submits is told so
+    }
+
     /// Where an epoch stands, and how its progress is heard of. Waits while the lane replays.
     ///
     /// `acked`: what the sensor was told before, by this aggregator or another: it is durable, and may be gone from its spool.
     pub(crate) async fn hello(&self, key: Key, acked: u64) -> Result<Place, TelemetryError> {
-        let _ = self.ready.clone().wait_for(|r| *r).await; // an error: the lane is stopping; the send below says so
+        self.replayed().await;
         let mut mark = self.journal.mark(key);
         if mark.is_none() || self.journal.suspect() {
             // Unknown here: a new epoch, or a journal that was lost. Only the store can tell.

@@ -4,7 +4,7 @@
 //!
 //! Any sensor may come to any aggregator (one DNS name, a load balancer). Its events go through one lane at a time: the
 //! aggregator that it comes to claims it in the control plane. Where another has it, that one lets it go as soon as it is
-//! neither connected there nor has anything on its way there. Where the other one is lost, its lease gets no more beats:
+//! neither connected there nor has anything on its way there, in memory or in the journal. Where the other one is lost, its lease gets no more beats:
 //! after [`crate::Options::lease`], by its own clock, any aggregator shuts it out of the store, completes what it left
 //! half-done, and frees its sensors (`Telemetry::fence`, `Telemetry::repair`, in this order).
 //!

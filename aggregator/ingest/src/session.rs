@@ -141,8 +141,12 @@ impl Hub {
         self.sensors().connected.contains(&sensor)
     }
 
-    /// The sensor's identity, where nobody uses it and nothing of it is on its way here.
+    /// The sensor's identity, where nobody uses it and nothing of it is on its way here: neither what was taken in this
+    /// life nor what an earlier one left in the journal.
     pub(crate) fn idle(self: &Arc<Self>, sensor: Uuid) -> Option<Claim> {
+        if !self.lane(sensor).has_replayed() {
+            return None;
+        }
         let mut sensors = self.sensors();
         let held = sensors.bytes.get(&sensor).is_some_and(|b| b.available_permits() < SENSOR_BYTES);
         if held || !sensors.connected.insert(sensor) {

@@ -231,6 +231,7 @@ impl Foreign {
         };
         let turn = turn.lock_owned().await;
         let claim = hub.claim(sensor).await.map_err(|status| later("elsewhere", status.message()))?;
+        hub.lane(sensor).replayed().await;
         let stored = hub.telemetry.existing_ids(&Scope::System, sensor, &constituent, &ids, times).await;
         let stored = stored.map_err(|_| later("store", "the store does not answer"))?;
         let mut seen = HashSet::new();

@@ -114,6 +114,51 @@ impl Site {
     }
 }
 
+/// Found by the soak: an aggregator that came back gave its sensors away while its journal still held events of theirs,
+/// because the engine was not back yet. Both stored them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_is_not_given_away_before_the_journal_is_replayed() {
+    let site = Site::new().await;
+    let sensor = Sensor::start(&site.identity, &site.world.dir.path().join("spool"));
+    let mut sent = BTreeSet::new();
+    let mut second = site.spawn(1, "never", 0, "stop");
+    let mut first = site.spawn(0, "journaled", 3, "abort");
+    until("it dies with a segment in its journal", async || {
+        sent.extend((0..30).map(|_| sensor.alert("auenstadt")));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        first.try_wait().unwrap().is_some()
+    })
+    .await;
+    let engine = site.world.engine.pid().unwrap().to_string();
+    let signal = |s: &str| assert!(std::process::Command::new("kill").args([s, &engine]).status().unwrap().success());
+    signal("-STOP");
+    let mut first = site.spawn(0, "never", 0, "stop");
+    site.balancer.to(site.places[1]);
+    let control = &site.world.control;
+    let wanted = async || {
+        let mut of_first = Vec::new();
+        for lane in control.open_lanes().await.unwrap() {
+            of_first.extend(control.wanted_sensors(lane.fence).await.unwrap());
+        }
+        of_first == [sensor.id]
+    };
+    until("the other aggregator wants it", &wanted).await;
+    // Several beats of a lease of two seconds; each would have let it go.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(wanted().await, "it was given away");
+    }
+    signal("-CONT");
+    sent.extend((0..300).map(|_| sensor.alert("auenstadt")));
+    sensor.drained().await;
+    site.check(&sent).await;
+    for child in [&mut first, &mut second] {
+        child.kill().unwrap();
+        ended(child).await;
+    }
+    sensor.uplink.stop().await;
+}
+
 fn unfinished(dir: &Path) -> usize {
     let lanes = std::fs::read_dir(dir.join("journal")).unwrap();
     let files = lanes.flat_map(|l| std::fs::read_dir(l.unwrap().path()).unwrap());
