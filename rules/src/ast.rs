@@ -7,7 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::{address::AddressSet, buffers::Buffer, port::PortSet};
+use crate::{
+    address::AddressSet,
+    buffers::Buffer,
+    marks::{Flowint, Xbit, XbitTrack, rank},
+    port::PortSet,
+};
 
 /// A rule that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +54,10 @@ pub struct Rule {
     pub layer_events: Vec<String>,
     /// `flowbits`, in the rule's order.
     pub flowbits: Vec<Flowbit>,
+    /// `flowint`, in the rule's order.
+    pub flowints: Vec<Flowint>,
+    /// `xbits` and `hostbits`, in the rule's order.
+    pub xbits: Vec<Xbit>,
     /// Matches act (flowbits, pass) but make no alert.
     pub noalert: bool,
     /// `alert` on a pass rule: the passed packet is reported (Suricata 8).
@@ -547,6 +556,7 @@ impl Rule {
             && !self.flow.present
             && !self.speaks()
             && self.flowbits.iter().all(|f| f.op == FlowbitOp::Set)
+            && self.flowints.iter().all(|f| f.op.changes())
     }
 
     /// Whether it asks anything of the application layer.
@@ -559,17 +569,19 @@ impl Rule {
         !self.buffers.is_empty() || !self.transaction.is_empty()
     }
 
-    /// Evaluation order: by action (pass, drop, reject, alert), by flowbits (setters first), by priority; the order of
-    /// loading breaks ties (user guide, "Rule Processing").
-    pub fn order(&self) -> (Action, u8, u32) {
-        let sets = self.flowbits.iter().any(|f| matches!(f.op, FlowbitOp::Set | FlowbitOp::Unset | FlowbitOp::Toggle));
-        let reads = self.flowbits.iter().any(|f| matches!(f.op, FlowbitOp::Isset | FlowbitOp::Isnotset));
-        let bits = match (sets, reads) {
-            (true, false) => 0,
-            (true, true) => 1,
-            (false, true) => 2,
-            (false, false) => 3,
+    /// Evaluation order: by action (pass, drop, reject, alert), by what the rule remembers (those that write before those
+    /// that read: flowbits, flowints, marks on hosts, marks on pairs), by priority; the order of loading breaks ties (user
+    /// guide, "Rule Processing").
+    pub fn order(&self) -> (Action, [u8; 4], u32) {
+        let changes = |op| matches!(op, FlowbitOp::Set | FlowbitOp::Unset | FlowbitOp::Toggle);
+        let bits = &self.flowbits;
+        let flowbits = rank(bits.iter().any(|f| changes(f.op)), bits.iter().any(|f| !changes(f.op)));
+        let ints = &self.flowints;
+        let flowints = rank(ints.iter().any(|f| f.op.changes()), ints.iter().any(|f| !f.op.changes()));
+        let xbits = |pair: bool, write: bool| {
+            self.xbits.iter().any(|x| (x.track == XbitTrack::Pair) == pair && x.op.changes() == write)
         };
-        (self.action, bits, self.meta.priority)
+        let [hosts, pairs] = [false, true].map(|pair| rank(xbits(pair, true), xbits(pair, false)));
+        (self.action, [flowbits, flowints, hosts, pairs], self.meta.priority)
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     },
     buffers::{Buffer, Ways},
     classification::Classification,
+    marks::{Flowint, FlowintOp, Xbit, XbitOp, XbitTrack},
 };
 
 /// A rule being built.
@@ -46,6 +47,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) fast: Vec<(usize, Fast)>,
     pub(crate) rawbytes: Vec<usize>,
     pub(crate) flowbits: Vec<Flowbit>,
+    pub(crate) flowints: Vec<Flowint>,
+    pub(crate) xbits: Vec<Xbit>,
     pub(crate) threshold: Option<Threshold>,
     pub(crate) warnings: Vec<(&'static str, String)>,
 }
@@ -102,6 +105,8 @@ impl<'a> Draft<'a> {
             fast: Vec::new(),
             rawbytes: Vec::new(),
             flowbits: Vec::new(),
+            flowints: Vec::new(),
+            xbits: Vec::new(),
             threshold: None,
             warnings: Vec::new(),
         }
@@ -180,6 +185,7 @@ impl<'a> Draft<'a> {
         self.check_dsize()?;
         self.check_flowbits()?;
         self.check_transaction()?;
+        self.check_marks()?;
         if matches!(self.payload.first(), Some(Placed { test: PayloadTest::Content(c), .. }) if c.relative()) {
             let s = "the first content has no match before it: distance and within count from the payload's start";
             self.warnings.push(("distance", s.to_owned()));
@@ -346,6 +352,30 @@ impl<'a> Draft<'a> {
         if app && self.payload.iter().all(|t| t.at.is_some()) {
             self.flow.to_server |= ways == Ways::ToServer;
             self.flow.to_client |= ways == Ways::ToClient;
+        }
+        Ok(())
+    }
+
+    fn check_marks(&self) -> Result<(), (&'static str, String)> {
+        let never = |name: &str| format!("{name:?} is asked to be set and not set: it could never match");
+        for f in self.flowints.iter().filter(|f| f.op == FlowintOp::Isset) {
+            if self.flowints.iter().any(|g| g.op == FlowintOp::Isnotset && g.name == f.name) {
+                return Err(("flowint", never(&f.name)));
+            }
+        }
+        for x in &self.xbits {
+            let same = |y: &&Xbit| y.op == XbitOp::Isnotset && y.name == x.name && y.track == x.track;
+            if x.op == XbitOp::Isset && self.xbits.iter().any(|y| same(&y)) {
+                return Err((x.keyword, never(&x.name)));
+            }
+            if x.track == XbitTrack::Tx && self.transaction.is_empty() && self.payload.iter().all(|t| t.at.is_none()) {
+                return Err((
+                    x.keyword,
+                    String::from(
+                        "track tx marks a transaction, and the rule looks into none: add a buffer of the protocol",
+                    ),
+                ));
+            }
         }
         Ok(())
     }

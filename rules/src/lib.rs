@@ -16,6 +16,7 @@ mod keywords;
 mod lex;
 pub mod limits;
 mod load;
+pub mod marks;
 pub mod port;
 pub mod registry;
 pub mod vars;

@@ -16,5 +16,8 @@ pub const MAX_CONTENT: usize = 4096;
 pub const MAX_FILE_BYTES: u64 = 512 << 20;
 /// Largest `distance` and `within`, either sign (as Suricata has it). Threat: arithmetic at the edge of integers.
 pub const MAX_DISTANCE: i32 = 1_048_576;
-/// Most flowbit names of one rule set. Threat: a generated set that makes every flow carry a huge bitmap.
+/// Longest time that a mark of `xbits` or `hostbits` lasts, in seconds: a year. Threat: a typing error that fills the table
+/// of marks with what never goes.
+pub const MAX_EXPIRE: u32 = 366 * 86_400;
+/// Most names of flowbits, counters and marks of one rule set. Threat: a generated set that makes every flow carry a huge bitmap.
 pub const MAX_FLOWBITS: usize = 65_536;

@@ -161,10 +161,13 @@ fn cap_flowbits(set: &mut RuleSet) {
     let mut names: std::collections::HashSet<String> = std::collections::HashSet::new();
     let mut refused = Vec::new();
     set.rules.retain(|r| {
-        for n in r.flowbits.iter().flat_map(|f| &f.names) {
+        let marks = r.flowints.iter().map(|f| &f.name).chain(r.xbits.iter().map(|x| &x.name));
+        for n in r.flowbits.iter().flat_map(|f| &f.names).chain(marks) {
             if !names.contains(n) {
                 if names.len() == MAX_FLOWBITS {
-                    let reason = format!("more than {MAX_FLOWBITS} different flowbit names in the rule set");
+                    let reason = format!(
+                        "more than {MAX_FLOWBITS} different names of flowbits, counters and marks in the rule set"
+                    );
                     refused.push(refuse(&r.place, Some(r.meta.sid), "flowbits", reason));
                     return false;
                 }
@@ -283,6 +286,8 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         transaction: draft.transaction,
         layer_events: draft.layer_events,
         flowbits: draft.flowbits,
+        flowints: draft.flowints,
+        xbits: draft.xbits,
         noalert: draft.noalert,
         alert: draft.alert,
         threshold: draft.threshold,

@@ -7,7 +7,7 @@
 
 use crate::{
     draft::Draft,
-    keywords::{app, meta, packet, payload, state, stream, tls},
+    keywords::{app, marks, meta, packet, payload, state, stream, tls},
 };
 
 /// Reads one option into the rule being built.
@@ -124,6 +124,9 @@ pub const HONOURED: &[Keyword] = &[
     k("stream_size", Reads::Flow, stream::stream_size, "bytes of client or server so far, by sequence numbers"),
     k("flow", Reads::Flow, state::flow, "direction and state of the flow"),
     k("flowbits", Reads::Flow, state::flowbits, "named marks on the flow"),
+    k("flowint", Reads::Flow, marks::flowint, "named counters of the flow"),
+    k("xbits", Reads::Matches, marks::xbits, "named marks on a host, a pair of hosts or a transaction"),
+    k("hostbits", Reads::Matches, marks::hostbits, "named marks on a host"),
     k("pkt_data", Reads::Payload, app::pkt_data, "what follows looks into the payload again"),
     k("app-layer-protocol", Reads::Application, app::app_layer_protocol, "what the flow speaks; or with ! does not"),
     k("app-layer-event", Reads::Application, app::app_layer_event, "what a parser found wrong"),
@@ -178,9 +181,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("byte_math", BYTES),
     ("base64_*", "base64 decoding is not supported by this version"),
     ("bsize", "measures an inspection buffer, and only the packet's payload is inspected; `dsize` measures that"),
-    ("flowint", "counters on flows are not supported by this version"),
-    ("xbits", "marks that cross flows are not supported by this version"),
-    ("hostbits", "marks that cross flows are not supported by this version"),
     ("dataset", "data sets are not supported by this version"),
     ("datarep", "data sets are not supported by this version"),
     ("iprep", "address reputation is not supported by this version"),

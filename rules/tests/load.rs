@@ -300,3 +300,29 @@ fn variables_and_classes_are_the_stock_ones_by_default() {
     let o = Options::default();
     assert_eq!((o.variables, o.classification), (Variables::suricata(), Classification::default()));
 }
+
+#[test]
+fn marks_that_contradict_each_other_or_have_no_place_are_refused() {
+    for (rule, keyword, why) in [
+        ("flowint:a,isset; flowint:a,notset;", "flowint", "never match"),
+        ("flowint:a,+;", "flowint", "value must follow"),
+        ("flowint:a,isset,1;", "flowint", "no value"),
+        ("flowint:a,%,1;", "flowint", "none of"),
+        ("flowint:a,+,4294967296;", "flowint", "whole number"),
+        ("xbits:isset,a,track ip_src; xbits:isnotset,a,track ip_src;", "xbits", "never match"),
+        ("xbits:set,a,track tx;", "xbits", "no"),
+        ("xbits:set,a,track tx,expire 3;", "xbits", "ends with it"),
+        ("xbits:set,a,track ip_any;", "xbits", "track ip_pair"),
+        ("xbits:set,a;", "xbits", "track"),
+        ("xbits:set,a,track ip_src,expire 0;", "xbits", "whole number"),
+        ("xbits:set,a,track ip_src,expire 99999999;", "xbits", "whole number"),
+        ("hostbits:set,a,both;", "hostbits", "no settled meaning"),
+        ("hostbits:set,a b;", "hostbits", "not a name"),
+    ] {
+        let text = format!("alert udp any any -> any any ({rule} sid:1;)");
+        let set = lagewarte_rules::parse(&[("t", text.as_bytes())], &Options::default());
+        assert_eq!(set.refused.len(), 1, "{rule}");
+        assert_eq!(set.refused[0].keyword, keyword, "{rule}");
+        assert!(set.refused[0].reason.contains(why), "{rule}: {}", set.refused[0].reason);
+    }
+}

@@ -37,6 +37,10 @@ alert tcp any any -> any any (msg:"answer"; flow:established,to_client; flowbits
 alert udp any any -> any any (msg:"by source"; content:"q"; threshold:type limit, track by_src, count 2, seconds 60; sid:3;)
 alert tcp any any -> any any (msg:"scan"; flags:S; detection_filter:track by_dst, count 3, seconds 30; sid:4;)
 alert icmp any any -> any any (msg:"ping"; itype:8; sid:5;)
+alert udp any any -> any any (msg:"marks its source"; content:"q"; xbits:set,asked,track ip_src,expire 5; noalert; sid:6;)
+alert icmp any any -> any any (msg:"pings after it asked"; itype:8; xbits:isset,asked,track ip_src; sid:7;)
+alert tcp any any -> any any (msg:"turns the server"; flags:S; xbits:toggle,seen,track ip_dst; sid:8;)
+alert tcp any any -> any any (msg:"while it is turned"; flags:S; xbits:isset,seen,track ip_dst; flowbits:set,odd; sid:9;)
 "#;
 
 fn options(workers: usize, rules: bool) -> Options {
@@ -121,6 +125,10 @@ fn any_number_of_workers_gives_the_same_events() {
     assert_eq!((alerts("1"), alerts("2"), alerts("5")), (144, 144, 192));
     assert_eq!(alerts("3"), 24 * 4);
     assert!(alerts("4") > 0 && totals.ordered.suppressed > 0);
+    // Each host asks before it pings. Each SYN to the scanned host turns its mark, whichever worker has it; the rule that
+    // turns is looked at first.
+    assert_eq!(alerts("7"), 192);
+    assert_eq!((alerts("8"), alerts("9")), (24 + 192, (24 + 192) / 2));
 }
 
 #[test]

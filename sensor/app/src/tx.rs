@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use lagewarte_flow::Direction;
+use lagewarte_flow::{Direction, FlowBits};
 
 use crate::protocol::Transaction;
 
@@ -33,6 +33,8 @@ pub struct TxCore {
     pub events_logged: Events,
     /// What detection has done with it, by [`Direction::index`].
     pub marks: [Marks; 2],
+    /// Marks that rules set on it (`xbits` with `track tx`).
+    pub bits: FlowBits,
     /// Bytes charged for it.
     pub charged: u64,
 }

@@ -12,9 +12,11 @@ use lagewarte_rules::{Rule, RuleSet, ast::PacketTest};
 use crate::{
     address,
     alert::Output,
-    entry::{Entry, Names},
+    entry::Entry,
     group::Groups,
+    marks::{Hosts, MAX_MARKS, Names},
     transactions::Tables,
+    turn::Turn,
 };
 
 /// Most matches of one packet that go on to the ordered stage. Threat: a rule set of which thousands match every packet.
@@ -36,6 +38,7 @@ pub struct Engine {
     /// Tells one engine's marks in transactions from another's.
     pub(crate) id: u64,
     names: Arc<Names>,
+    pub(crate) hosts: Arc<Hosts>,
     pub(crate) output: Arc<Output>,
     sha256: [u8; 32],
     pub(crate) most_patterns: usize,
@@ -47,6 +50,8 @@ pub struct Scratch {
     pub(crate) found: Vec<u32>,
     pub(crate) seen: Vec<u32>,
     pub(crate) mark: u32,
+    /// The worker's place among others; None where there are no others.
+    pub turn: Option<Turn>,
     /// What happened so far.
     pub counters: Counters,
 }
@@ -68,8 +73,12 @@ pub struct Counters {
     pub transactions: u64,
     /// Rules that could not wait for more of a transaction, since [`crate::MAX_WAITING`] do.
     pub crowded: u64,
-    /// Flowbits not set since the flow holds no more.
+    /// Flowbits and counters not set since the flow holds no more.
     pub flowbits_full: u64,
+    /// Marks on hosts that went before their time, since the table was full.
+    pub marks_forgotten: u64,
+    /// Times that a live line's worker did not wait for its turn to use them.
+    pub out_of_turn: u64,
 }
 
 impl Counters {
@@ -81,8 +90,24 @@ impl Counters {
         self.dropped += other.dropped;
         self.gave_up += other.gave_up;
         self.flowbits_full += other.flowbits_full;
+        self.marks_forgotten += other.marks_forgotten;
+        self.out_of_turn += other.out_of_turn;
         self.transactions += other.transactions;
         self.crowded += other.crowded;
+    }
+}
+
+impl Scratch {
+    /// For one of several workers.
+    pub fn in_turn(turn: Option<Turn>) -> Self {
+        Self { turn, ..Self::default() }
+    }
+
+    /// Waits until every packet before this one has been looked at.
+    pub(crate) fn take_turn(&mut self) {
+        if self.turn.as_ref().is_some_and(|t| !t.wait()) {
+            self.counters.out_of_turn += 1;
+        }
     }
 }
 
@@ -92,18 +117,18 @@ impl Engine {
     /// # Errors
     /// A set too large for the matcher, in a sentence.
     pub fn new(set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::default())
+        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS))
     }
 
-    /// Compiles the set that follows this one; flows keep their flowbits.
+    /// Compiles the set that follows this one; flows keep their flowbits, hosts their marks.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn successor(&self, set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::clone(&self.names))
+        Self::build(set, output, Arc::clone(&self.names), Arc::clone(&self.hosts))
     }
 
-    fn build(set: RuleSet, output: Output, names: Arc<Names>) -> Result<Self, String> {
+    fn build(set: RuleSet, output: Output, names: Arc<Names>, hosts: Arc<Hosts>) -> Result<Self, String> {
         let mut rules: Vec<Arc<Rule>> = set.rules.into_iter().map(Arc::new).collect();
         rules.sort_by_key(|r| r.order()); // stable: the order of loading breaks ties
         let mut entries = Vec::with_capacity(rules.len());
@@ -130,6 +155,7 @@ impl Engine {
             groups,
             entries,
             names,
+            hosts,
             output: Arc::new(output),
             sha256: set.sha256,
         })

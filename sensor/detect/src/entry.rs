@@ -4,10 +4,7 @@
 //!
 //! Must never test less than the rule asks for: groups and prefilter only ever narrow, the entry decides.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use lagewarte_app::LayerEvents;
 use lagewarte_decode::{Packet, PacketSource};
@@ -25,6 +22,7 @@ use crate::{
     engine::Counters,
     header,
     inspect::{payload, ports},
+    marks::{Marks, Names, Space},
     payload::{Outcome, Program},
     stream::{Looks, View},
 };
@@ -42,6 +40,7 @@ pub(crate) struct Entry {
     program: Arc<Program>,
     tests: Vec<Bits>,
     changes: Vec<Bits>,
+    pub(crate) marks: Marks,
     pub(crate) info: Arc<Info>,
     pub(crate) scope: Scope,
     pub(crate) looks: Looks,
@@ -63,24 +62,12 @@ pub(crate) enum Scope {
     Stream,
 }
 
-/// Numbers of flowbit names, kept across reloads, since flows live on.
-#[derive(Debug, Default)]
-pub(crate) struct Names(Mutex<HashMap<String, u32>>);
-
-impl Names {
-    fn number(&self, name: &str) -> u32 {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = u32::try_from(map.len()).unwrap_or(u32::MAX);
-        *map.entry(name.to_owned()).or_insert(next)
-    }
-}
-
 impl Entry {
     pub(crate) fn push(rule: &Arc<Rule>, names: &Names, into: &mut Vec<Self>) {
         let bits = |tests: bool| -> Vec<Bits> {
             let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
             let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
-            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(n)).collect() }).collect()
+            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(Space::Flowbit, n)).collect() }).collect()
         };
         let address_only = rule.address_only();
         let looks = Looks::of(rule);
@@ -101,6 +88,7 @@ impl Entry {
             program: Arc::new(Program::new(&rule.payload)),
             tests: bits(true),
             changes: bits(false),
+            marks: Marks::new(rule, names),
             info: Arc::new(Info::new(rule)),
             scope,
             looks,
@@ -120,6 +108,7 @@ impl Entry {
             program: Arc::clone(&forward.program),
             tests: forward.tests.clone(),
             changes: forward.changes.clone(),
+            marks: forward.marks.clone(),
             info: Arc::clone(&forward.info),
             scope,
             looks,
@@ -150,7 +139,7 @@ impl Entry {
         events: LayerEvents,
         counters: &mut Counters,
     ) -> Option<bool> {
-        if !self.around(p, flow, events) {
+        if !self.around(p, flow, events) || !self.remembered(flow) {
             return None;
         }
         if self.looks.at_stream() {
@@ -166,13 +155,17 @@ impl Entry {
         self.in_payload(p, counters).then_some(false)
     }
 
-    /// Everything but contents.
+    /// Everything but contents and what rules remember.
     pub(crate) fn around(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>, events: LayerEvents) -> bool {
         self.header(p)
             && self.flow(p, flow)
             && self.speaks(flow, events)
             && self.rule.packet.iter().all(|t| header::holds(t, p, flow))
-            && self.bits(flow)
+    }
+
+    /// What earlier matches left on the flow.
+    pub(crate) fn remembered(&self, flow: Option<&FlowRef<'_>>) -> bool {
+        self.bits(flow) && self.marks.counters_hold(flow.map(|f| &*f.flow))
     }
 
     pub(crate) fn in_parts(&self, flow: &FlowRef<'_>) -> bool {
@@ -251,6 +244,7 @@ impl Entry {
     }
 
     pub(crate) fn change(&self, f: &mut FlowRef<'_>, counters: &mut Counters) {
+        self.marks.count(f.flow, counters);
         for c in &self.changes {
             for &bit in &c.bits {
                 match c.op {

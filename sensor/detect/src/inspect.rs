@@ -161,11 +161,16 @@ impl Engine {
         let mut contexts: [Option<Arc<Context>>; 2] = [None, None];
         let mut passed = false;
         let before = out.len();
-        for &i in &s.found {
+        let found = std::mem::take(&mut s.found);
+        for &i in &found {
             let Some(entry) = self.entries.get(i as usize) else { continue };
             s.counters.verified += 1;
             let Some(in_stream) = entry.matches(p, flow.as_deref(), view, events, &mut s.counters) else { continue };
+            if !entry.marks.hold(p, &self.hosts, s) {
+                continue;
+            }
             let rule = &entry.rule;
+            entry.marks.mark(p, &self.hosts, s);
             if let Some(f) = flow.as_deref_mut() {
                 entry.change(f, &mut s.counters);
                 let on_flow = match entry.scope {
@@ -199,6 +204,7 @@ impl Engine {
             }
             passed |= rule.action == Action::Pass;
         }
+        s.found = found;
     }
 }
 

@@ -62,21 +62,32 @@ impl Engine {
                     let Some(entry) = self.entries.get(i as usize) else { continue };
                     let Some(rule) = entry.app.as_deref() else { continue };
                     s.counters.verified += 1;
-                    let mut verdict = if entry.around(p, Some(flow), LayerEvents::default()) {
-                        rule.inspect(state, place, direction, &mut s.counters)
-                    } else {
+                    // What is not there yet may come while the transaction lasts.
+                    let later = if complete { Verdict::Never } else { Verdict::Wait };
+                    let mut verdict = if !entry.around(p, Some(flow), LayerEvents::default()) {
                         Verdict::Never
+                    } else if !entry.remembered(Some(flow)) {
+                        later
+                    } else {
+                        rule.inspect(state, place, direction, &mut s.counters)
                     };
                     // What it asks of the payload is asked of the packet in whose context the rest was found, and of
                     // the stream as far as it is held.
-                    if verdict == Verdict::Match && !entry.in_payload(p, &mut s.counters) && !entry.in_parts(flow) {
-                        verdict = if complete { Verdict::Never } else { Verdict::Wait };
+                    if verdict == Verdict::Match
+                        && !((entry.in_payload(p, &mut s.counters) || entry.in_parts(flow))
+                            && state.core(place).is_some_and(|c| entry.marks.tx_hold(&c.bits))
+                            && entry.marks.hold(p, &self.hosts, s))
+                    {
+                        verdict = later;
                     }
                     if !group.note(&mut marks, i, verdict) {
                         s.counters.crowded += 1;
                     }
                     if verdict != Verdict::Match {
                         continue;
+                    }
+                    if let Some(core) = state.core_mut(place) {
+                        entry.marks.tx_mark(&mut core.bits, &mut s.counters);
                     }
                     let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
                     let made = Arc::clone(made);
@@ -111,6 +122,7 @@ impl Engine {
     ) -> bool {
         let rule = &entry.rule;
         entry.change(flow, &mut s.counters);
+        entry.marks.mark(p, &self.hosts, s);
         if rule.action != Action::Alert {
             flow.flow.detect.settled = true; // on a transaction, actions are on its flow
         }

@@ -66,6 +66,19 @@ fn request(wire: &[u8]) -> Vec<Frame> {
     frames
 }
 
+/// Two requests and their answers, acknowledged.
+fn two_requests() -> Vec<Frame> {
+    let server = End(SERVER.0, 80);
+    let ask = |path: &str| format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".as_slice();
+    let (one, two) = (ask("x"), ask("y"));
+    let mut frames = session(CLIENT, server, &[(true, &one), (false, answer), (true, &two), (false, answer)]);
+    let [asked, answered] = [one.len() + two.len(), 2 * answer.len()].map(|n| u32::try_from(n).unwrap());
+    frames.push(tcp(CLIENT, server, "A", 1001 + asked, 9001 + answered, b""));
+    frames.push(tcp(server, CLIENT, "A", 9001 + answered, 1001 + asked, b""));
+    frames
+}
+
 /// Rules of which the first must alert once, on the client's first packet behind its request.
 fn http(keyword: &'static str, holds: &str, does_not: &str) -> Case {
     let rules = format!("alert http any any -> any any ({holds})\nalert http any any -> any any ({does_not})");
@@ -273,6 +286,70 @@ fn cases() -> Vec<Case> {
                alert udp any any -> any any (content:"on"; flowbits:set,b; flowbits:noalert; sid:6;)"#,
             ["?", "on?", "off?", "turn?", "turn?"].map(|t| udp(CLIENT, SERVER, t.as_bytes())).to_vec(),
             &[(5, 1), (1, 2), (4, 2), (2, 3), (5, 3), (3, 4), (4, 4), (3, 5), (5, 5)],
+        ),
+        case(
+            "flowint",
+            r#"alert udp any any -> any any (content:"a"; flowint:n,isnotset; flowint:n,=,1; sid:1;)
+               alert udp any any -> any any (content:"b"; flowint:n,isset; flowint:n,+,2; sid:2;)
+               alert udp any any -> any any (content:"c"; flowint:n,-,2; flowint:m,+,1; sid:3;)
+               alert udp any any -> any any (content:"?"; flowint:n,>,2; sid:4;)
+               alert udp any any -> any any (content:"?"; flowint:n,>=,3; flowint:n,<=,3; flowint:n,!=,4; sid:5;)
+               alert udp any any -> any any (content:"?"; flowint:n,==,m; sid:6;)
+               alert udp any any -> any any (content:"?"; flowint:n,<,m; sid:7;)"#,
+            ["?", "b", "a", "a", "b", "?", "c", "?", "c?"].map(|t| udp(CLIENT, SERVER, t.as_bytes())).to_vec(),
+            &[(1, 3), (2, 5), (4, 6), (5, 6), (3, 7), (6, 8), (3, 9), (4, 9)], // 1 - 2 wraps
+        ),
+        case(
+            "xbits",
+            r#"alert udp any any -> any any (content:"mark"; xbits:set,x,track ip_src,expire 10; sid:1;)
+               alert udp any any -> any any (content:"clear"; xbits:unset,x,track ip_dst; sid:2;)
+               alert udp any any -> any any (content:"turn"; xbits:toggle,x,track ip_src; xbits:noalert; sid:3;)
+               alert udp any any -> any any (content:"?"; xbits:isset,x,track ip_src; sid:4;)
+               alert udp any any -> any any (content:"?"; xbits:isset,x,track ip_dst; sid:5;)
+               alert udp any any -> any any (content:"?"; xbits:isnotset,x,track ip_src; sid:6;)
+               alert udp any any -> any any (content:"mark"; xbits:set,y,track ip_pair; sid:7;)
+               alert udp any any -> any any (content:"?"; xbits:isset,y,track ip_pair; sid:8;)"#,
+            vec![
+                udp(CLIENT, SERVER, b"mark"),
+                udp(CLIENT, DNS, b"?"),
+                udp(DNS, CLIENT, b"?"),
+                at(11_000, udp(SERVER, CLIENT, b"?")),
+                at(12_000, udp(CLIENT, SERVER, b"turn")),
+                at(13_000, udp(CLIENT, DNS, b"?")),
+                at(14_000, udp(DNS, CLIENT, b"clear")),
+                at(31_000, udp(CLIENT, SERVER, b"?")),
+            ],
+            &[(1, 1), (7, 1), (4, 2), (5, 3), (6, 3), (6, 4), (8, 4), (4, 6), (2, 7), (6, 8)],
+        ),
+        case(
+            "xbits",
+            r#"alert http any any -> any any (http.uri; content:"x"; xbits:set,asked,track tx; noalert; sid:1;)
+               alert http any any -> any any (http.stat_code; content:"200"; xbits:isset,asked,track tx; sid:2;)
+               alert http any any -> any any (http.stat_code; content:"200"; xbits:isnotset,asked,track tx; sid:3;)"#,
+            two_requests(),
+            // The server's packet after the one in which the client acknowledges the answer.
+            &[(2, 7), (3, 9)],
+        ),
+        case(
+            "hostbits",
+            r#"alert udp any any -> any any (content:"mark"; hostbits:set,x; sid:1;)
+               alert udp any any -> any any (content:"?"; hostbits:isset,x,src; sid:2;)
+               alert udp any any -> any any (content:"?"; hostbits:isset,x,dst; sid:3;)
+               alert udp any any -> any any (content:"?"; hostbits:isnotset,x,src; sid:4;)
+               alert udp any any -> any any (content:"clear"; hostbits:unset,x,dst; sid:5;)
+               alert udp any any -> any any (content:"turn"; hostbits:toggle,x,src,5; sid:6;)
+               alert udp any any -> any any (content:"on"; hostbits:set,y; hostbits:noalert; sid:7;)"#,
+            vec![
+                udp(CLIENT, SERVER, b"mark on"),
+                at(300_000, udp(CLIENT, DNS, b"?")),
+                at(300_000, udp(DNS, CLIENT, b"?")),
+                at(300_001, udp(CLIENT, DNS, b"?")),
+                at(301_000, udp(CLIENT, SERVER, b"turn")),
+                at(306_000, udp(CLIENT, SERVER, b"?")),
+                at(306_000, udp(DNS, CLIENT, b"clear")),
+                at(306_000, udp(CLIENT, SERVER, b"?")),
+            ],
+            &[(1, 1), (2, 2), (3, 3), (4, 3), (4, 4), (6, 5), (2, 6), (5, 7), (4, 8)],
         ),
         one(
             "threshold",
@@ -501,6 +578,8 @@ fn without(keyword: &str, r: &mut Rule) {
         "app-layer-event" => r.transaction.retain(|t| !matches!(t, TransactionTest::Event { .. })),
         "flow" => r.flow = Default::default(),
         "flowbits" => r.flowbits.clear(),
+        "flowint" => r.flowints.clear(),
+        "xbits" | "hostbits" => r.xbits.retain(|x| x.keyword != keyword),
         "threshold" | "detection_filter" => r.threshold = None,
         "noalert" => r.noalert = false,
         "alert" => r.alert = false,

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One flow: who talks to whom, how far the conversation is, what was counted, and the little that rules may remember.
 //!
-//! Must never grow without bound: everything in here has a fixed size but the flowbits, which are capped.
+//! Must never grow without bound: everything in here has a fixed size but the flowbits and counters, which are capped.
 
 use std::net::IpAddr;
 
@@ -18,6 +18,9 @@ use crate::{
 
 /// Most flowbits set on one flow. Threat: a rule set with thousands of bits and a peer that sets them all.
 pub const MAX_FLOWBITS: usize = 32;
+
+/// Most counters of rules on one flow. Threat: as of [`MAX_FLOWBITS`].
+pub const MAX_FLOWINTS: usize = 16;
 
 /// Which way a packet goes. The client is who began, as far as we saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +124,8 @@ pub struct Flow {
     pub detect: DetectMarks,
     /// Bits that rules set.
     pub flowbits: FlowBits,
+    /// Counters that rules keep.
+    pub flowints: FlowInts,
     /// What it speaks.
     pub app: AppState,
     /// What its two sides say, put together; None until TCP carries data.
@@ -281,6 +286,38 @@ impl FlowBits {
     }
 }
 
+/// The counters of a flow, by the rule set's numbers for their names. Sorted, without an allocation until one is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowInts(Vec<(u32, u32)>);
+
+impl FlowInts {
+    /// Gives a counter a value; false where there is no room ([`MAX_FLOWINTS`]).
+    pub fn set(&mut self, name: u32, value: u32) -> bool {
+        match self.0.binary_search_by_key(&name, |(n, _)| *n) {
+            Ok(at) => {
+                if let Some(slot) = self.0.get_mut(at) {
+                    slot.1 = value;
+                }
+                true
+            }
+            Err(at) if self.0.len() < MAX_FLOWINTS => {
+                self.0.insert(at, (name, value));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+    /// A counter's value, where it is set.
+    pub fn get(&self, name: u32) -> Option<u32> {
+        let at = self.0.binary_search_by_key(&name, |(n, _)| *n).ok()?;
+        self.0.get(at).map(|(_, v)| *v)
+    }
+    /// Those that are set, with their values, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.0.iter().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,5 +336,16 @@ mod tests {
             b.set(i);
         }
         assert_eq!(b.iter().count(), MAX_FLOWBITS);
+    }
+
+    #[test]
+    fn counters_are_a_map_with_a_cap() {
+        let mut c = FlowInts::default();
+        assert_eq!(c.get(7), None);
+        assert!(c.set(7, 1) && c.set(3, 2) && c.set(7, 5));
+        assert_eq!(c.iter().collect::<Vec<_>>(), [(3, 2), (7, 5)]);
+        let taken = (0..1000u32).filter(|i| c.set(*i, 9)).count();
+        assert_eq!((taken, c.iter().count()), (MAX_FLOWINTS, MAX_FLOWINTS));
+        assert_eq!((c.get(7), c.get(999)), (Some(9), None));
     }
 }

@@ -19,7 +19,7 @@ mod tcp;
 pub use app::{AppProto, AppState};
 pub use community::community_id;
 pub use config::{Config, Exception, Exceptions, FullPolicy, Target, Timeouts};
-pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State};
+pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowInts, FlowRef, MAX_FLOWBITS, MAX_FLOWINTS, Side, State};
 pub use record::Reason;
 pub use stream::{
     Chunk, ChunkKind, Config as StreamConfig, LOOK_BACK, Memory, Policy, Stream, StreamCounters, URGENT_LIMIT, Urgent,

@@ -18,7 +18,7 @@ use lagewarte_event::eve::Record;
 use crate::{
     app::AppState,
     config::{Config, Exception, Exceptions, FullPolicy, Timeouts},
-    flow::{DetectMarks, Direction, Flow, FlowBits, FlowRef, MAX_FLOWBITS, Side, State},
+    flow::{DetectMarks, Direction, Flow, FlowBits, FlowInts, FlowRef, MAX_FLOWBITS, MAX_FLOWINTS, Side, State},
     key::{Key, Tuple, tuple},
     record::{Reason, record},
     stream::{Fed, Memory, feed},
@@ -31,7 +31,7 @@ const NIL: u32 = u32::MAX;
 const INDEX_COST: usize = 96;
 
 /// Bytes charged for one flow, everything it may come to hold included, so that the cap is never exceeded.
-const FLOW_COST: usize = mem::size_of::<Option<Entry>>() + INDEX_COST + 4 * MAX_FLOWBITS + 32;
+const FLOW_COST: usize = mem::size_of::<Option<Entry>>() + INDEX_COST + 4 * MAX_FLOWBITS + 8 * MAX_FLOWINTS + 32;
 
 /// What the table did, named as in EVE `stats.flow`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -299,6 +299,7 @@ impl FlowTable {
             alerted: false,
             detect: DetectMarks::default(),
             flowbits: FlowBits::default(),
+            flowints: FlowInts::default(),
             app: AppState::default(),
             stream: None,
             exceptions: Exceptions::default(),

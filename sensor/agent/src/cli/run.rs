@@ -143,6 +143,8 @@ impl Out {
             ("detect", "packet-alert-max", t.ordered.overflow),
             ("detect", "gave-up", t.detect.gave_up),
             ("detect", "thresholds-forgotten", t.ordered.forgotten),
+            ("detect", "marks-forgotten", t.detect.marks_forgotten),
+            ("detect", "marks-out-of-turn", t.detect.out_of_turn),
         ] {
             if n > 0 {
                 dropped.insert((stage, reason), n);

@@ -36,7 +36,7 @@ use arc_swap::ArcSwap;
 use lagewarte_base::{clock::Clock, time::Timestamp};
 use lagewarte_capture::{Error as CaptureError, Next, Source, Stats as CaptureStats};
 use lagewarte_decode::{Decoder, RawFrame, supported};
-use lagewarte_detect::Engine;
+use lagewarte_detect::{Engine, Turns};
 use lagewarte_event::eve::Record;
 
 pub use anomaly::Anomalies;
@@ -170,7 +170,7 @@ pub fn run(
     let mut merge = Merge::new(workers);
     let mut dispatcher = Dispatcher::new(source, options, workers, stop);
     if workers == 1 {
-        let mut worker = Worker::new(options, 1);
+        let mut worker = Worker::new(options, 1, None);
         let mut failed = None;
         let counted = dispatcher.run(&mut |_, batch| {
             let output = worker.process(&batch);
@@ -194,13 +194,14 @@ pub fn run(
         let (back, recycled) = channel();
         let mut inputs = Vec::with_capacity(workers);
         let mut outputs = Vec::with_capacity(workers);
-        for _ in 0..workers {
+        let turns = Turns::new(workers, options.live.is_some());
+        for n in 0..workers {
             let (to_worker, input) = sync_channel::<Batch>(QUEUE);
             let (to_merge, output) = sync_channel::<Output>(QUEUE);
             inputs.push(to_worker);
             outputs.push(output);
             let back = back.clone();
-            let worker = Worker::new(options, workers);
+            let worker = Worker::new(options, workers, turns.of(n));
             scope.spawn(move || work(worker, &input, &to_merge, &back));
         }
         drop(back);

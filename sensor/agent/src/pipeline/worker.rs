@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use lagewarte_app::{Apps, LayerEvents, Moment};
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, Packet, Transport};
-use lagewarte_detect::{Candidate, Engine, Scratch};
+use lagewarte_detect::{Candidate, Engine, Scratch, Turn};
 use lagewarte_event::eve::Record;
 use lagewarte_flow::{ChunkKind, Direction, FlowRef, FlowTable, Outcome};
 
@@ -43,8 +43,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// One of `workers`, with its share of the flow table's memory.
-    pub(super) fn new(options: &Options, workers: usize) -> Self {
+    /// One of `workers`, with its share of the flow table's memory and its place among the others.
+    pub(super) fn new(options: &Options, workers: usize, turn: Option<Turn>) -> Self {
         let mut flow = options.flow.clone();
         flow.stream.raw &= options.engine.is_some(); // without rules nobody looks
         let flow = Arc::new(flow);
@@ -55,7 +55,7 @@ impl Worker {
             apps: Apps::new(Arc::clone(&options.app), workers),
             app_config: Arc::clone(&options.app),
             engine: options.engine.clone(),
-            scratch: Scratch::default(),
+            scratch: Scratch::in_turn(turn),
             counters: lagewarte_decode::Counters::default(),
             flow_dropped: 0,
             ended: Vec::new(),
@@ -81,6 +81,9 @@ impl Worker {
             }
         }
         if let Some(now) = batch.now {
+            if let Some(t) = &self.scratch.turn {
+                t.sweep(batch.index);
+            }
             let Self { apps, scratch, ended, .. } = self;
             let mut ending = Ending { apps, engine, scratch, out: ended };
             if batch.end {
@@ -94,6 +97,9 @@ impl Worker {
                 flow,
                 item: item(at, made, now),
             }));
+        }
+        if let Some(t) = &self.scratch.turn {
+            t.end(batch.index);
         }
         if batch.end || batch.count {
             out.counts = Some(Box::new(self.counts()));
@@ -125,6 +131,9 @@ impl Worker {
 
     /// One packet, and what it made.
     fn one(&mut self, p: &Packet<'_>, observed: Timestamp, rank: u8, engine: Option<&Engine>, out: &mut Output) {
+        if let Some(t) = &self.scratch.turn {
+            t.begin(p.index, rank);
+        }
         self.packet(p, engine);
         let at = (p.index, rank);
         // A flow that a packet ended comes before what the packet itself did.
