@@ -67,7 +67,8 @@ impl Entry {
         let bits = |tests: bool| -> Vec<Bits> {
             let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
             let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
-            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(Space::Flowbit, n)).collect() }).collect()
+            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(Space::Flowbit, n)).collect() })
+                .collect()
         };
         let address_only = rule.address_only();
         let looks = Looks::of(rule);
