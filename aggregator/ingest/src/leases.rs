@@ -15,6 +15,9 @@
 //!   acknowledgement is then true, whenever it is sent.
 //! - its marks are of no use to anyone else; when its sensors come back to it, it forgets them first and compares by id.
 //!
+//! What one aggregator does for all (the picture, drafting warnings, the size cap) is done by the one with the oldest lease
+//! that is held: [`Leases::leads`]. Two may do it for a beat, so it has to be harmless to do twice.
+//!
 //! So no insert is allowed by a clock: a lease that cannot be renewed because the control plane does not answer goes on.
 //! Must never claim a sensor whose old marks are still in the journal. Limits: [`CLAIMS`] claims in one transaction.
 
@@ -29,7 +32,7 @@ use lagewarte_store::{
     Scope,
     control::{
         Control, ControlError,
-        lanes::{Claimed, Lease},
+        lanes::{Claimed, Lease, LeaseState},
     },
     telemetry::Telemetry,
 };
@@ -77,6 +80,7 @@ pub(crate) struct Leases {
     owned: Mutex<HashSet<Uuid>>,
     asks: mpsc::Sender<Ask>,
     lost: watch::Sender<bool>,
+    leads: watch::Sender<bool>,
 }
 
 /// What [`Leases::take`] needs.
@@ -112,7 +116,13 @@ impl Leases {
         let (asks, queue) = mpsc::channel(CLAIMS);
         let Parts { control, telemetry, metrics, clock, length, name, lost } = parts;
         let owned = Mutex::new(owned);
-        Ok((Self { control, telemetry, metrics, clock, length, name, fences, owned, asks, lost }, Asks(queue)))
+        let (leads, _) = watch::channel(oldest_is_of(&fences, &control.open_lanes().await?));
+        Ok((Self { control, telemetry, metrics, clock, length, name, fences, owned, asks, lost, leads }, Asks(queue)))
+    }
+
+    /// Whether this aggregator does what one does for all, as of the last beat.
+    pub(crate) fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
     }
 
     fn owned(&self) -> MutexGuard<'_, HashSet<Uuid>> {
@@ -193,6 +203,7 @@ impl Leases {
                 Ok(true) => last_error.clear(),
                 Ok(false) => {
                     tracing::error!("another aggregator has taken over this one's lanes; it must stop and start anew");
+                    self.leads.send_replace(false);
                     let _ = self.lost.send(true); // nobody listens: ingest has ended
                     return;
                 }
@@ -232,6 +243,7 @@ impl Leases {
             }
         }
         let open = self.control.open_lanes().await?;
+        self.leads.send_replace(oldest_is_of(&self.fences, &open));
         seen.retain(|fence, _| open.iter().any(|l| l.fence == *fence));
         for other in open.into_iter().filter(|l| !self.fences.contains(&l.fence)) {
             let now = Instant::now();
@@ -293,6 +305,12 @@ impl Leases {
             }
         }
     }
+}
+
+/// Whether the oldest of the leases that are held is one of `fences`.
+fn oldest_is_of(fences: &[i64], open: &[Lease]) -> bool {
+    let held = open.iter().filter(|l| l.state == LeaseState::Held).map(|l| l.fence);
+    held.min().is_some_and(|oldest| fences.contains(&oldest))
 }
 
 /// Why the leases could not be taken.

@@ -381,6 +381,12 @@ impl Ingest {
         EnrolmentToken { ca_sha256: self.ca.sha256(), secret, url: self.enrolment_url.clone() }
     }
 
+    /// Whether this is the aggregator that does what one does for all of them: the one with the oldest lease. Changes with
+    /// the leases; for a beat two may see it so.
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leases.leads()
+    }
+
     /// Comes back where another aggregator has taken over this one's lanes: it accepts nothing more, and has to be started
     /// anew.
     pub async fn lost(&self) {

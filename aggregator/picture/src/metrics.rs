@@ -44,12 +44,8 @@ impl Metrics {
         let sensors =
             IntGaugeVec::new(Opts::new("lagewarte_picture_sensors", "Sensors by what they let us see."), &["state"])?;
         registry.register(Box::new(sensors.clone()))?;
-        for s in Sight::ALL {
-            sensors.with_label_values(&[label(*s)]).set(0);
-        }
         let land = gauge("land_level", "Level of the Land, 1 to 4.")?;
-        land.set(Level::Grey.number());
-        Ok(Self {
+        let metrics = Self {
             ticks: counter("ticks_total", "Ticks completed.")?,
             failures: counter("failures_total", "Ticks that a store's answer cut short; the next one goes on.")?,
             seconds,
@@ -66,7 +62,18 @@ impl Metrics {
             )?,
             sensors,
             land,
-        })
+        };
+        metrics.stand_by();
+        Ok(metrics)
+    }
+
+    /// Where another aggregator makes the picture, or before the first tick: no sensor is counted here.
+    pub(crate) fn stand_by(&self) {
+        for s in Sight::ALL {
+            self.sensors.with_label_values(&[label(*s)]).set(0);
+        }
+        self.land.set(Level::Grey.number());
+        self.followed.set(0);
     }
 }
 

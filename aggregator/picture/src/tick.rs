@@ -78,7 +78,8 @@ pub struct Ticked {
     pub changes: Vec<LevelChange>,
 }
 
-/// The picture. One owner, one tick at a time; several aggregators may each have one.
+/// The picture. One owner, one tick at a time. Of several aggregators one makes it and the others stand by; that two make
+/// it for a moment does no harm.
 pub struct Picture {
     telemetry: Telemetry,
     control: Control,
@@ -121,6 +122,13 @@ impl Picture {
     /// Goes on with another connection to the same store.
     pub fn replace_telemetry(&mut self, telemetry: Telemetry) {
         self.telemetry = telemetry;
+    }
+
+    /// Another aggregator makes the picture: forgets everything, and shows nothing that could grow old.
+    pub fn stand_by(&mut self) {
+        if self.state.take().is_some() {
+            self.metrics.stand_by();
+        }
     }
 
     /// Brings the picture up to `now`.

@@ -74,10 +74,25 @@ impl Beat {
     }
 }
 
-/// Picture, then warnings: a campaign is a draft in the same beat, and released where a policy fits.
-pub(crate) async fn picture(mut beat: Beat, mut picture: Picture, warner: Warner, pause: Duration, mail: Arc<Notify>) {
+/// Picture, then warnings: a campaign is a draft in the same beat, and released where a policy fits. Of several
+/// aggregators the one that `leads` does it: two that read at different moments would write levels to and fro.
+pub(crate) async fn picture(
+    mut beat: Beat,
+    mut picture: Picture,
+    warner: Warner,
+    pause: Duration,
+    mail: Arc<Notify>,
+    leads: watch::Receiver<bool>,
+) {
     let (mut last_picture, mut last_warn) = (None, None);
     loop {
+        if !*leads.borrow() {
+            picture.stand_by();
+            if beat.pause(pause, None).await {
+                return;
+            }
+            continue;
+        }
         let ticked = picture.tick(SystemClock.now()).await;
         beat.told("picture", &mut last_picture, ticked);
         // Also where the picture failed: what is drafted already can still be released.
@@ -120,11 +135,12 @@ pub(crate) async fn mail(mut beat: Beat, mailer: Mailer, early: Arc<Notify>) {
     }
 }
 
-/// Size of the telemetry store: kept below its cap, and shown.
-pub(crate) async fn store(mut beat: Beat, telemetry: Telemetry, cap: Option<u64>) {
+/// Size of the telemetry store: kept below its cap by the aggregator that `leads`, and shown by each.
+pub(crate) async fn store(mut beat: Beat, telemetry: Telemetry, cap: Option<u64>, leads: watch::Receiver<bool>) {
     let mut last = None;
     let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     loop {
+        let cap = cap.filter(|_| *leads.borrow());
         let step = async {
             let done = telemetry.enforce_cap(&Scope::System, cap).await?;
             Ok::<_, TelemetryError>((done, telemetry.sizes(&Scope::System).await?))

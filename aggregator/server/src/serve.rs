@@ -102,10 +102,10 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     );
     let early = Arc::new(Notify::new());
     let pause = Duration::from_millis(config.picture.interval_ms);
-    loops.spawn(loops::picture(beat.clone(), picture, warner, pause, early.clone()));
+    loops.spawn(loops::picture(beat.clone(), picture, warner, pause, early.clone(), ingest.leads()));
     loops.spawn(loops::watch(beat.clone(), control.clone(), engine.clone()));
     let cap = config.clickhouse.max_gib.map(|gib| gib.saturating_mul(1 << 30));
-    loops.spawn(loops::store(beat.clone(), telemetry.clone(), cap));
+    loops.spawn(loops::store(beat.clone(), telemetry.clone(), cap, ingest.leads()));
     match &config.mail {
         Some(mail) => {
             let owner = config.data_dir.canonicalize()?.display().to_string();

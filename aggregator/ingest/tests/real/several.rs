@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use lagewarte_ingest::Options;
 use lagewarte_store::control::{Control, testing};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -157,6 +158,39 @@ async fn a_sensor_is_not_given_away_before_the_journal_is_replayed() {
         ended(child).await;
     }
     sensor.uplink.stop().await;
+}
+
+/// What one aggregator does for all moves with the oldest lease, and never back to one that comes anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_aggregator_with_the_oldest_lease_leads_and_a_lost_one_is_replaced() {
+    let site = Site::new().await;
+    let lanes = async || site.world.control.open_lanes().await.unwrap().len();
+    let mut first = site.spawn(0, "never", 0, "stop");
+    until("the first has its leases", async || lanes().await == 2).await;
+    let options = Options {
+        uplink_listen: site.places[1],
+        lease: Duration::from_secs(2),
+        ..Options::new(site.world.dir.path().join("second"))
+    };
+    let (second, _) = site.world.ingest(options).await;
+    let leads = second.leads();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!*leads.borrow(), "the first lives and leads");
+    }
+    first.kill().unwrap();
+    ended(&mut first).await;
+    until("the second leads", async || *leads.borrow()).await;
+    let mut first = site.spawn(0, "never", 0, "stop");
+    until("the first is back", async || lanes().await == 4).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(*leads.borrow(), "the second goes on leading");
+    }
+    second.stop(Duration::from_secs(20)).await;
+    assert_eq!(lanes().await, 2, "a lease ends with its aggregator: the first's are the oldest now");
+    first.kill().unwrap();
+    ended(&mut first).await;
 }
 
 fn unfinished(dir: &Path) -> usize {
