@@ -10,7 +10,8 @@
 //! 2. kills the lane's statements and waits until none runs. One that had begun, and had read the table before, is now
 //!    either committed or gone; a body that is sent on later goes nowhere.
 //! 3. repairs the segments that are in some tables and not in all. Their rows are inserted again from the raw table under
-//!    the same token: the raw table drops them as repeated, and each rollup that lacked them takes them, once.
+//!    the same token: the raw table drops them as repeated, and each rollup that lacked them takes them, once. Where the
+//!    token may be forgotten, the buckets are counted again instead.
 //!
 //! Only then may another lane take the events of its sensors, comparing by id with what is there. Must never insert under
 //! a token that the tables may have forgotten ([`super::columns::DEDUP_WINDOW`]). Limits: fences hold on the servers
@@ -26,6 +27,7 @@ use uuid::Uuid;
 use super::{
     columns::{DEDUP_WINDOW, Table},
     insert::{INSERT_SETTINGS, Telemetry, TelemetryError},
+    repair::{Touched, rolled_up},
 };
 use crate::Scope;
 
@@ -62,6 +64,14 @@ struct Half {
     last_us: i64,
 }
 
+#[derive(Row, Deserialize)]
+struct Span {
+    #[serde(with = "clickhouse::serde::uuid")]
+    sensor: Uuid,
+    from: i64,
+    to: i64,
+}
+
 /// What a takeover found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
@@ -69,8 +79,9 @@ pub struct Repaired {
     pub segments: u64,
     /// Their rows in raw tables.
     pub rows: u64,
-    /// Segments so old that the tables may have forgotten their tokens: left as they are.
-    pub too_old: u64,
+    /// Of these, segments so old that the tables may have forgotten their tokens: the buckets that they touch were counted
+    /// again out of raw.
+    pub rebuilt: u64,
 }
 
 impl Telemetry {
@@ -155,12 +166,12 @@ impl Telemetry {
             let ask = self.client().query_raw(sql).param("first", half.first_us);
             let later: u64 = ask.fetch_one().await.map_err(fail())?;
             if later > u64::from(DEDUP_WINDOW / 2) {
-                tracing::error!(segment = half.segment, "half-done, and too old to be completed: a rollup may lack it");
-                done.too_old += 1;
-                continue;
-            }
-            for table in Table::ALL.into_iter().filter(|t| *t != Table::Segment) {
-                self.insert_again(&half.segment, table).await?;
+                self.count_again(&half.segment).await?;
+                done.rebuilt += 1;
+            } else {
+                for table in Table::ALL.into_iter().filter(|t| *t != Table::Segment) {
+                    self.insert_again(&half.segment, table).await?;
+                }
             }
             let lane = half.segment.split('-').nth(1).and_then(|l| l.parse().ok()).unwrap_or_default();
             let us = Timestamp::from_micros;
@@ -170,6 +181,27 @@ impl Telemetry {
                 .await?;
             done.segments += 1;
             done.rows += half.rows;
+        }
+        Ok(())
+    }
+
+    /// Counts the buckets that a segment touches again out of raw. Exact, because nobody inserts for its sensors: their lane
+    /// is shut out, and they are free only after the repair.
+    async fn count_again(&self, segment: &str) -> Result<(), TelemetryError> {
+        for table in rolled_up() {
+            let sql = format!(
+                "SELECT sensor, toUnixTimestamp64Micro(min(event_us)) AS from, toUnixTimestamp64Micro(max(event_us)) AS to \
+                 FROM {} WHERE segment = {{segment:String}} GROUP BY sensor ORDER BY sensor",
+                table.name()
+            );
+            let fail = TelemetryError::store(format!("looking for the buckets of segment {segment}"));
+            let spans: Vec<Span> =
+                self.client().query_raw(&sql).param("segment", segment).fetch_all().await.map_err(fail)?;
+            for span in spans {
+                let us = Timestamp::from_micros;
+                let touched = Touched { table, sensor: Some(span.sensor), from: us(span.from), to: us(span.to) };
+                self.rebuild_rollups(&Scope::System, &touched).await?;
+            }
         }
         Ok(())
     }

@@ -264,7 +264,7 @@ impl Telemetry {
 }
 
 /// Tables that have rollups.
-fn rolled_up() -> impl Iterator<Item = Table> {
+pub(super) fn rolled_up() -> impl Iterator<Item = Table> {
     Table::ALL.into_iter().filter(|t| Rollup::of(*t).next().is_some())
 }
 
