@@ -9,12 +9,12 @@
 //! 1. writes the fence. A statement that begins later throws.
 //! 2. kills the lane's statements and waits until none runs. One that had begun, and had read the table before, is now
 //!    either committed or gone; a body that is sent on later goes nowhere.
-//! 3. repairs the segments that are in some tables and not in all. Their rows are inserted again from the raw table under
-//!    the same token: the raw table drops them as repeated, and each rollup that lacked them takes them, once. Where the
-//!    token may be forgotten, the buckets are counted again instead.
+//! 3. repairs the segments that are in some tables and not in all: the buckets of rollups that their rows touch are
+//!    counted again out of raw.
 //!
-//! Only then may another lane take the events of its sensors, comparing by id with what is there. Must never insert under
-//! a token that the tables may have forgotten ([`super::columns::DEDUP_WINDOW`]). Limits: fences hold on the servers
+//! Only then may another lane take the events of its sensors, comparing by id with what is there. Must never insert
+//! rows of raw again, not even under their old token: read back from the table they come in other blocks than they were
+//! sent in, and the engine then takes the token for another one. Limits: fences hold on the servers
 //! that the configuration names; [`PATIENCE`].
 
 use std::time::Duration;
@@ -25,8 +25,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    columns::{DEDUP_WINDOW, Table},
-    insert::{INSERT_SETTINGS, Telemetry, TelemetryError},
+    columns::Table,
+    insert::{Telemetry, TelemetryError},
     repair::{Touched, rolled_up},
 };
 use crate::Scope;
@@ -79,9 +79,6 @@ pub struct Repaired {
     pub segments: u64,
     /// Their rows in raw tables.
     pub rows: u64,
-    /// Of these, segments so old that the tables may have forgotten their tokens: the buckets that they touch were counted
-    /// again out of raw.
-    pub rebuilt: u64,
 }
 
 impl Telemetry {
@@ -162,17 +159,7 @@ impl Telemetry {
         let ask = self.client().query_raw(&sql).param("prefix", format!("{lane}-")).param("below", below);
         let halves: Vec<Half> = ask.param("limit", MAX_REPAIRS).fetch_all().await.map_err(fail())?;
         for half in halves {
-            let sql = "SELECT count() FROM segment WHERE durable_us >= fromUnixTimestamp64Micro({first:Int64})";
-            let ask = self.client().query_raw(sql).param("first", half.first_us);
-            let later: u64 = ask.fetch_one().await.map_err(fail())?;
-            if later > u64::from(DEDUP_WINDOW / 2) {
-                self.count_again(&half.segment).await?;
-                done.rebuilt += 1;
-            } else {
-                for table in Table::ALL.into_iter().filter(|t| *t != Table::Segment) {
-                    self.insert_again(&half.segment, table).await?;
-                }
-            }
+            self.count_again(&half.segment).await?;
             let lane = half.segment.split('-').nth(1).and_then(|l| l.parse().ok()).unwrap_or_default();
             let us = Timestamp::from_micros;
             // Its own lane is shut out; this row is written by whoever repairs.
@@ -204,21 +191,6 @@ impl Telemetry {
             }
         }
         Ok(())
-    }
-
-    /// Inserts a segment's rows of one table again, from the table itself: dropped there as repeated, and taken by each
-    /// rollup that lacks them.
-    pub(super) async fn insert_again(&self, segment: &str, table: Table) -> Result<(), TelemetryError> {
-        let columns = table.columns().map(|c| c.name).collect::<Vec<_>>().join(", ");
-        let name = table.name();
-        let sql =
-            format!("INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} WHERE segment = {{segment:String}}");
-        let query = self.client().query_raw(&sql).param("segment", segment);
-        let token = format!("{segment}/{name}");
-        let settings = INSERT_SETTINGS.iter().chain(&[("max_threads", "1"), ("max_block_size", "10000000")]);
-        let query =
-            settings.fold(query.with_setting("insert_deduplication_token", token), |q, (k, v)| q.with_setting(*k, *v));
-        query.execute().await.map_err(TelemetryError::store(format!("completing segment {segment} in {name}")))
     }
 }
 

@@ -352,7 +352,7 @@ impl Telemetry {
 }
 
 /// What every insert of rows asks of the engine.
-pub(super) const INSERT_SETTINGS: &[(&str, &str)] = &[
+const INSERT_SETTINGS: &[(&str, &str)] = &[
     ("insert_deduplicate", "1"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     // Asynchronous inserts are on by default in the engine; acknowledged must mean written.
