@@ -35,6 +35,8 @@ pub(crate) struct Args {
 /// Where the floor stands: three figures that may only rise.
 pub(crate) const FLOOR: &str = "xtask/conformance.floor";
 const REPORT: &str = "docs/conformance.md";
+/// Why cases do not pass, where somebody looked: `case: reason` a line, `#` begins a comment.
+const WHY: &str = "xtask/conformance.why";
 
 /// The figures that are held.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,7 +116,8 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     println!("{}", figures.text().lines().skip(1).collect::<Vec<_>>().join(", "));
     if args.write {
         fs::write(&floor_file, figures.highest(&floor).text())?;
-        fs::write(paths::root().join(REPORT), report(&cases, &figures))?;
+        let why = why(&fs::read_to_string(paths::root().join(WHY))?, &cases)?;
+        fs::write(paths::root().join(REPORT), report(&cases, &figures, &why))?;
     }
     let below = figures.below(&floor);
     ensure!(below.is_empty(), "conformance fell: {}", below.join(", "));
@@ -155,15 +158,31 @@ fn fault(text: &str) -> String {
     format!("{event}: {counts}")
 }
 
+/// Reads the reasons; one for a case that passes, or that is none, is an error.
+fn why(text: &str, cases: &[Case]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut reasons = BTreeMap::new();
+    for line in text.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()) {
+        let (name, reason) = line.split_once(": ").with_context(|| format!("{WHY}: {line:?} is no `case: reason`"))?;
+        let failing = cases.iter().any(|c| c.name == name && !c.passed);
+        ensure!(failing, "{WHY}: {name} passes, or is no case; take its line out");
+        reasons.insert(name.to_owned(), reason.trim().to_owned());
+    }
+    Ok(reasons)
+}
+
 fn figures(cases: &[Case]) -> Figures {
     let passed =
         |stage: Option<&str>| cases.iter().filter(|c| c.passed && stage.is_none_or(|s| s == c.stage)).count() as u32;
-    let shares = areas(cases);
-    let mean = shares.values().map(|(ok, all)| f64::from(*ok) / f64::from(*all)).sum::<f64>() / shares.len() as f64;
-    Figures { first: passed(Some("first")), all: passed(None), mean }
+    Figures { first: passed(Some("first")), all: passed(None), mean: mean(cases.iter()) }
 }
 
-fn areas(cases: &[Case]) -> BTreeMap<&str, (u32, u32)> {
+/// Mean over areas of the share that passes.
+fn mean<'a>(cases: impl Iterator<Item = &'a Case>) -> f64 {
+    let shares = areas(cases);
+    shares.values().map(|(ok, all)| f64::from(*ok) / f64::from(*all)).sum::<f64>() / shares.len().max(1) as f64
+}
+
+fn areas<'a>(cases: impl Iterator<Item = &'a Case>) -> BTreeMap<&'a str, (u32, u32)> {
     let mut areas = BTreeMap::new();
     for c in cases {
         let (ok, all) = areas.entry(c.area.as_str()).or_insert((0, 0));
@@ -173,7 +192,7 @@ fn areas(cases: &[Case]) -> BTreeMap<&str, (u32, u32)> {
     areas
 }
 
-fn report(cases: &[Case], figures: &Figures) -> String {
+fn report(cases: &[Case], figures: &Figures, why: &BTreeMap<String, String>) -> String {
     let first = cases.iter().filter(|c| c.stage == "first").count();
     let mut out = format!(
         "# Conformance\n\nWritten by `cargo xtask conformance --write`; do not edit.\n\nThe detection cases (captures, rules, expected events of \
@@ -185,19 +204,27 @@ fn report(cases: &[Case], figures: &Figures) -> String {
     };
     line("stage first", figures.first, first);
     line("all stages", figures.all, cases.len());
-    let _ = write!(out, "\nMean over areas: {:.3}.\n\n## Areas\n\n| area | pass | of |\n|---|---|---|\n", figures.mean);
-    let areas = areas(cases);
+    let first = mean(cases.iter().filter(|c| c.stage == "first"));
+    let _ = write!(
+        out,
+        "\nMean over areas: {:.3}; over the areas of stage first, by its cases alone: {first:.3}.\n\n## Areas\n\n\
+         | area | pass | of |\n|---|---|---|\n",
+        figures.mean
+    );
+    let areas = areas(cases.iter());
     let mut sorted: Vec<_> = areas.iter().collect();
     sorted.sort_by_key(|(name, (_, all))| (u32::MAX - all, **name));
     for (name, (ok, all)) in &sorted {
         let _ = writeln!(out, "| {name} | {ok} | {all} |");
     }
-    out.push_str("\n## What does not pass\n\nCases by area, each with its first deviation: the event type, how many were expected, how many came.\n");
+    out.push_str("\n## What does not pass\n\nCases by area, each with its first deviation: the event type, how many were expected, how many came;\nand why, where somebody looked.\n");
     let failing: BTreeSet<&str> = cases.iter().filter(|c| !c.passed).map(|c| c.area.as_str()).collect();
     for (name, _) in sorted.iter().filter(|(name, _)| failing.contains(**name)) {
         let _ = write!(out, "\n### {name}\n\n");
         for c in cases.iter().filter(|c| !c.passed && c.area == ***name) {
-            let _ = writeln!(out, "- {}{}: {}", c.name, if c.stage == "first" { "" } else { " (breadth)" }, c.fault);
+            let reason = why.get(&c.name).map_or_else(String::new, |w| format!(". {w}"));
+            let breadth = if c.stage == "first" { "" } else { " (breadth)" };
+            let _ = writeln!(out, "- {}{breadth}: {}{reason}", c.name, c.fault);
         }
     }
     out
@@ -227,8 +254,13 @@ mod tests {
         let higher = Figures { first: 2, ..f };
         assert_eq!(f.below(&higher), ["first 1.000 is below 2.000"]);
         assert_eq!(f.highest(&higher), higher);
-        let text = report(&cases, &f);
+        let mut cases = cases;
+        cases[1].name = "m".into();
+        let text = report(&cases, &f, &why("# of\nm: no parser", &cases).expect("read"));
         assert!(text.contains("| a | 1 | 2 |") && text.contains("### a") && !text.contains("### b"), "{text}");
+        assert!(text.contains("0.750; over") && text.contains("alone: 0.500."), "{text}");
+        assert!(text.contains("- m: alert: expected 1, got 0. no parser\n"), "{text}");
+        assert!(why("n: passes", &cases).is_err() && why("what", &cases).is_err());
     }
 
     #[test]
