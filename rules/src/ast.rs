@@ -12,6 +12,8 @@ use crate::{
     buffers::Buffer,
     marks::{Flowint, Xbit, XbitTrack, rank},
     port::PortSet,
+    tags::Tag,
+    thresholds::{RateFilter, Suppress},
 };
 
 /// A rule that was loaded.
@@ -64,6 +66,14 @@ pub struct Rule {
     pub alert: bool,
     /// `threshold` or `detection_filter`.
     pub threshold: Option<Threshold>,
+    /// `suppress` lines of threshold.config that concern it.
+    pub suppress: Vec<Suppress>,
+    /// The `rate_filter` line of threshold.config that concerns it.
+    pub rate: Option<RateFilter>,
+    /// `tag`, in the rule's order.
+    pub tags: Vec<Tag>,
+    /// `config:logging disable, type tx, scope tx`: the transaction is not written.
+    pub unlogged: bool,
     /// The rule's text, continuation lines joined, outer blanks removed.
     pub text: String,
 }
@@ -297,9 +307,15 @@ pub enum PacketTest {
     StreamEvent(String),
     /// `stream_size`: bytes of the session so far, by sequence numbers.
     StreamSize(StreamSide, Number),
+    /// `flow.age`: whole seconds between the flow's first packet and this one.
+    FlowAge(Interval),
+    /// `flow.pkts` in its forms, of which this is the keyword: packets so far, this one included.
+    FlowPackets(&'static str, StreamSide, Interval),
+    /// `flow.bytes` in its forms, of which this is the keyword: bytes of frames so far.
+    FlowBytes(&'static str, StreamSide, Interval),
 }
 
-/// Whose bytes `stream_size` compares.
+/// Whose bytes or packets are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamSide {
     /// `client`
@@ -335,6 +351,8 @@ impl PacketTest {
             Self::DecodeEvent(_) => "decode-event",
             Self::StreamEvent(_) => "stream-event",
             Self::StreamSize(..) => "stream_size",
+            Self::FlowAge(_) => "flow.age",
+            Self::FlowPackets(keyword, ..) | Self::FlowBytes(keyword, ..) => keyword,
         }
     }
 }
@@ -506,6 +524,17 @@ pub struct Threshold {
     pub count: u32,
     /// The window, in seconds of packet time; for backoff: the multiplier.
     pub seconds: u32,
+    /// `unique_on` of `detection_filter`: only ports that differ are counted.
+    pub unique: Option<UniqueOn>,
+}
+
+/// Whose ports `unique_on` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UniqueOn {
+    /// `src_port`
+    SrcPort,
+    /// `dst_port`
+    DstPort,
 }
 
 /// How matches are thinned.
@@ -557,6 +586,11 @@ impl Rule {
             && !self.speaks()
             && self.flowbits.iter().all(|f| f.op == FlowbitOp::Set)
             && self.flowints.iter().all(|f| f.op.changes())
+    }
+
+    /// Whether what comes before and after a match decides if it is reported.
+    pub const fn conditional(&self) -> bool {
+        self.threshold.is_some() || !self.suppress.is_empty() || self.rate.is_some()
     }
 
     /// Whether it asks anything of the application layer.

@@ -13,6 +13,7 @@ use crate::{
     buffers::{Buffer, Ways},
     classification::Classification,
     marks::{Flowint, FlowintOp, Xbit, XbitOp, XbitTrack},
+    tags::Tag,
 };
 
 /// A rule being built.
@@ -50,6 +51,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) flowints: Vec<Flowint>,
     pub(crate) xbits: Vec<Xbit>,
     pub(crate) threshold: Option<Threshold>,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) unlogged: bool,
     pub(crate) warnings: Vec<(&'static str, String)>,
 }
 
@@ -108,6 +111,8 @@ impl<'a> Draft<'a> {
             flowints: Vec::new(),
             xbits: Vec::new(),
             threshold: None,
+            tags: Vec::new(),
+            unlogged: false,
             warnings: Vec::new(),
         }
     }
@@ -357,6 +362,21 @@ impl<'a> Draft<'a> {
     }
 
     fn check_marks(&self) -> Result<(), (&'static str, String)> {
+        if self.unlogged && self.transaction.is_empty() && self.payload.iter().all(|t| t.at.is_none()) {
+            let s = "it is about a transaction, and the rule looks into none: add a buffer of the protocol";
+            return Err(("config", s.to_owned()));
+        }
+        if !self.tags.is_empty() && self.threshold.is_some() {
+            let s =
+                "packets would be tagged for alerts that the threshold keeps back; give the tag to a rule without one";
+            return Err(("tag", s.to_owned()));
+        }
+        let ports = matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App);
+        if self.threshold.is_some_and(|t| t.unique.is_some()) && !ports {
+            let s =
+                "unique_on counts ports, and the rule's protocol has none: write tcp, udp or an application protocol";
+            return Err(("detection_filter", s.to_owned()));
+        }
         let never = |name: &str| format!("{name:?} is asked to be set and not set: it could never match");
         for f in self.flowints.iter().filter(|f| f.op == FlowintOp::Isset) {
             if self.flowints.iter().any(|g| g.op == FlowintOp::Isnotset && g.name == f.name) {

@@ -12,13 +12,17 @@ pub mod ast;
 pub mod buffers;
 pub mod classification;
 mod draft;
+pub mod explain;
 mod keywords;
 mod lex;
 pub mod limits;
+pub mod lint;
 mod load;
 pub mod marks;
 pub mod port;
 pub mod registry;
+pub mod tags;
+pub mod thresholds;
 pub mod vars;
 
 pub use ast::Rule;
@@ -53,4 +57,12 @@ pub struct RuleSet {
     /// SHA-256 over what was loaded: the same rules, variables and classes give the same hash, whatever their files are
     /// called and however they are laid out.
     pub sha256: [u8; 32],
+}
+
+impl RuleSet {
+    /// Makes the hash stand for this, too.
+    pub(crate) fn cover(&mut self, more: &[u8]) {
+        use sha2::{Digest as _, Sha256};
+        self.sha256 = Sha256::new().chain_update(self.sha256).chain_update(more).finalize().into();
+    }
 }

@@ -16,6 +16,8 @@ pub const MAX_CONTENT: usize = 4096;
 pub const MAX_FILE_BYTES: u64 = 512 << 20;
 /// Largest `distance` and `within`, either sign (as Suricata has it). Threat: arithmetic at the edge of integers.
 pub const MAX_DISTANCE: i32 = 1_048_576;
+/// Largest count of `detection_filter` with `unique_on`. Threat: a rule that remembers every port of every host.
+pub const MAX_UNIQUE: u32 = 1_024;
 /// Longest time that a mark of `xbits` or `hostbits` lasts, in seconds: a year. Threat: a typing error that fills the table
 /// of marks with what never goes.
 pub const MAX_EXPIRE: u32 = 366 * 86_400;

@@ -209,6 +209,7 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
     let sid = lex::sid_hint(text);
     let bad = |keyword: &str, reason: String| refuse(&place, sid, keyword, reason);
     let parts = lex::parts(text).map_err(|e| bad("", e))?;
+    let configures = parts.action.eq_ignore_ascii_case("config");
     let action = action(parts.action).map_err(|e| bad("", e))?;
     // Keywords of application protocols say more to the writer than their protocol does: looked at first.
     if let Some((name, _)) =
@@ -244,6 +245,10 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         (k.apply)(&mut draft, *value).map_err(|e| bad(k.name, e))?;
     }
     draft.check().map_err(|(k, e)| bad(k, e))?;
+    if configures && !draft.unlogged {
+        let e = "a config rule says with `config` what is to be done; without it nothing would be";
+        return Err(bad("", e.to_owned()));
+    }
     let (payload, buffers) = draft.places();
     if action == Action::Pass && draft.threshold.is_some() {
         let e = "a pass rule with a threshold would pass some packets and not others; give the threshold to the alerts";
@@ -288,9 +293,13 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         flowbits: draft.flowbits,
         flowints: draft.flowints,
         xbits: draft.xbits,
-        noalert: draft.noalert,
+        noalert: draft.noalert || configures,
         alert: draft.alert,
         threshold: draft.threshold,
+        suppress: Vec::new(),
+        rate: None,
+        tags: draft.tags,
+        unlogged: draft.unlogged,
         text: text.to_owned(),
     };
     Ok((rule, warnings))
@@ -304,14 +313,10 @@ fn action(word: &str) -> Result<Action, String> {
         "pass" => Action::Pass,
         "drop" => Action::Drop,
         "reject" | "rejectsrc" | "rejectdst" | "rejectboth" => Action::Reject,
-        "config" => {
-            return Err(String::from(
-                "`config` rules set up the engine; this sensor is set up by its own configuration",
-            ));
-        }
+        "config" => Action::Alert, // it acts, and reports nothing
         _ => {
             return Err(format!(
-                "{word:?} is none of the actions alert, pass, drop, reject, rejectsrc, rejectdst, rejectboth"
+                "{word:?} is none of the actions alert, pass, drop, reject, rejectsrc, rejectdst, rejectboth, config"
             ));
         }
     })

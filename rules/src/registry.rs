@@ -7,7 +7,7 @@
 
 use crate::{
     draft::Draft,
-    keywords::{app, marks, meta, packet, payload, state, stream, tls},
+    keywords::{app, counts, marks, meta, packet, payload, state, stream, tls},
 };
 
 /// Reads one option into the rule being built.
@@ -107,6 +107,12 @@ pub const HONOURED: &[Keyword] = &[
     a("window", &["tcp.window"], Reads::Header, packet::window, "TCP window, unscaled"),
     k("icmp_id", Reads::Header, packet::icmp_id, "identifier of an ICMP query"),
     k("icmp_seq", Reads::Header, packet::icmp_seq, "sequence number of an ICMP query"),
+    k(
+        "engine-event",
+        Reads::Header,
+        packet::engine_event,
+        "as decode-event or stream-event, by the event's whole name",
+    ),
     a(
         "decode-event",
         &["decode_event"],
@@ -127,6 +133,15 @@ pub const HONOURED: &[Keyword] = &[
     k("flowint", Reads::Flow, marks::flowint, "named counters of the flow"),
     k("xbits", Reads::Matches, marks::xbits, "named marks on a host, a pair of hosts or a transaction"),
     k("hostbits", Reads::Matches, marks::hostbits, "named marks on a host"),
+    k("flow.age", Reads::Flow, counts::age, "whole seconds since the flow's first packet"),
+    k("flow.pkts", Reads::Flow, counts::packets, "packets of the flow so far, by direction"),
+    k("flow.pkts_toserver", Reads::Flow, counts::packets_to_server, "packets of the client so far"),
+    k("flow.pkts_toclient", Reads::Flow, counts::packets_to_client, "packets of the server so far"),
+    k("flow.bytes", Reads::Flow, counts::bytes, "bytes of the flow so far, by direction"),
+    k("flow.bytes_toserver", Reads::Flow, counts::bytes_to_server, "bytes of the client so far"),
+    k("flow.bytes_toclient", Reads::Flow, counts::bytes_to_client, "bytes of the server so far"),
+    k("tag", Reads::Nothing, counts::tag, "packets that follow are recorded: of the flow, or of a host"),
+    k("config", Reads::Application, counts::config, "the transaction is not written"),
     k("pkt_data", Reads::Payload, app::pkt_data, "what follows looks into the payload again"),
     k("app-layer-protocol", Reads::Application, app::app_layer_protocol, "what the flow speaks; or with ! does not"),
     k("app-layer-event", Reads::Application, app::app_layer_event, "what a parser found wrong"),
@@ -187,9 +202,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("geoip", "the country of an address is not known to this version"),
     ("lua*", "Lua scripts are not run: a rule must not be a program"),
     ("filestore*", "files are not extracted by this version"),
-    ("tag", "packets after an alert are not recorded by this version"),
     ("app-layer-*", APP),
-    ("engine-event", "engine events cannot be asked for by rules in this version"),
     ("http2.*", "frames and headers of HTTP/2 cannot be asked for by rules in this version; the `http.*` buffers can"),
     ("ipopts", "IPv4 options are not inspected by this version"),
     ("ipv4.hdr", "header buffers are not inspected by this version"),
@@ -203,11 +216,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("ipv4-csum", "checksums are not a rule's matter in this version"),
     ("*-csum", "checksums are not a rule's matter in this version"),
     ("vlan.*", "VLAN tags cannot be asked for by rules in this version"),
-    ("flow.*", "counters of the flow cannot be asked for by rules in this version"),
+    ("flow.elephant", "the rate of a flow is not measured; `flow.bytes` and `flow.age` can be asked for"),
+    ("flow.*", "this version does not know that of a flow; flow.age, flow.pkts and flow.bytes it does"),
     ("absent", APP),
     ("frame", APP),
     ("replace", "a sensor that only listens changes no packet"),
-    ("config", "rules do not configure this sensor"),
     ("http*", APP),
     ("file*", APP),
     ("dns*", APP),

@@ -39,7 +39,7 @@ fn a_rule_is_read_whole() {
     let PayloadTest::Content(second) = &r.payload[1] else { panic!("a content") };
     assert_eq!((second.distance, second.within, second.fast_pattern), (Some(-1), Some(5), true));
     assert_eq!(r.payload[2], PayloadTest::Isdataat { negated: true, relative: true, at: 4 });
-    let threshold = Threshold { kind: ThresholdKind::Both, track: Track::Both, count: 3, seconds: 60 };
+    let threshold = Threshold { kind: ThresholdKind::Both, track: Track::Both, count: 3, seconds: 60, unique: None };
     assert_eq!(r.threshold, Some(threshold));
     assert_eq!(r.flowbits[0].names, ["a", "b"]);
 }
@@ -72,7 +72,7 @@ fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
         ("alert tcp any any -> any any (nocase; sid:1;)", "nocase", "must follow the `content`"),
         ("alert udp any any -> any any (flags:S; sid:1;)", "flags", "never match"),
         ("alert icmp any 80 -> any any (sid:1;)", "", "no ports"),
-        ("config ip any any -> any any (sid:1;)", "", "own configuration"),
+        ("config ip any any -> any any (sid:1;)", "", "what is to be done"),
     ] {
         let set = one(&format!("# a comment\n\n{rule}\nalert ip any any -> any any (sid:99;)\n"));
         assert_eq!(set.rules.len(), 1, "the rule after {rule} is loaded");
@@ -168,7 +168,18 @@ fn values_that_contradict_or_mean_nothing_are_refused() {
         ("ip", "threshold:type often, track by_src, count 1, seconds 1;"),
         ("ip", "threshold:type limit, track by_src, count 1, count 2, seconds 1;"),
         ("ip", "threshold:type backoff, track by_src, count 1, multiplier 2;"),
-        ("ip", "detection_filter:track by_rule, count 1, seconds 1;"),
+        ("ip", "detection_filter:track by_host, count 1, seconds 1;"),
+        ("ip", "detection_filter:track by_src, count 1, seconds 1, unique_on dst_port;"),
+        ("tcp", "detection_filter:track by_src, count 1025, seconds 1, unique_on dst_port;"),
+        ("tcp", "tag:session; threshold:type limit, track by_src, count 1, seconds 1;"),
+        ("tcp", "tag:session,src;"),
+        ("tcp", "tag:host,0,packets;"),
+        ("tcp", "tag:host,1,meters;"),
+        ("tcp", "config:logging disable, type tx, scope tx;"),
+        ("dns", "dns.query; content:\"a\"; config:logging disable, type flow, scope flow;"),
+        ("tcp", "flow.pkts:3;"),
+        ("tcp", "flow.pkts:upwards,3;"),
+        ("tcp", "engine-event:ipv4.trunc_pkt;"),
         (
             "ip",
             "threshold:type limit, track by_src, count 1, seconds 1; detection_filter:track by_src, count 1, seconds 1;",

@@ -5,6 +5,7 @@
 //! Must never accept a value in part. Values follow the Suricata user guide.
 
 pub(crate) mod app;
+pub(crate) mod counts;
 pub(crate) mod marks;
 pub(crate) mod meta;
 pub(crate) mod packet;

@@ -289,6 +289,15 @@ pub(crate) fn decode_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<(),
     push(d, PacketTest::DecodeEvent(name.to_owned()))
 }
 
+pub(crate) fn engine_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    match v.split_once('.') {
+        Some(("decoder", _)) => decode_event(d, value),
+        Some(("stream", _)) => super::stream::stream_event(d, value),
+        _ => Err(format!("{v:?} is no event's whole name: it begins with `decoder.` or `stream.`")),
+    }
+}
+
 // One of `+ * !` before or after the letters.
 fn mode(v: &str) -> Result<(BitMode, &str), String> {
     let of = |c| match c {

@@ -4,8 +4,9 @@
 
 use super::{meta::once, number, wanted};
 use crate::{
-    ast::{FlowState, Flowbit, FlowbitOp, Threshold, ThresholdKind, Track},
+    ast::{FlowState, Flowbit, FlowbitOp, Threshold, ThresholdKind, Track, UniqueOn},
     draft::Draft,
+    limits::MAX_UNIQUE,
 };
 
 pub(crate) fn flow(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
@@ -106,18 +107,24 @@ pub(crate) fn threshold(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), St
         (_, None, _) => return Err(String::from("it wants seconds")),
         (_, _, Some(_)) => return Err(String::from("multiplier goes with type backoff only")),
     };
-    set_threshold(d, Threshold { kind, track, count, seconds })
+    set_threshold(d, Threshold { kind, track, count, seconds, unique: None })
 }
 
 pub(crate) fn detection_filter(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let f = fields(value, &["track", "count", "seconds"])?;
+    let f = fields(value, &["track", "count", "seconds", "unique_on"])?;
     let track = track(f[0])?;
-    if !matches!(track, Track::Src | Track::Dst | Track::Flow) {
-        return Err(String::from("it tracks by_src, by_dst or by_flow"));
-    }
     let count = number(f[1].ok_or("it wants a count")?, 1, u32::MAX)?;
     let seconds = number(f[2].ok_or("it wants seconds")?, 1, u32::MAX)?;
-    set_threshold(d, Threshold { kind: ThresholdKind::DetectionFilter, track, count, seconds })
+    let unique = match f[3] {
+        None => None,
+        Some("src_port") => Some(UniqueOn::SrcPort),
+        Some("dst_port") => Some(UniqueOn::DstPort),
+        Some(other) => return Err(format!("unique_on {other:?} is neither src_port nor dst_port")),
+    };
+    if unique.is_some() && count > MAX_UNIQUE {
+        return Err(format!("with unique_on the count is at most {MAX_UNIQUE}: the ports that differ are remembered"));
+    }
+    set_threshold(d, Threshold { kind: ThresholdKind::DetectionFilter, track, count, seconds, unique })
 }
 
 fn set_threshold(d: &mut Draft<'_>, t: Threshold) -> Result<(), String> {

@@ -6,6 +6,7 @@
 //! the libraries below it.
 
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod health;
 pub mod metrics;

@@ -15,6 +15,7 @@ use lagewarte_app::{
     dns::Choices as DnsChoices,
     tls::{Choices as TlsChoices, log::Part as TlsPart},
 };
+use lagewarte_base::fs::{Fs as _, RealFs};
 use lagewarte_capture::{CaptureFile, Filter, Next, Source};
 use lagewarte_decode::{Checksum, Decoder, RawFrame};
 use lagewarte_detect::{Engine, Output};
@@ -22,7 +23,7 @@ use lagewarte_flow::{
     AppProto, Config as Flow, FullPolicy, Pickup, Timeouts,
     defrag::{self, ByHost, Policy},
 };
-use lagewarte_rules::{Classification, Options as RuleOptions, Refusal, Variables};
+use lagewarte_rules::{Classification, Options as RuleOptions, Refusal, RuleSet, Variables};
 
 use crate::{
     cli::{self, Checksums, Runmode},
@@ -201,7 +202,11 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
         files.extend(engine.more_rules.iter().cloned());
     }
     let (files, nothing) = written_out(files);
-    let set = lagewarte_rules::load(&files, &rule_options(settings)?);
+    let rule_options = rule_options(settings)?;
+    let mut set = lagewarte_rules::load(&files, &rule_options);
+    if let Some(path) = &settings.threshold_file {
+        thresholds(&mut set, path, &rule_options)?;
+    }
     let refused = nothing.into_iter().chain(set.refused.iter().cloned()).collect();
     let (loaded, sha256) = (set.rules.len(), set.sha256);
     let eve = &settings.eve;
@@ -210,7 +215,15 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
         payload_printable: eve.payload_printable,
         packet: eve.packet,
         verdict: eve.verdict,
+        tagged_packets: eve.tagged_packets,
+        action_order: settings.action_order,
         metadata: eve.metadata,
+        rule_text: eve.rule_text,
+        app_layer: eve.app_layer,
+        flow: eve.alert_flow,
+        flow_metadata: eve.flow_metadata,
+        payload_length: eve.payload_length,
+        profile: false,
         ethernet: eve.ethernet,
         community_id: eve.community_id,
         in_iface: options.flow.in_iface.clone(),
@@ -219,6 +232,24 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
     };
     let engine = Engine::new(set, output).map_err(anyhow::Error::msg).context("compiling the rules")?;
     Ok(Rules { engine: Arc::new(ArcSwap::from_pointee(engine)), loaded, refused, sha256 })
+}
+
+/// Largest `threshold-file`. Threat: a wrong path (a capture, a device) read whole.
+const MAX_THRESHOLD_FILE: usize = 64 << 20;
+
+/// Applies `threshold-file` to a rule set. One that is not there is told, as of the classification.
+fn thresholds(set: &mut RuleSet, path: &Path, options: &RuleOptions) -> anyhow::Result<()> {
+    let bytes = match RealFs.read(path, 0, MAX_THRESHOLD_FILE) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            tracing::warn!(file = %path.display(), "threshold-file: not there; nothing is suppressed by it");
+            return Ok(());
+        }
+        Err(e) => return Err(e).with_context(|| format!("threshold-file: cannot read {}", path.display())),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    lagewarte_rules::thresholds::apply(set, &path.display().to_string(), &text, &options.variables);
+    Ok(())
 }
 
 /// Variables, classes and references that rules are read against.

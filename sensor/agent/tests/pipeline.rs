@@ -41,13 +41,15 @@ alert udp any any -> any any (msg:"marks its source"; content:"q"; xbits:set,ask
 alert icmp any any -> any any (msg:"pings after it asked"; itype:8; xbits:isset,asked,track ip_src; sid:7;)
 alert tcp any any -> any any (msg:"turns the server"; flags:S; xbits:toggle,seen,track ip_dst; sid:8;)
 alert tcp any any -> any any (msg:"while it is turned"; flags:S; xbits:isset,seen,track ip_dst; flowbits:set,odd; sid:9;)
+alert tcp any any -> any any (msg:"records a host"; flags:S; tag:host,3,packets,src; noalert; sid:10;)
 "#;
 
 fn options(workers: usize, rules: bool) -> Options {
     let engine = rules.then(|| {
         let set = lagewarte_rules::parse(&[("test.rules", RULES.as_bytes())], &lagewarte_rules::Options::default());
         assert!(set.refused.is_empty(), "{:?}", set.refused);
-        Arc::new(ArcSwap::from_pointee(Engine::new(set, Output::default()).expect("compiles")))
+        let output = Output { tagged_packets: true, ..Output::default() };
+        Arc::new(ArcSwap::from_pointee(Engine::new(set, output).expect("compiles")))
     });
     let anomalies = Anomalies { decode: true, stream: true, applayer: true, packethdr: false };
     Options { workers, anomalies, engine, ..Options::file() }
@@ -128,6 +130,7 @@ fn any_number_of_workers_gives_the_same_events() {
     // Each host asks before it pings. Each SYN to the scanned host turns its mark, whichever worker has it; the rule that
     // turns is looked at first.
     assert_eq!(alerts("7"), 192);
+    assert!(count("packet") > 24, "each host sends SYNs, and then something else");
     assert_eq!((alerts("8"), alerts("9")), (24 + 192, (24 + 192) / 2));
 }
 

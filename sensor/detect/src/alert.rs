@@ -6,8 +6,12 @@
 //! and order are Suricata's (user guide, "EVE JSON Format", event type alert). Must never be built for a packet that
 //! matches nothing.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
+use crate::marks::Known;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lagewarte_app::{Config as AppConfig, State};
 use lagewarte_base::time::Timestamp;
@@ -16,10 +20,11 @@ use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
 };
-use lagewarte_flow::{FlowRef, Stream, community_id};
+use lagewarte_flow::{Flow, FlowRef, Stream, community_id};
 use lagewarte_rules::{
     Rule,
     ast::{Action, Target, Threshold},
+    thresholds::{RateFilter, Suppress},
 };
 
 /// What alerts carry beyond the basics: YAML `outputs.eve-log` and `packet-alert-max`.
@@ -33,6 +38,18 @@ pub struct Output {
     pub packet: bool,
     /// `types.alert.metadata` (`rule.metadata`): the rule's metadata.
     pub metadata: bool,
+    /// `types.alert.metadata.rule.raw`: the rule's text.
+    pub rule_text: bool,
+    /// `types.alert.metadata.app-layer`: what the flow's transaction says.
+    pub app_layer: bool,
+    /// `types.alert.metadata.flow`: counters and ends of the flow.
+    pub flow: bool,
+    /// `eve-log.metadata`: flowbits and counters that rules set on the flow.
+    pub flow_metadata: bool,
+    /// `types.alert.payload-length`.
+    pub payload_length: bool,
+    /// Whether each rule's cost is counted; it slows everything down.
+    pub profile: bool,
     /// `types.alert.verdict`.
     pub verdict: bool,
     /// `ethernet`: MAC addresses.
@@ -43,6 +60,10 @@ pub struct Output {
     pub in_iface: Option<String>,
     /// Whether packets come from a file: events then carry `pcap_cnt`.
     pub pcap_cnt: bool,
+    /// `types.alert.tagged-packets`: packets that a rule's `tag` asks for are written.
+    pub tagged_packets: bool,
+    /// `action-order`: the order in which rules are looked at, by action.
+    pub action_order: [Action; 4],
     /// `packet-alert-max`: most alerts of one packet. Threat: one packet that matches a whole set.
     pub packet_alert_max: u16,
 }
@@ -54,11 +75,19 @@ impl Default for Output {
             payload_printable: false,
             packet: false,
             metadata: true,
+            rule_text: false,
+            app_layer: true,
+            flow: true,
+            flow_metadata: true,
+            payload_length: false,
+            profile: false,
             verdict: false,
             ethernet: false,
             community_id: None,
             in_iface: None,
             pcap_cnt: true,
+            tagged_packets: false,
+            action_order: [Action::Pass, Action::Drop, Action::Reject, Action::Alert],
             packet_alert_max: 15,
         }
     }
@@ -86,6 +115,7 @@ pub(crate) struct TxPart {
 pub(crate) struct AlertLimits {
     pub(crate) packet_alert_max: u16,
     metadata: bool,
+    rule_text: bool,
     verdict: bool,
 }
 
@@ -98,12 +128,16 @@ pub(crate) struct Info {
     pub(crate) gid: u32,
     pub(crate) sid: u32,
     pub(crate) threshold: Option<Threshold>,
+    pub(crate) suppress: Vec<Suppress>,
+    pub(crate) rate: Option<RateFilter>,
     target: Option<Target>,
-    action: Action,
-    /// `"action":... "severity":n`, without braces.
+    pub(crate) action: Action,
+    /// `"gid":... "severity":n`, without braces.
     fixed: String,
     /// The metadata object; empty where there is none.
     metadata: String,
+    /// The rule itself.
+    text: String,
 }
 
 /// What a packet and its flow say, shared by the packet's alerts.
@@ -113,20 +147,29 @@ pub(crate) struct Context {
     pub(crate) time: Timestamp,
     pub(crate) src: Option<IpAddr>,
     pub(crate) dest: Option<IpAddr>,
-    ports: Option<(u16, u16)>,
+    pub(crate) ports: Option<(u16, u16)>,
     pub(crate) flow_id: Option<i64>,
     vlan: Option<u16>,
     /// From `{` to the last shared field before `alert`.
     head: String,
     /// What follows `alert`, without the closing brace; begins with a comma where it is not empty.
     tail: String,
+    /// What rules had set on the flow when all of them had been asked; a member, or empty.
+    remembered: OnceLock<String>,
+}
+
+impl Context {
+    /// All rules were asked: what they set on the flow belongs to the alerts, too.
+    pub(crate) fn remember(&self, flow: &Flow, known: &Known) {
+        self.remembered.get_or_init(|| known.members(flow));
+    }
 }
 
 impl Output {
     pub(crate) fn transaction(&self, state: &State, place: usize, config: &AppConfig) -> TxPart {
         let mut w = JsonWriter::with_capacity(256);
         w.open();
-        if self.metadata {
+        if self.app_layer {
             state.metadata(place, config, &mut w);
         }
         let id = state.core(place).map_or(0, |c| c.id);
@@ -164,14 +207,16 @@ impl Output {
             }
             f.flow.write_app(&mut tail);
             tail.key("direction").string(f.direction.name());
-            tail.key("flow").open();
-            f.flow.write_counts(&mut tail);
-            tail.key("src_ip").ip(f.flow.client).key("dest_ip").ip(f.flow.server);
-            if matches!(f.flow.proto, 6 | 17 | 132) {
-                tail.key("src_port").u64(f.flow.client_port.into());
-                tail.key("dest_port").u64(f.flow.server_port.into());
+            if self.flow {
+                tail.key("flow").open();
+                f.flow.write_counts(&mut tail);
+                tail.key("src_ip").ip(f.flow.client).key("dest_ip").ip(f.flow.server);
+                if matches!(f.flow.proto, 6 | 17 | 132) {
+                    tail.key("src_port").u64(f.flow.client_port.into());
+                    tail.key("dest_port").u64(f.flow.server_port.into());
+                }
+                tail.close();
             }
-            tail.close();
             if let Some(seed) = self.community_id {
                 community = Some(f.flow.community_id(seed).to_owned());
             }
@@ -182,7 +227,7 @@ impl Output {
             };
             made = Some(community_id(seed, s, d, n, pair));
         }
-        if self.payload || self.payload_printable {
+        if self.payload || self.payload_printable || self.payload_length {
             let shown = stream.zip(side).map(|(s, d)| s.show(d, STREAM_BYTES));
             let bytes = shown.as_deref().unwrap_or(p.payload);
             if self.payload {
@@ -190,6 +235,9 @@ impl Output {
             }
             if self.payload_printable {
                 tail.key("payload_printable").string(&printable(bytes));
+            }
+            if self.payload_length {
+                tail.key("payload_length").u64(bytes.len() as u64);
             }
             tail.key("stream").u64(shown.is_some().into());
         }
@@ -230,6 +278,7 @@ impl Output {
             head: head.finish(),
             // Without the brace that opened it.
             tail: tail.get(1..).unwrap_or_default().to_owned(),
+            remembered: OnceLock::new(),
         }
     }
 }
@@ -238,9 +287,7 @@ impl Info {
     pub(crate) fn new(rule: &Rule) -> Self {
         let m = &rule.meta;
         let mut w = JsonWriter::with_capacity(256);
-        // A sensor that only listens stops nothing: a drop is allowed, a reject would have answered.
-        let action = if rule.action == Action::Reject { "blocked" } else { "allowed" };
-        w.open().key("action").string(action).key("gid").u64(m.gid.into());
+        w.open().key("gid").u64(m.gid.into());
         w.key("signature_id").u64(m.sid.into()).key("rev").u64(m.rev.into());
         w.key("signature").string(&m.msg).key("category").string(&m.category).key("severity").u64(m.priority.into());
         let mut metadata = JsonWriter::new();
@@ -265,10 +312,13 @@ impl Info {
             gid: m.gid,
             sid: m.sid,
             threshold: rule.threshold,
+            suppress: rule.suppress.clone(),
+            rate: rule.rate,
             target: m.target,
             action: rule.action,
-            fixed: w.finish(),
+            fixed: w.finish().get(1..).unwrap_or_default().to_owned(), // without the brace
             metadata: metadata.finish(),
+            text: rule.text.clone(),
         }
     }
 }
@@ -285,6 +335,7 @@ impl Candidate {
         let output = AlertLimits {
             packet_alert_max: output.packet_alert_max,
             metadata: output.metadata,
+            rule_text: output.rule_text,
             verdict: output.verdict,
         };
         Self { info, context, transaction, output }
@@ -300,15 +351,17 @@ impl Candidate {
         self.info.sid
     }
 
-    /// The alert.
-    pub(crate) fn record(&self) -> Record {
+    /// The alert, under the rule's action or what a rate filter made of it.
+    pub(crate) fn record(&self, action: Action) -> Record {
         let (c, i) = (&*self.context, &*self.info);
         let mut w = JsonWriter::with_capacity(c.head.len() + i.fixed.len() + i.metadata.len() + c.tail.len() + 192);
         w.raw(&c.head);
         if let Some(t) = &self.transaction {
             w.key("tx_id").u64(t.id);
         }
-        w.key("alert").raw(&i.fixed);
+        // A sensor that only listens stops nothing: a drop is allowed, a reject would have answered.
+        let done = if action == Action::Reject { "blocked" } else { "allowed" };
+        w.key("alert").open().key("action").string(done).raw(&i.fixed);
         if let Some(target) = i.target {
             let attacked = [c.src, c.dest];
             let ports = [c.ports.map(|p| p.0), c.ports.map(|p| p.1)];
@@ -327,10 +380,13 @@ impl Candidate {
         if self.output.metadata && !i.metadata.is_empty() {
             w.key("metadata").raw(&i.metadata);
         }
+        if self.output.rule_text {
+            w.key("rule").string(&i.text);
+        }
         w.close();
         let mut json = w.finish();
         if self.output.verdict {
-            let verdict = match i.action {
+            let verdict = match action {
                 Action::Pass => "pass",
                 _ => "alert",
             };
@@ -345,6 +401,10 @@ impl Candidate {
         if !c.tail.is_empty() {
             json.push(',');
             json.push_str(&c.tail);
+        }
+        if let Some(more) = c.remembered.get().filter(|m| !m.is_empty()) {
+            json.push(',');
+            json.push_str(more);
         }
         json.push('}');
         Record {

@@ -7,14 +7,16 @@
 
 use std::sync::Arc;
 
-use lagewarte_rules::{Rule, RuleSet, ast::PacketTest};
+use lagewarte_rules::{Rule, RuleSet, ast::PacketTest, tags::TagOf};
 
 use crate::{
     address,
     alert::Output,
     entry::Entry,
     group::Groups,
-    marks::{Hosts, MAX_MARKS, Names},
+    marks::{Hosts, Known, MAX_MARKS, Names},
+    profile::Counts,
+    tags::{MAX_HOST_TAGS, TaggedHosts},
     transactions::Tables,
     turn::Turn,
 };
@@ -39,7 +41,15 @@ pub struct Engine {
     pub(crate) id: u64,
     names: Arc<Names>,
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) tagged_hosts: Arc<TaggedHosts>,
+    /// Whether any rule tags, and whether any tags hosts.
+    pub(crate) tags: bool,
+    pub(crate) host_tags: bool,
     pub(crate) output: Arc<Output>,
+    /// Names by their numbers, as of when the set was compiled.
+    pub(crate) known: Known,
+    /// What each entry costs, where that is asked for.
+    pub(crate) profile: Option<Box<[Counts]>>,
     sha256: [u8; 32],
     pub(crate) most_patterns: usize,
 }
@@ -117,7 +127,7 @@ impl Engine {
     /// # Errors
     /// A set too large for the matcher, in a sentence.
     pub fn new(set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS))
+        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS))
     }
 
     /// Compiles the set that follows this one; flows keep their flowbits, hosts their marks.
@@ -125,12 +135,24 @@ impl Engine {
     /// # Errors
     /// As [`Self::new`].
     pub fn successor(&self, set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::clone(&self.names), Arc::clone(&self.hosts))
+        Self::build(set, output, Arc::clone(&self.names), Arc::clone(&self.hosts), Arc::clone(&self.tagged_hosts))
     }
 
-    fn build(set: RuleSet, output: Output, names: Arc<Names>, hosts: Arc<Hosts>) -> Result<Self, String> {
+    fn build(
+        set: RuleSet,
+        output: Output,
+        names: Arc<Names>,
+        hosts: Arc<Hosts>,
+        tagged_hosts: Arc<TaggedHosts>,
+    ) -> Result<Self, String> {
         let mut rules: Vec<Arc<Rule>> = set.rules.into_iter().map(Arc::new).collect();
-        rules.sort_by_key(|r| r.order()); // stable: the order of loading breaks ties
+        // Stable: the order of loading breaks ties.
+        rules.sort_by_key(|r| {
+            let (action, bits, priority) = r.order();
+            (output.action_order.iter().position(|a| *a == action), bits, priority)
+        });
+        let tags = |host: bool| rules.iter().flat_map(|r| &r.tags).any(|t| !host || t.of != TagOf::Session);
+        let (tags, host_tags) = (tags(false), tags(true));
         let mut entries = Vec::with_capacity(rules.len());
         for rule in &rules {
             Entry::push(rule, &names, &mut entries);
@@ -153,9 +175,14 @@ impl Engine {
             addresses: address::Index::new(&entries),
             decoder,
             groups,
+            hosts,
+            tagged_hosts,
+            tags,
+            host_tags,
+            known: names.list(),
+            profile: output.profile.then(|| entries.iter().map(|_| Counts::default()).collect()),
             entries,
             names,
-            hosts,
             output: Arc::new(output),
             sha256: set.sha256,
         })

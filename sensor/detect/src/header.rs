@@ -36,12 +36,28 @@ pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>, flow: Option<&FlowRef<'_>
         PacketTest::StreamEvent(name) => flow.is_some_and(|f| {
             !f.events.is_empty() && f.events.iter().any(|e| e.name().strip_prefix("stream.") == Some(name))
         }),
-        PacketTest::StreamSize(side, n) => flow.and_then(FlowRef::sizes).is_some_and(|[client, server]| match side {
-            StreamSide::Client => n.matches(client),
-            StreamSide::Server => n.matches(server),
-            StreamSide::Both => n.matches(client) && n.matches(server),
-            StreamSide::Either => n.matches(client) || n.matches(server),
+        PacketTest::FlowAge(n) => flow.is_some_and(|f| {
+            n.matches(u64::try_from(f.flow.last.secs().saturating_sub(f.flow.start.secs())).unwrap_or(0))
         }),
+        PacketTest::FlowPackets(_, side, n) => {
+            flow.is_some_and(|f| sides(*side, f.flow.sides.map(|s| n.matches(s.packets))))
+        }
+        PacketTest::FlowBytes(_, side, n) => {
+            flow.is_some_and(|f| sides(*side, f.flow.sides.map(|s| n.matches(s.bytes))))
+        }
+        PacketTest::StreamSize(side, n) => {
+            flow.and_then(FlowRef::sizes).is_some_and(|sizes| sides(*side, sizes.map(|s| n.matches(s))))
+        }
+    }
+}
+
+// Of what holds for the client's side and for the server's.
+const fn sides(side: StreamSide, [client, server]: [bool; 2]) -> bool {
+    match side {
+        StreamSide::Client => client,
+        StreamSide::Server => server,
+        StreamSide::Both => client && server,
+        StreamSide::Either => client || server,
     }
 }
 

@@ -165,12 +165,16 @@ impl Engine {
         for &i in &found {
             let Some(entry) = self.entries.get(i as usize) else { continue };
             s.counters.verified += 1;
-            let Some(in_stream) = entry.matches(p, flow.as_deref(), view, events, &mut s.counters) else { continue };
-            if !entry.marks.hold(p, &self.hosts, s) {
-                continue;
-            }
+            let watch = self.watch(i);
+            let matched = entry.matches(p, flow.as_deref(), view, events, &mut s.counters);
+            let matched = matched.filter(|_| entry.marks.hold(p, &self.hosts, s));
+            watch.stop(matched.is_some());
+            let Some(in_stream) = matched else { continue };
             let rule = &entry.rule;
             entry.marks.mark(p, &self.hosts, s);
+            if !passed && !rule.tags.is_empty() {
+                self.tag(rule, p, flow.as_deref_mut(), s);
+            }
             if let Some(f) = flow.as_deref_mut() {
                 entry.change(f, &mut s.counters);
                 let on_flow = match entry.scope {
@@ -192,10 +196,12 @@ impl Engine {
                 } else {
                     let stream = view.stream.filter(|_| in_stream).map(|(s, _)| s);
                     let context = contexts[usize::from(in_stream)] // one of two
-                        .get_or_insert_with(|| Arc::new(self.output.context(p, flow.as_deref_mut(), stream)));
+                        .get_or_insert_with(|| {
+                            Arc::new(self.output.context(p, flow.as_deref_mut(), stream))
+                        });
                     out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), None, &self.output));
                     s.counters.matches += 1;
-                    if rule.threshold.is_none()
+                    if !rule.conditional()
                         && let Some(f) = flow.as_deref_mut()
                     {
                         f.flow.alerted = true;
@@ -205,6 +211,9 @@ impl Engine {
             passed |= rule.action == Action::Pass;
         }
         s.found = found;
+        if let Some(f) = flow.filter(|_| self.output.flow_metadata) {
+            contexts.iter().flatten().for_each(|c| c.remember(f.flow, &self.known));
+        }
     }
 }
 

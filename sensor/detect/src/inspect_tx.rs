@@ -62,6 +62,7 @@ impl Engine {
                     let Some(entry) = self.entries.get(i as usize) else { continue };
                     let Some(rule) = entry.app.as_deref() else { continue };
                     s.counters.verified += 1;
+                    let watch = self.watch(i);
                     // What is not there yet may come while the transaction lasts.
                     let later = if complete { Verdict::Never } else { Verdict::Wait };
                     let mut verdict = if !entry.around(p, Some(flow), LayerEvents::default()) {
@@ -80,6 +81,7 @@ impl Engine {
                     {
                         verdict = later;
                     }
+                    watch.stop(verdict == Verdict::Match);
                     if !group.note(&mut marks, i, verdict) {
                         s.counters.crowded += 1;
                     }
@@ -88,6 +90,7 @@ impl Engine {
                     }
                     if let Some(core) = state.core_mut(place) {
                         entry.marks.tx_mark(&mut core.bits, &mut s.counters);
+                        core.logged |= entry.rule.unlogged;
                     }
                     let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
                     let made = Arc::clone(made);
@@ -106,6 +109,9 @@ impl Engine {
                 }
             }
         }
+        if let Some(c) = context.filter(|_| self.output.flow_metadata) {
+            c.remember(flow.flow, &self.known);
+        }
     }
 
     /// A rule matched on a transaction: it acts, and is reported. False where nothing after it is.
@@ -123,6 +129,7 @@ impl Engine {
         let rule = &entry.rule;
         entry.change(flow, &mut s.counters);
         entry.marks.mark(p, &self.hosts, s);
+        self.tag(rule, p, Some(flow), s);
         if rule.action != Action::Alert {
             flow.flow.detect.settled = true; // on a transaction, actions are on its flow
         }
@@ -137,7 +144,7 @@ impl Engine {
                 flow.flow.stream = stream;
                 out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, &self.output));
                 s.counters.matches += 1;
-                if rule.threshold.is_none() {
+                if !rule.conditional() {
                     flow.flow.alerted = true;
                 }
             }

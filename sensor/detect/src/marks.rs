@@ -14,6 +14,7 @@ use std::{
 
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::Packet;
+use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::{Flow, FlowBits};
 use lagewarte_rules::{
     Rule,
@@ -46,6 +47,56 @@ impl Names {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let next = u32::try_from(map.len()).unwrap_or(u32::MAX);
         *map.entry((space, name.to_owned())).or_insert(next)
+    }
+
+    /// All names so far, by their numbers.
+    pub(crate) fn list(&self) -> Known {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = vec![String::new(); map.len()];
+        for ((_, name), number) in map.iter() {
+            if let Some(slot) = out.get_mut(*number as usize) {
+                slot.clone_from(name);
+            }
+        }
+        Known(out)
+    }
+}
+
+/// Names by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Vec<String>);
+
+impl Known {
+    fn name(&self, number: u32) -> Option<&str> {
+        self.0.get(number as usize).map(String::as_str)
+    }
+
+    /// What rules set on the flow, as EVE's member `metadata`; empty where there is nothing.
+    pub(crate) fn members(&self, flow: &Flow) -> String {
+        let bits: Vec<&str> = flow.flowbits.iter().filter_map(|b| self.name(b)).collect();
+        let counters: Vec<(&str, u32)> =
+            flow.flowints.iter().filter_map(|(n, v)| self.name(n).map(|name| (name, v))).collect();
+        if bits.is_empty() && counters.is_empty() {
+            return String::new();
+        }
+        let mut w = JsonWriter::with_capacity(128);
+        w.open().key("metadata").open();
+        if !counters.is_empty() {
+            w.key("flowints").open();
+            for (name, v) in counters {
+                w.key(name).u64(v.into());
+            }
+            w.close();
+        }
+        if !bits.is_empty() {
+            w.key("flowbits").open_array();
+            for b in bits {
+                w.string(b);
+            }
+            w.close_array();
+        }
+        w.close();
+        w.finish().get(1..).unwrap_or_default().to_owned() // without the brace that opened it
     }
 }
 

@@ -23,10 +23,14 @@ struct Case {
     frames: Vec<Frame>,
     alerts: &'static [(u64, u64)],
     fields: &'static [(&'static str, &'static str)],
+    /// Packets that are recorded.
+    recorded: &'static [u64],
+    /// How many events of transactions are written, where that is the matter.
+    written: Option<usize>,
 }
 
 fn case(keyword: &'static str, rules: &'static str, frames: Vec<Frame>, alerts: &'static [(u64, u64)]) -> Case {
-    Case { keyword, rules, frames, alerts, fields: &[] }
+    Case { keyword, rules, frames, alerts, fields: &[], recorded: &[], written: None }
 }
 
 // UDP packets from the client with these payloads, one flow each.
@@ -64,6 +68,18 @@ fn request(wire: &[u8]) -> Vec<Frame> {
     frames.push(tcp(server, CLIENT, "A", 9001, next, b""));
     frames.push(tcp(CLIENT, server, "A", next, 9001, b""));
     frames
+}
+
+/// Three packets of the client and one of the server; rules of which the first must alert once, on the last.
+fn counted(keyword: &'static str, holds: &str, does_not: &str) -> Case {
+    let rules = format!("alert udp any any -> any any ({holds})\nalert udp any any -> any any ({does_not})");
+    let frames = vec![
+        udp(CLIENT, SERVER, b""),
+        udp(SERVER, CLIENT, b"x"),
+        udp(CLIENT, SERVER, b"y"),
+        udp(CLIENT, SERVER, b"12345"),
+    ];
+    case(keyword, rules.leak(), frames, &[(1, 4)])
 }
 
 /// Two requests and their answers, acknowledged.
@@ -288,6 +304,85 @@ fn cases() -> Vec<Case> {
             &[(5, 1), (1, 2), (4, 2), (2, 3), (5, 3), (3, 4), (4, 4), (3, 5), (5, 5)],
         ),
         case(
+            "flow.age",
+            "alert udp any any -> any any (flow.age:>=2; sid:1;)",
+            stamped(&[0, 1_900, 2_000]),
+            &[(1, 3)], // whole seconds of the clock, as the flow record counts them
+        ),
+        counted("flow.pkts", "flow.pkts:toserver,>1; flow.pkts:either,3; sid:1;", "flow.pkts:both,2<>5; sid:2;"),
+        counted("flow.pkts_toserver", "flow.pkts_toserver:3; sid:1;", "flow.pkts_toserver:>3; sid:2;"),
+        counted(
+            "flow.pkts_toclient",
+            "dsize:5; flow.pkts_toclient:1; sid:1;",
+            "dsize:5; flow.pkts_toclient:!1; sid:2;",
+        ),
+        counted("flow.bytes", "dsize:5; flow.bytes:toserver,>100; sid:1;", "dsize:5; flow.bytes:both,>100; sid:2;"),
+        counted(
+            "flow.bytes_toserver",
+            "dsize:5; flow.bytes_toserver:132; sid:1;",
+            "dsize:5; flow.bytes_toserver:!132; sid:2;",
+        ),
+        counted(
+            "flow.bytes_toclient",
+            "dsize:5; flow.bytes_toclient:43; sid:1;",
+            "dsize:5; flow.bytes_toclient:<43; sid:2;",
+        ),
+        Case {
+            recorded: &[2, 3],
+            ..one(
+                "tag",
+                r#"content:"a"; tag:session,2,packets;"#,
+                [
+                    udp(CLIENT, SERVER, b"a"),
+                    udp(SERVER, CLIENT, b"b"),
+                    udp(CLIENT, SERVER, b"c"),
+                    udp(CLIENT, SERVER, b"d"),
+                ]
+                .to_vec(),
+                &[(1, 1)],
+            )
+        },
+        Case {
+            recorded: &[3, 4],
+            ..one(
+                "tag",
+                r#"content:"a"; tag:host,5,seconds,src;"#,
+                vec![
+                    udp(CLIENT, SERVER, b"a"),
+                    udp(SERVER, DNS, b"not the host's"),
+                    at(4_000, udp(DNS, CLIENT, b"b")),
+                    at(5_000, udp(CLIENT, DNS, b"c")),
+                    at(5_001, udp(CLIENT, DNS, b"d")),
+                ],
+                &[(1, 1)],
+            )
+        },
+        Case {
+            recorded: &[2],
+            ..one(
+                "tag",
+                r#"content:"a"; tag:host,50,bytes;"#, // a frame has 43
+                vec![udp(CLIENT, SERVER, b"a"), udp(SERVER, DNS, b"b"), udp(DNS, SERVER, b"c")],
+                &[(1, 1)],
+            )
+        },
+        Case {
+            written: Some(1),
+            ..case(
+                "config",
+                r#"config dns any any -> any any (dns.query; content:"quiet"; config:logging disable, type tx, scope tx; sid:1;)
+                   alert dns any any -> any any (dns.query; content:"quiet"; sid:2;)"#,
+                vec![question("quiet.example", 1), question("loud.example", 1)],
+                &[(2, 1)],
+            )
+        },
+        case(
+            "engine-event",
+            "alert tcp any any -> any any (engine-event:stream.est_syn_resend; sid:1;)",
+            [session(CLIENT, SERVER, &[]), vec![tcp(CLIENT, SERVER, "S", 1000, 0, b"")]].concat(),
+            &[(1, 4)],
+        ),
+        case(
             "flowint",
             r#"alert udp any any -> any any (content:"a"; flowint:n,isnotset; flowint:n,=,1; sid:1;)
                alert udp any any -> any any (content:"b"; flowint:n,isset; flowint:n,+,2; sid:2;)
@@ -507,6 +602,12 @@ fn cases() -> Vec<Case> {
         ),
         one(
             "detection_filter",
+            "dsize:1; detection_filter:track by_dst, count 2, seconds 10, unique_on src_port;",
+            [texts(&["a", "b"]), texts(&["a", "b", "c", "d"]), vec![at(11_000, udp(CLIENT, SERVER, b"x"))]].concat(),
+            &[(1, 5), (1, 6)],
+        ),
+        one(
+            "detection_filter",
             "dsize:1; detection_filter:track by_src, count 2, seconds 10;",
             stamped(&[0, 1, 2, 3]),
             &[(1, 3), (1, 4)],
@@ -517,7 +618,14 @@ fn cases() -> Vec<Case> {
 fn outcome(c: &Case, change: impl Fn(&mut Rule)) -> Result<(), String> {
     let mut set = rules(c.rules);
     set.rules.iter_mut().for_each(change);
-    let alerts = Rig::new(set, Output::default()).run(&c.frames);
+    let mut rig = Rig::new(set, Output { tagged_packets: true, ..Output::default() });
+    let alerts = rig.run(&c.frames);
+    if rig.recorded != c.recorded {
+        return Err(format!("{}: recorded {:?}, wanted {:?}", c.keyword, rig.recorded, c.recorded));
+    }
+    if let Some(n) = c.written.filter(|n| *n != rig.written.len()) {
+        return Err(format!("{}: {} events written, wanted {n}", c.keyword, rig.written.len()));
+    }
     if sids(&alerts) != c.alerts {
         return Err(format!("{}: {}: alerts {:?}, wanted {:?}", c.keyword, c.rules, sids(&alerts), c.alerts));
     }
@@ -579,6 +687,9 @@ fn without(keyword: &str, r: &mut Rule) {
         "flow" => r.flow = Default::default(),
         "flowbits" => r.flowbits.clear(),
         "flowint" => r.flowints.clear(),
+        "engine-event" => r.packet.clear(),
+        "tag" => r.tags.clear(),
+        "config" => r.unlogged = false,
         "xbits" | "hostbits" => r.xbits.retain(|x| x.keyword != keyword),
         "threshold" | "detection_filter" => r.threshold = None,
         "noalert" => r.noalert = false,

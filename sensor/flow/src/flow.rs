@@ -13,6 +13,7 @@ use crate::{
     app::AppState,
     config::Exceptions,
     stream::{Chunk, Memory, Stream},
+    tags::Tags,
     tcp::Session,
 };
 
@@ -126,6 +127,8 @@ pub struct Flow {
     pub flowbits: FlowBits,
     /// Counters that rules keep.
     pub flowints: FlowInts,
+    /// Packets that rules asked to be recorded.
+    pub tags: Tags,
     /// What it speaks.
     pub app: AppState,
     /// What its two sides say, put together; None until TCP carries data.

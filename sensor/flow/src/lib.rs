@@ -14,6 +14,7 @@ mod key;
 mod record;
 mod stream;
 mod table;
+mod tags;
 mod tcp;
 
 pub use app::{AppProto, AppState};
@@ -26,4 +27,5 @@ pub use stream::{
     Window,
 };
 pub use table::{Counters, Ended, FlowTable, Outcome};
+pub use tags::{MAX_TAGS, Tagged, Tags};
 pub use tcp::{NEVER_RAISED, Pickup, StreamEvent, StreamEvents, TcpState};

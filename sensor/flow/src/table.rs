@@ -22,6 +22,7 @@ use crate::{
     key::{Key, Tuple, tuple},
     record::{Reason, record},
     stream::{Fed, Memory, feed},
+    tags::{MAX_TAGS, Tags},
     tcp::TcpState,
 };
 
@@ -31,7 +32,8 @@ const NIL: u32 = u32::MAX;
 const INDEX_COST: usize = 96;
 
 /// Bytes charged for one flow, everything it may come to hold included, so that the cap is never exceeded.
-const FLOW_COST: usize = mem::size_of::<Option<Entry>>() + INDEX_COST + 4 * MAX_FLOWBITS + 8 * MAX_FLOWINTS + 32;
+const FLOW_COST: usize =
+    mem::size_of::<Option<Entry>>() + INDEX_COST + 4 * MAX_FLOWBITS + 8 * MAX_FLOWINTS + 32 * MAX_TAGS + 32;
 
 /// What the table did, named as in EVE `stats.flow`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -300,6 +302,7 @@ impl FlowTable {
             detect: DetectMarks::default(),
             flowbits: FlowBits::default(),
             flowints: FlowInts::default(),
+            tags: Tags::default(),
             app: AppState::default(),
             stream: None,
             exceptions: Exceptions::default(),

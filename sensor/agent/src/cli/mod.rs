@@ -18,6 +18,7 @@ mod replay;
 mod rules;
 mod run;
 mod tail;
+mod tools;
 
 /// Sensor of Lagewarte: parses packets, matches Suricata rules, and streams what the release profile lets through.
 #[derive(Parser, Debug)]
@@ -38,6 +39,8 @@ enum Command {
     /// Work on rule files
     #[command(subcommand)]
     Rules(Rules),
+    /// Compare two EVE files of the same traffic: which rules alerted how often, and on which flows not alike
+    Compare(Compare),
     /// Work on the configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -198,6 +201,91 @@ enum Rules {
         #[command(flatten)]
         common: Common,
     },
+    /// Find rules that can never match in their set, cost too much, have no effect or do not say what they are
+    Lint {
+        /// Rule file
+        #[arg(value_name = "RULES", required = true)]
+        rules: Vec<PathBuf>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+        /// Exit with 1 where something is found
+        #[arg(long)]
+        fatal: bool,
+        /// Configuration (for its variables)
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say in words what a rule asks for and what a match does
+    Explain {
+        /// Its sid
+        sid: u32,
+        /// Rule file; those of the configuration where none is given
+        #[arg(value_name = "RULES")]
+        rules: Vec<PathBuf>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+        /// Configuration
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Test rules on captures: in each folder of FOLDER a rule, a `fires.pcap` on which it must fire and a `quiet.pcap` on
+    /// which it must not
+    Test {
+        /// Folder of folders
+        folder: PathBuf,
+        /// Rule file for folders that hold none; may be repeated
+        #[arg(short = 'S', value_name = "RULES")]
+        rules: Vec<PathBuf>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+        /// Configuration
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say what each rule costs on a capture: time, how often it was looked at, how often it matched
+    Profile {
+        /// Rule file; those of the configuration where none is given
+        #[arg(value_name = "RULES")]
+        rules: Vec<PathBuf>,
+        /// Capture file
+        #[arg(short = 'r', value_name = "CAPTURE")]
+        capture: PathBuf,
+        /// Rules shown as text, the dearest first; JSON has all
+        #[arg(long, default_value_t = 50)]
+        most: usize,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+        /// Configuration
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `compare`.
+#[derive(Args, Debug)]
+pub struct Compare {
+    /// EVE file of this sensor
+    #[arg(value_name = "OURS.JSON")]
+    pub ours: PathBuf,
+    /// EVE file of the other engine
+    #[arg(value_name = "THEIRS.JSON")]
+    pub theirs: PathBuf,
+    /// A sid that is left out; may be repeated
+    #[arg(long, value_name = "SID")]
+    pub ignore: Vec<u32>,
+    /// Flows listed for a rule at most
+    #[arg(long, default_value_t = 20)]
+    pub flows: usize,
+    /// Exit with 1 where fewer per cent of the rules have the same number of alerts
+    #[arg(long, value_name = "PERCENT")]
+    pub at_least: Option<f64>,
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `enrol`.
@@ -231,6 +319,13 @@ pub fn main() -> ExitCode {
         Command::Rules(Rules::Check { rules, json, init_errors_fatal, common }) => {
             rules::check(&rules, json, init_errors_fatal, &common)
         }
+        Command::Rules(Rules::Lint { rules, json, fatal, common }) => tools::lint(&rules, json, fatal, &common),
+        Command::Rules(Rules::Explain { sid, rules, json, common }) => tools::explain(sid, &rules, json, &common),
+        Command::Rules(Rules::Test { folder, rules, json, common }) => tools::test(&folder, &rules, json, &common),
+        Command::Rules(Rules::Profile { rules, capture, most, json, common }) => {
+            tools::profile(&capture, &rules, json, most, &common)
+        }
+        Command::Compare(c) => tools::compared([&c.ours, &c.theirs], &c.ignore, c.flows, c.at_least, c.json),
         Command::Config(c) => c.run(),
         Command::Enrol(e) => e.run(),
         Command::Resolve(r) => r.run(),

@@ -16,6 +16,7 @@ use lagewarte_base::{
     fs::{Fs as _, RealFs},
     signed::PublicKey,
 };
+use lagewarte_rules::ast::Action;
 use lagewarte_uplink::{Hours, HoursError, Proxy};
 
 use super::{
@@ -43,6 +44,10 @@ pub struct Settings {
     pub classification_file: Option<PathBuf>,
     /// `reference-config-file`.
     pub reference_config_file: Option<PathBuf>,
+    /// `threshold-file`.
+    pub threshold_file: Option<PathBuf>,
+    /// `action-order`, checked: each action once.
+    pub action_order: [Action; 4],
     /// `packet-alert-max`.
     pub packet_alert_max: usize,
     /// Interface to listen on.
@@ -174,10 +179,22 @@ pub struct Eve {
     pub payload_printable: bool,
     /// `alert.verdict`.
     pub verdict: bool,
+    /// `alert.tagged-packets`.
+    pub tagged_packets: bool,
     /// `alert.packet`.
     pub packet: bool,
-    /// `alert.metadata`.
+    /// `alert.metadata` and `alert.metadata.rule.metadata`.
     pub metadata: bool,
+    /// `alert.metadata.rule.raw`.
+    pub rule_text: bool,
+    /// `alert.metadata.app-layer`.
+    pub app_layer: bool,
+    /// `alert.metadata.flow`.
+    pub alert_flow: bool,
+    /// `metadata`.
+    pub flow_metadata: bool,
+    /// `alert.payload-length`.
+    pub payload_length: bool,
     /// Flow records.
     pub flow: bool,
     /// Anomalies: from decoding, from streams, from application layers.
@@ -252,6 +269,16 @@ impl UplinkSettings {
     }
 }
 
+/// Suricata's order.
+const ACTIONS: [Action; 4] = [Action::Pass, Action::Drop, Action::Reject, Action::Alert];
+
+/// An order of actions in which each has its place; None where the list is no such order.
+fn action_order(names: &[String]) -> Option<[Action; 4]> {
+    let named = |n: &String| ACTIONS.into_iter().find(|a| a.name() == n);
+    let order: [Action; 4] = names.iter().filter_map(named).collect::<Vec<_>>().try_into().ok()?;
+    (names.len() == 4 && ACTIONS.iter().all(|a| order.contains(a))).then_some(order)
+}
+
 /// Most bytes of the proxy's credentials. Threat: a wrong path filling the memory.
 const MAX_PROXY_AUTH: usize = 1024;
 
@@ -266,6 +293,8 @@ impl Settings {
             rule_files: r.list("rule-files").into_iter().map(|f| default_rules.join(f)).collect(),
             classification_file: r.path("classification-file"),
             reference_config_file: r.path("reference-config-file"),
+            threshold_file: r.path("threshold-file"),
+            action_order: action_order(&r.list("action-order")).unwrap_or(ACTIONS),
             packet_alert_max: r.number("packet-alert-max").unwrap_or(15) as usize,
             interface: r.text("af-packet.interface").or_else(|| r.text("pcap.interface")).filter(|i| i != "default"),
             bpf: r.text("af-packet.bpf-filter"),
@@ -315,6 +344,10 @@ impl Settings {
         let r = Reader { tree, base: None };
         let mut faults = network::faults(tree);
         let mut fault = |key: &str, what: String| faults.push(Fault { key: key.into(), line: None, what });
+        let order = r.list("action-order");
+        if !order.is_empty() && action_order(&order).is_none() {
+            fault("action-order", String::from("each of pass, drop, reject and alert is wanted, once"));
+        }
         let mut within = |key: &str, value: Option<u64>, low: u64, high: u64| {
             if let Some(v) = value.filter(|v| !(low..=high).contains(v)) {
                 fault(key, format!("{v} is out of bounds: {low} to {high}"));
@@ -394,6 +427,9 @@ impl Eve {
             }
         };
         let alert = |k: &str| r.flag(&key(&format!("types.alert.{k}"))).unwrap_or(false);
+        // `metadata: no` leaves out all of its parts.
+        let all = r.flag(&key("types.alert.metadata")).unwrap_or(true);
+        let with = |k: &str| all && r.flag(&key(&format!("types.alert.metadata.{k}"))).unwrap_or(true);
         let anomaly = |k: &str| on("anomaly") && r.flag(&key(&format!("types.anomaly.types.{k}"))).unwrap_or(true);
         let seed = r.number(&key("community-id-seed")).and_then(|s| u16::try_from(s).ok()).unwrap_or(0);
         Self {
@@ -405,8 +441,14 @@ impl Eve {
             payload: alert("payload"),
             payload_printable: alert("payload-printable"),
             verdict: alert("verdict"),
+            tagged_packets: alert("tagged-packets"),
             packet: alert("packet"),
-            metadata: r.flag(&key("types.alert.metadata")).unwrap_or(true),
+            metadata: with("rule.metadata"),
+            rule_text: alert("metadata.rule.raw"),
+            app_layer: with("app-layer"),
+            alert_flow: with("flow"),
+            flow_metadata: r.flag(&key("metadata")).unwrap_or(true),
+            payload_length: alert("payload-length"),
             flow: on("flow"),
             anomaly: [anomaly("decode"), anomaly("stream"), anomaly("applayer")],
             packethdr: r.flag(&key("types.anomaly.packethdr")).unwrap_or(false),

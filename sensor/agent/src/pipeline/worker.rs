@@ -40,6 +40,8 @@ pub(super) struct Worker {
     anomaly_records: Vec<Record>,
     /// What was written of transactions.
     written: Vec<Record>,
+    /// The packet itself, where a rule's tag asks for it.
+    tagged: Option<Record>,
 }
 
 impl Worker {
@@ -62,6 +64,7 @@ impl Worker {
             candidates: Vec::new(),
             anomaly_records: Vec::new(),
             written: Vec::new(),
+            tagged: None,
         }
     }
 
@@ -140,6 +143,7 @@ impl Worker {
         out.items.extend(self.ended.drain(..).map(|(_, _, made)| item(at, made, observed)));
         out.items.extend(self.anomaly_records.drain(..).map(|r| Item::record(at, r, observed)));
         out.items.extend(self.candidates.drain(..).map(|c| Item::candidate(at, c, observed)));
+        out.items.extend(self.tagged.take().map(|r| Item::record(at, r, observed)));
         out.items.extend(self.written.drain(..).map(|r| Item::record(at, r, observed)));
     }
 
@@ -160,6 +164,7 @@ impl Worker {
             None => LayerEvents::default(),
         };
         if let Some(engine) = engine {
+            self.tagged = engine.tagged(p, flow.as_mut(), &mut self.scratch);
             engine.inspect(p, flow.as_mut(), layer, &mut self.scratch, &mut self.candidates);
         }
         if let Some(f) = flow.as_mut() {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use etherparse::PacketBuilder;
-use lagewarte_app::{Apps, LayerEvents, Mode};
+use lagewarte_app::{Apps, LayerEvents, Mode, Moment};
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, Packet, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Ordered, Output, Scratch};
@@ -157,6 +157,10 @@ pub(crate) struct Rig {
     pub(crate) apps: Apps,
     pub(crate) scratch: Scratch,
     pub(crate) ordered: Ordered,
+    /// Packets that were recorded for a tag.
+    pub(crate) recorded: Vec<u64>,
+    /// Events of transactions that were written.
+    pub(crate) written: Vec<Record>,
     index: u64,
 }
 
@@ -168,6 +172,8 @@ impl Rig {
             apps: Apps::new(app_config(), 1),
             scratch: Scratch::default(),
             ordered: Ordered::default(),
+            recorded: Vec::new(),
+            written: Vec::new(),
             index: 0,
         }
     }
@@ -202,11 +208,16 @@ impl Rig {
             });
         }
         let mut out = Vec::new();
+        self.recorded.extend(self.engine.tagged(&p, flow.as_deref_mut(), &mut self.scratch).map(|r| r.packet_index));
         self.engine.inspect(&p, flow.as_deref_mut(), layer, &mut self.scratch, &mut out);
         if let Some(f) = flow {
             let config = self.apps.config_handle();
             if let Some(app) = self.apps.get_mut(f.flow) {
                 self.engine.inspect_transactions(&p, f, app, &config, &mut self.scratch, &mut out);
+            }
+            if f.flow.app.slot != 0 {
+                let moment = Moment { packet: &p, direction: f.direction };
+                self.apps.write(f.flow, &moment, true, &mut self.written);
             }
         }
         out
