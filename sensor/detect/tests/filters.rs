@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What comes before and after a rule's match: threshold.config, the order of actions, caps of what is counted.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: what they build is theirs")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: what they build is theirs")]
 
 mod common;
 
