@@ -193,6 +193,11 @@ pub fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// Whether this process may do what only root may.
+pub fn root_user() -> bool {
+    output(Command::new("id").arg("-u")).is_ok_and(|u| u.trim() == "0")
+}
+
 /// Runs to the end and gives what it printed; an exit code other than 0 is an error with its last lines.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-use crate::process::{Process, output};
+use crate::process::{Process, output, root_user};
 
 /// The wire.
 pub struct Wire {
@@ -30,8 +30,7 @@ const FAR: &str = "10.213.77.2";
 impl Wire {
     /// Whether this user may have one.
     pub fn possible() -> bool {
-        let root = output(Command::new("id").arg("-u")).is_ok_and(|u| u.trim() == "0");
-        root && Path::new("/usr/sbin/ip").exists()
+        root_user() && Path::new("/usr/sbin/ip").exists()
     }
 
     /// Lays it. `python` runs the middle; what it writes goes to `logs`.

@@ -9,12 +9,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use lagewarte_base::time::Timestamp;
-use lagewarte_e2e::{Constituent, Options, Process, SensorRow, World, aggregator, sensor, wait_for};
+use lagewarte_e2e::{Constituent, Options, Process, SensorRow, World, aggregator, root_user, sensor, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,8 +30,7 @@ fn land(name: &'static str) -> World {
 
 /// Runs a program with a small file system of its own on a folder: `unshare` and tmpfs, gone with the process.
 fn on_small_disk(kilobytes: u32, folder: &Path, program: &Path, args: &[&str]) -> (PathBuf, Vec<String>) {
-    let root = String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
-    let mut all: Vec<String> = if root { vec![] } else { vec!["--map-root-user".into()] };
+    let mut all: Vec<String> = if root_user() { vec![] } else { vec!["--map-root-user".into()] };
     let script = format!("mount -t tmpfs -o size={kilobytes}k lagewarte \"$0\" && exec \"$@\"");
     all.extend(["--mount".into(), "sh".into(), "-c".into(), script]);
     all.extend([folder.to_string_lossy().into_owned(), program.to_string_lossy().into_owned()]);

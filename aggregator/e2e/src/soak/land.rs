@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 
 use super::{Plan, feed::BASE};
 use crate::{
-    Constituent, Line, NEAR, Process, Sensor, SensorRow, Wire, World, aggregator, get, output, register, root, sensor,
-    wait_for,
+    Constituent, Line, NEAR, Process, Sensor, SensorRow, Wire, World, aggregator, get, output, register, root,
+    root_user, sensor, wait_for,
 };
 
 /// How long a lease of the aggregators lasts here, and how long one is paused.
@@ -437,10 +437,6 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = output(Command::new("umount").arg("-l").arg(&self.0)); // it is the run's own folder
     }
-}
-
-fn root_user() -> bool {
-    output(Command::new("id").arg("-u")).is_ok_and(|u| u.trim() == "0")
 }
 
 fn clock_file(s: &Sensor) -> PathBuf {
