@@ -5,7 +5,7 @@
 //! ```text
 //! journal/lane-N/lock            held by the process that writes here
 //! journal/lane-N/fence           journal's random id, and the number of its last lease: part of each segment's id
-//! journal/lane-N/marks           checkpoint: how far each sensor's epochs are durable in the store
+//! journal/lane-N/marks           checkpoint: how far each sensor's epochs are durable in the store, and segments complete
 //! journal/lane-N/<n>.segment     written, fsynced, perhaps inserted: replayed unchanged at start
 //! journal/lane-N/<n>.done        empty: <n> is inserted; both are removed after the next checkpoint
 //! ```
@@ -41,6 +41,9 @@ const MAGIC: &[u8; 8] = b"LWJRNL01";
 
 /// A sensor's epoch.
 pub(crate) type Key = (Uuid, Epoch);
+/// The mark of the lane itself, which is no sensor's: the number of its last completed segment. Segments of foreign events
+/// move no other mark.
+const OWN: Key = (Uuid::nil(), Epoch { counter: 0, nonce: 0 });
 
 /// How far an epoch is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,7 +121,8 @@ impl Journal {
         // Marks that were there and cannot be read: whatever comes is compared with the store.
         let mut suspect = marks.is_some() && parsed.is_none();
         let mut state = State { marks: parsed.unwrap_or_default(), next: 1, ..State::default() };
-        let covered = state.marks.clone();
+        let completed = state.marks.get(&OWN).map_or(0, |m| m.up_to);
+        state.next = completed + 1;
         let mut unfinished = Vec::new();
         for name in &names {
             let path = dir.join(name);
@@ -135,15 +139,11 @@ impl Journal {
             }
             match read(fs.as_ref(), &path).map_err(io)? {
                 Some((_, advances)) if names.contains(&file_name(number, "done")) => {
-                    for (key, mark) in advances {
-                        advance(&mut state.marks, key, mark);
-                    }
+                    finish(&mut state.marks, number, &advances);
                 }
-                // The checkpoint knows all of it: its removal did not survive a power cut. Its token may be forgotten by
-                // now, so that it must not be inserted again.
-                Some((_, advances))
-                    if advances.iter().all(|(k, m)| covered.get(k).is_some_and(|c| c.up_to >= m.up_to)) =>
-                {
+                // The checkpoint knows it: its removal did not survive a power cut. Its token may be forgotten by now, so
+                // that it must not be inserted again.
+                Some(_) if number <= completed => {
                     state.done.push(number);
                     state.dirty = true;
                 }
@@ -260,9 +260,7 @@ impl Journal {
     pub(crate) fn complete(&self, number: u64, advances: &[(Key, Mark)]) -> io::Result<()> {
         {
             let mut state = self.state();
-            for (key, mark) in advances {
-                advance(&mut state.marks, *key, *mark);
-            }
+            finish(&mut state.marks, number, advances);
             state.done.push(number);
             state.dirty = true;
         }
@@ -321,6 +319,14 @@ impl Journal {
 
 fn file_name(number: u64, suffix: &str) -> String {
     format!("{number:016x}.{suffix}")
+}
+
+/// A segment is complete, and with it all before it: a lane inserts one after the other.
+fn finish(marks: &mut BTreeMap<Key, Mark>, number: u64, advances: &[(Key, Mark)]) {
+    for (key, mark) in advances {
+        advance(marks, *key, *mark);
+    }
+    advance(marks, OWN, Mark { up_to: number, compare_to: 0 });
 }
 
 fn advance(marks: &mut BTreeMap<Key, Mark>, key: Key, mark: Mark) {
@@ -500,6 +506,30 @@ mod tests {
         fs.remove(&names[0]).unwrap(); // a lost fence is a new journal with a random id
         ids.insert(open(&fs).0.begin().1);
         assert_eq!(ids.len(), 4);
+    }
+
+    /// Segments of foreign events: "all its marks are in the checkpoint" was true of them from the beginning, and what a
+    /// crash left of them was never replayed.
+    #[test]
+    fn a_segment_that_moves_no_sensors_mark_is_replayed_until_it_is_complete() {
+        let fs = FaultyFs::default();
+        let (journal, _) = open(&fs);
+        let (number, id) = journal.begin();
+        journal.write(number, &rows(&id, key(1, 1), 1), &[]).unwrap();
+        drop(journal);
+        for _ in 0..2 {
+            assert_eq!(open(&fs).1, [number]);
+        }
+        let (journal, _) = open(&fs);
+        journal.complete(number, &[]).unwrap();
+        journal.checkpoint().unwrap();
+        drop(journal);
+        let (journal, unfinished) = open(&fs);
+        assert_eq!(
+            (unfinished, journal.begin().0),
+            (vec![], number + 1),
+            "numbers go on, or the next would seem complete"
+        );
     }
 
     #[test]

@@ -2,9 +2,18 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Foreign sensors with a real client: curl sends what the shippers send; what arrives is asked of the store.
 
-use std::{io::Write as _, path::Path, process::Stdio, time::Duration};
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use lagewarte_ingest::{Budget, Ingest, MAX_BODY, Options};
+use lagewarte_ingest::{Budget, Ingest, MAX_BODY, Options, Step};
 use lagewarte_store::control::tokens::{NewToken, TokenKind};
 
 use crate::world::{World, metric, now, until};
@@ -18,7 +27,7 @@ fn eve(sid: u32, second: u32) -> String {
 
 struct Site {
     world: World,
-    ingest: Ingest,
+    ingest: Option<Ingest>,
     registry: prometheus::Registry,
     token: String,
 }
@@ -39,14 +48,14 @@ impl Site {
             label: "test".into(),
         };
         let token = world.control.issue_token(&new, "test", now()).await.unwrap().text();
-        Self { world, ingest, registry, token }
+        Self { world, ingest: Some(ingest), registry, token }
     }
 
     /// Status, and the answer with its head.
     async fn curl(&self, body: &[u8], more: &[&str]) -> (u16, String) {
         let root = self.world.dir.path().join("data/ca/root.pem");
-        let url = format!("https://localhost:{}/v1/eve", self.ingest.foreign_address().unwrap().port());
-        let mut command = std::process::Command::new("curl");
+        let url = format!("https://localhost:{}/v1/eve", self.ingest().foreign_address().unwrap().port());
+        let mut command = Command::new("curl");
         command.args(["-sS", "-i", "--max-time", "120", "--data-binary", "@-", "-H", "Expect:", "--cacert"]).arg(root);
         command.args(more).arg(url).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let body = body.to_vec();
@@ -64,6 +73,30 @@ impl Site {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
         (status, format!("{text}{}", String::from_utf8_lossy(&out.stderr)))
+    }
+
+    /// Another life of the aggregator; the first one ends as it stands, nothing is waited for.
+    async fn restart(&mut self, options: Options) {
+        drop(self.ingest.take());
+        let World { telemetry, control, .. } = &self.world;
+        let clock = Arc::new(lagewarte_base::clock::SystemClock);
+        // Its tasks hold the journal a moment longer.
+        until("the journal is free", async || {
+            self.registry = prometheus::Registry::new();
+            let started =
+                Ingest::start(options.clone(), telemetry.clone(), control.clone(), &self.registry, clock.clone());
+            self.ingest = started.await.ok();
+            self.ingest.is_some()
+        })
+        .await;
+    }
+
+    fn ingest(&self) -> &Ingest {
+        self.ingest.as_ref().unwrap()
+    }
+
+    async fn stop(self) {
+        self.ingest.unwrap().stop(Duration::from_secs(10)).await;
     }
 
     async fn send(&self, body: &[u8], more: &[&str]) -> (u16, String) {
@@ -144,7 +177,44 @@ async fn eve_over_https_is_stored_once_under_its_owner() {
     let law = ["stored_total", "duplicate_total", "quarantined_total", "in_flight"];
     let law: f64 = law.iter().map(|l| metric(&site.registry, &format!("events_{l}"), "")).sum();
     assert_eq!(metric(&site.registry, "events_received_total", ""), law);
-    site.ingest.stop(Duration::from_secs(10)).await;
+    site.stop().await;
+}
+
+/// What a sender repeats after a crash is looked up in the store only when the journal's own copy of it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_repeated_after_a_crash_waits_for_the_journal_and_is_a_duplicate() {
+    let mut site = Site::new(|_| {}).await;
+    let engine = site.world.engine.pid().unwrap().to_string();
+    let signal = |s: &str, pid: &str| assert!(Command::new("kill").args([s, pid]).status().unwrap().success());
+    let body = eve(1, 1);
+    let options = |site: &Site| {
+        let foreign_listen = Some(([127, 0, 0, 1], 0).into());
+        Options { foreign_listen, ..site.world.options() }
+    };
+    let (pid, journaled) = (engine.clone(), Arc::new(AtomicBool::new(false)));
+    let seen = Arc::clone(&journaled);
+    let observe: Arc<dyn Fn(Step) + Send + Sync> = Arc::new(move |step| {
+        if step == Step::Journaled && !seen.swap(true, Ordering::SeqCst) {
+            signal("-STOP", &pid);
+        }
+    });
+    site.restart(Options { observe: Some(observe), ..options(&site) }).await;
+    let sent = site.send(body.as_bytes(), &["--max-time", "5"]);
+    tokio::select! {
+        answer = sent => panic!("answered before it was durable: {answer:?}"),
+        () = until("it is in the journal", async || journaled.load(Ordering::SeqCst)) => {}
+    }
+    site.restart(options(&site)).await;
+    let again = site.send(body.as_bytes(), &[]);
+    let awake = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        signal("-CONT", &engine);
+    };
+    let ((status, answer), ()) = tokio::join!(again, awake);
+    assert!(status == 200 && answer.contains("\"duplicate\":1"), "{answer}");
+    let counts = "SELECT count(), (SELECT sum(alerts) FROM alert_1h), (SELECT count() FROM segment) FROM alert";
+    assert_eq!(site.world.ask(counts).await, "1\t1\t1");
+    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +244,7 @@ async fn who_may_not_send_or_sends_too_much_is_told_so() {
     }
     assert_eq!(site.world.ask("SELECT count() FROM alert").await, "0");
     // A sensor's certificate is as good as a token, until the sensor is revoked.
-    let identity = site.world.enrol(&site.ingest, "gw-wehrmuende").await;
+    let identity = site.world.enrol(site.ingest(), "gw-wehrmuende").await;
     let chain = identity.join("both.pem");
     let read = |n: &str| std::fs::read_to_string(identity.join(n)).unwrap();
     std::fs::write(&chain, read("certificate.pem") + &read("chain.pem")).unwrap();
@@ -193,7 +263,7 @@ async fn who_may_not_send_or_sends_too_much_is_told_so() {
     let sensor = site.world.control.sensor_named("gw-wehrmuende").await.unwrap().id;
     site.world.control.revoke_sensor(sensor, "test", now()).await.unwrap();
     until("a revoked sensor is refused", async || site.curl(eve(9, 2).as_bytes(), &cert).await.0 == 403).await;
-    site.ingest.stop(Duration::from_secs(10)).await;
+    site.stop().await;
 }
 
 /// What an independent client sees of the listener.
@@ -201,7 +271,7 @@ async fn who_may_not_send_or_sends_too_much_is_told_so() {
 async fn openssl_sees_what_tls_is_offered_to_foreign_senders() {
     let site = Site::new(|_| {}).await;
     let root = site.world.dir.path().join("data/ca/root.pem");
-    let port = site.ingest.foreign_address().unwrap().port();
+    let port = site.ingest().foreign_address().unwrap().port();
     let client = async |more: &[&str]| s_client(&root, port, more).await;
     for (version, wanted) in [("-tls1_3", "New, TLSv1.3"), ("-tls1_2", "New, TLSv1.2")] {
         let seen = client(&[version]).await;
@@ -221,11 +291,11 @@ async fn openssl_sees_what_tls_is_offered_to_foreign_senders() {
         let seen = client(&["-tls1_2", "-cipher", cipher]).await;
         assert!(seen.contains(&format!("Cipher is {cipher}")), "{cipher}: {seen}");
     }
-    site.ingest.stop(Duration::from_secs(10)).await;
+    site.stop().await;
 }
 
 async fn s_client(root: &Path, port: u16, more: &[&str]) -> String {
-    let mut command = std::process::Command::new("openssl");
+    let mut command = Command::new("openssl");
     command
         .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost", "-CAfile"])
         .arg(root);
