@@ -401,6 +401,26 @@ pub enum TransactionTest {
         /// Whether it must be none of them.
         none: bool,
     },
+    /// A number of several: the one at a place, or all of them.
+    Nth {
+        /// Its name.
+        field: &'static str,
+        /// What it must be.
+        test: Interval,
+        /// Which.
+        which: Which,
+    },
+    /// Bits of a number: those of the mask must be (or with `negated` must not be) just these.
+    Bits {
+        /// Its name.
+        field: &'static str,
+        /// Which bits are looked at.
+        mask: u64,
+        /// What they must be.
+        value: u64,
+        /// Whether they must be otherwise.
+        negated: bool,
+    },
     /// `app-layer-event:<protocol>.<name>`.
     Event {
         /// EVE's name of the protocol.
@@ -408,6 +428,19 @@ pub enum TransactionTest {
         /// The event's name.
         name: String,
     },
+}
+
+/// Which of several numbers must pass (user guide, "Multi-integers").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// All of them, and there is one at least.
+    All,
+    /// All of them, if there are any.
+    AllOrAbsent,
+    /// One of them, or there is none.
+    OrAbsent,
+    /// The one at this place; below zero counted from the end.
+    At(i32),
 }
 
 /// A test on a number of up to 64 bits: inside (or with `!` outside) of a range, both ends included.

@@ -91,6 +91,12 @@ const FTP: &[&str] = &["ftp"];
 const FTP_DATA: &[&str] = &["ftp-data"];
 const SSH: &[&str] = &["ssh"];
 const WEBSOCKET: &[&str] = &["websocket"];
+const SIP: &[&str] = &["sip"];
+const KRB5: &[&str] = &["krb5"];
+const NTP: &[&str] = &["ntp"];
+const LDAP: &[&str] = &["ldap"];
+const MQTT: &[&str] = &["mqtt"];
+const RFB: &[&str] = &["rfb"];
 const TEMPLATE: &[&str] = &["template"];
 
 /// Every buffer that is known, whether it is served or not.
@@ -142,9 +148,8 @@ pub const BUFFERS: &[Buffer] = &[
     b("http.response_body", HTTP, ToClient).old("http_server_body").grows().on(),
     b("http.location", HTTP, ToClient).on(),
     b("http.server", HTTP, ToClient).on(),
-    b("http2.header", HTTP2, Both).several(),
-    b("http2.header_name", HTTP2, Both).several(),
-    b("websocket.payload", WEBSOCKET, Both),
+    b("http2.header_name", HTTP2, Both).several().on(),
+    b("websocket.payload", WEBSOCKET, Both).on(),
     // Files.
     b("file.data", FILES, Both).alias(&["file_data"]).several().grows().on(),
     b("file.name", FILES, Both).several().on(),
@@ -194,12 +199,50 @@ pub const BUFFERS: &[Buffer] = &[
     b("ftp.mode", FTP, Both).on(),
     b("ftpdata.command", FTP_DATA, Both).alias(&["ftpdata_command"]).on(),
     // SSH.
-    b("ssh.proto", SSH, Both).alias(&["ssh_proto"]),
-    b("ssh.software", SSH, Both).alias(&["ssh_software"]),
-    b("ssh.hassh", SSH, ToServer),
-    b("ssh.hassh.string", SSH, ToServer),
-    b("ssh.hassh.server", SSH, ToClient),
-    b("ssh.hassh.server.string", SSH, ToClient),
+    b("ssh.proto", SSH, Both).alias(&["ssh_proto"]).on(),
+    b("ssh.software", SSH, Both).alias(&["ssh_software"]).on(),
+    b("ssh.hassh", SSH, ToServer).on(),
+    b("ssh.hassh.string", SSH, ToServer).on(),
+    b("ssh.hassh.server", SSH, ToClient).on(),
+    b("ssh.hassh.server.string", SSH, ToClient).on(),
+    // SIP.
+    b("sip.method", SIP, ToServer).on(),
+    b("sip.uri", SIP, ToServer).on(),
+    b("sip.request_line", SIP, ToServer).on(),
+    b("sip.stat_code", SIP, ToClient).on(),
+    b("sip.stat_msg", SIP, ToClient).on(),
+    b("sip.response_line", SIP, ToClient).on(),
+    b("sip.protocol", SIP, Both).on(),
+    b("sip.from", SIP, Both).several().on(),
+    b("sip.to", SIP, Both).several().on(),
+    b("sip.via", SIP, Both).several().on(),
+    b("sip.user_agent", SIP, Both).several().on(),
+    b("sip.content_type", SIP, Both).several().on(),
+    b("sip.content_length", SIP, Both).several().on(),
+    // Kerberos.
+    b("krb5_cname", KRB5, Both).alias(&["krb5.cname"]).several().on(),
+    b("krb5_sname", KRB5, Both).alias(&["krb5.sname"]).several().on(),
+    // LDAP.
+    b("ldap.request.dn", LDAP, ToServer).on(),
+    b("ldap.request.attribute_type", LDAP, ToServer).several().on(),
+    b("ldap.responses.dn", LDAP, ToClient).several().on(),
+    b("ldap.responses.message", LDAP, ToClient).several().on(),
+    b("ldap.responses.attribute_type", LDAP, ToClient).several().on(),
+    // MQTT: a transaction goes the way of its first message.
+    b("mqtt.connect.clientid", MQTT, Both).on(),
+    b("mqtt.connect.username", MQTT, Both).on(),
+    b("mqtt.connect.password", MQTT, Both).on(),
+    b("mqtt.connect.protocol_string", MQTT, Both).on(),
+    b("mqtt.connect.willtopic", MQTT, Both).on(),
+    b("mqtt.connect.willmessage", MQTT, Both).on(),
+    b("mqtt.publish.topic", MQTT, Both).on(),
+    b("mqtt.publish.message", MQTT, Both).on(),
+    b("mqtt.subscribe.topic", MQTT, Both).several().on(),
+    b("mqtt.unsubscribe.topic", MQTT, Both).several().on(),
+    // RFB.
+    b("rfb.name", RFB, ToClient).on(),
+    // NTP.
+    b("ntp.reference_id", NTP, Both).on(),
     // The template of the application layer.
     b("template.buffer", TEMPLATE, Both).on(),
 ];

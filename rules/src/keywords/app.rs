@@ -146,8 +146,16 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("quic", super::tls::QUIC_EVENTS),
     ("http", HTTP),
     ("http2", HTTP2),
+    ("doh2", HTTP2),
     ("smtp", SMTP),
     ("ftp", FTP),
+    ("ssh", &["invalid_banner", "long_banner", "invalid_record", "long_kex_record"]),
+    ("mqtt", MQTT),
+    ("rfb", &["unimplemented_security_type", "unknown_security_result", "malformed_message"]),
+    ("ldap", &["invalid_data", "request_not_found"]),
+    ("dhcp", &["truncated_options"]),
+    ("krb5", &["malformed_data", "weak_encryption"]),
+    ("websocket", &["skip_end_of_payload", "reassembly_limit_reached"]),
     ("template", &["unexpected"]),
 ];
 
@@ -164,6 +172,8 @@ const HTTP2: &[&str] = &[
     "userinfo_in_uri",
     "data_stream_zero",
     "too_many_frames",
+    "dns_request_too_long",
+    "dns_response_too_long",
 ];
 
 const HTTP: &[&str] = &[
@@ -221,6 +231,19 @@ const HTTP: &[&str] = &[
     "multipart_no_filedata",
     "multipart_invalid_header",
     "failed_protocol_change",
+];
+
+const MQTT: &[&str] = &[
+    "missing_connect",
+    "missing_publish",
+    "missing_subscribe",
+    "missing_unsubscribe",
+    "double_connect",
+    "unintroduced_message",
+    "invalid_qos_level",
+    "missing_msg_id",
+    "unassigned_msg_type",
+    "malformed_traffic",
 ];
 
 const FTP: &[&str] = &["request_command_too_long", "response_command_too_long"];

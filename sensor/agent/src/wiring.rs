@@ -142,6 +142,8 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     app.tls = tls(&eve.tls);
     app.http = settings.http;
     app.smtp = settings.smtp.clone();
+    let choices = settings.choices;
+    (app.mqtt, app.ssh, app.websocket) = (choices.mqtt, choices.ssh, choices.websocket);
     [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
     app.files.hashes = eve.file_hashes;
     let dns = &eve.dns;

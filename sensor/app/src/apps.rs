@@ -626,6 +626,7 @@ impl Apps {
         *Counters::slot(&mut self.counters.tx, f.flow.app.proto, true) += state.total() - before;
         let kept = failed || self.hold(app, side, left);
         drop(joined);
+        self.renamed(f.flow, &state);
         app.state = Some(state);
         if failed || !kept {
             self.give_up(app, f.flow);
@@ -634,6 +635,23 @@ impl Apps {
         } else if eof && !app.held[side].is_empty() {
             self.let_go(app, side); // the parser was told that nothing follows and waits all the same
         }
+    }
+
+    /// A parser may find that what it reads has a name of its own (DNS in HTTP/2): flow and memory go over to that.
+    fn renamed(&mut self, flow: &mut Flow, state: &State) {
+        let (was, now) = (flow.app.proto, state.proto());
+        if was == now {
+            return;
+        }
+        let charged = state.charged();
+        self.release(was, charged);
+        self.memory[now as usize].used += charged; // a place for each variant
+        for side in 0..2 {
+            if flow.app.sides[side] == was {
+                flow.app.decide(side, now, true);
+            }
+        }
+        flow.app.proto = now;
     }
 
     fn changed(&mut self, app: &mut FlowApp, f: &mut FlowRef<'_>, change: Change, events: &mut LayerEvents) {
@@ -652,6 +670,17 @@ impl Apps {
         a.sides = [AppProto::Unknown; 2];
         app.first = None;
         app.needed = [0; 2];
+        if change.expected == AppProto::Websocket {
+            // Its frames begin with nothing of their own: both sides have agreed, and that is the sign.
+            for side in 0..2 {
+                f.flow.app.decide(side, AppProto::Websocket, true);
+            }
+            match self.begin(f.flow, true) {
+                Some(state) => app.state = Some(state),
+                None => self.stop(app, f.flow),
+            }
+            return;
+        }
         for d in [Direction::ToServer, Direction::ToClient] {
             if !app.held[d.index()].is_empty() && f.flow.app.sides[d.index()] == AppProto::Unknown {
                 app.first.get_or_insert(d);

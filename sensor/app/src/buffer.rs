@@ -78,7 +78,6 @@ names! {
         HttpLocation = "http.location",
         HttpServer = "http.server",
         // HTTP/2.
-        Http2Header = "http2.header",
         Http2HeaderName = "http2.header_name",
         // WebSocket.
         WebsocketPayload = "websocket.payload",
@@ -137,6 +136,44 @@ names! {
         SshHasshString = "ssh.hassh.string",
         SshHasshServer = "ssh.hassh.server",
         SshHasshServerString = "ssh.hassh.server.string",
+        // SIP.
+        SipMethod = "sip.method",
+        SipUri = "sip.uri",
+        SipRequestLine = "sip.request_line",
+        SipStatCode = "sip.stat_code",
+        SipStatMsg = "sip.stat_msg",
+        SipResponseLine = "sip.response_line",
+        SipProtocol = "sip.protocol",
+        SipFrom = "sip.from",
+        SipTo = "sip.to",
+        SipVia = "sip.via",
+        SipUserAgent = "sip.user_agent",
+        SipContentType = "sip.content_type",
+        SipContentLength = "sip.content_length",
+        // Kerberos.
+        Krb5Cname = "krb5_cname",
+        Krb5Sname = "krb5_sname",
+        // NTP.
+        NtpReferenceId = "ntp.reference_id",
+        // LDAP.
+        LdapRequestDn = "ldap.request.dn",
+        LdapRequestAttributeType = "ldap.request.attribute_type",
+        LdapResponsesDn = "ldap.responses.dn",
+        LdapResponsesMessage = "ldap.responses.message",
+        LdapResponsesAttributeType = "ldap.responses.attribute_type",
+        // MQTT.
+        MqttConnectClientid = "mqtt.connect.clientid",
+        MqttConnectUsername = "mqtt.connect.username",
+        MqttConnectPassword = "mqtt.connect.password",
+        MqttConnectProtocolString = "mqtt.connect.protocol_string",
+        MqttConnectWilltopic = "mqtt.connect.willtopic",
+        MqttConnectWillmessage = "mqtt.connect.willmessage",
+        MqttPublishTopic = "mqtt.publish.topic",
+        MqttPublishMessage = "mqtt.publish.message",
+        MqttSubscribeTopic = "mqtt.subscribe.topic",
+        MqttUnsubscribeTopic = "mqtt.unsubscribe.topic",
+        // RFB.
+        RfbName = "rfb.name",
         // The template.
         TemplateBuffer = "template.buffer",
     }
@@ -177,6 +214,34 @@ names! {
         // FTP.
         FtpDynamicPort = "ftp.dynamic_port",
         FtpReplyReceived = "ftp.reply_received",
+        // Kerberos.
+        Krb5MsgType = "krb5_msg_type",
+        Krb5ErrCode = "krb5_err_code",
+        Krb5TicketEncryption = "krb5.ticket_encryption",
+        // NTP.
+        NtpVersion = "ntp.version",
+        NtpMode = "ntp.mode",
+        NtpStratum = "ntp.stratum",
+        // DHCP.
+        DhcpLeasetime = "dhcp.leasetime",
+        DhcpRebindingTime = "dhcp.rebinding_time",
+        DhcpRenewalTime = "dhcp.renewal_time",
+        // LDAP.
+        LdapRequestOperation = "ldap.request.operation",
+        LdapResponsesOperation = "ldap.responses.operation",
+        LdapResponsesCount = "ldap.responses.count",
+        LdapResponsesResultCode = "ldap.responses.result_code",
+        // MQTT.
+        MqttType = "mqtt.type",
+        MqttFlags = "mqtt.flags",
+        MqttQos = "mqtt.qos",
+        MqttReasonCode = "mqtt.reason_code",
+        MqttProtocolVersion = "mqtt.protocol_version",
+        MqttConnectFlags = "mqtt.connect.flags",
+        MqttConnackSessionPresent = "mqtt.connack.session_present",
+        // RFB.
+        RfbSectype = "rfb.sectype",
+        RfbSecresult = "rfb.secresult",
         // The template.
         TemplateNumber = "template.number",
     }

@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dns, file, http1, smtp, tls};
+use crate::{dns, file, http1, mqtt, smtp, ssh, tls, websocket};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +67,12 @@ pub struct Config {
     pub http: http1::Choices,
     /// Mail.
     pub smtp: smtp::Choices,
+    /// MQTT.
+    pub mqtt: mqtt::Choices,
+    /// SSH.
+    pub ssh: ssh::Choices,
+    /// WebSocket.
+    pub websocket: websocket::Choices,
     /// What is to be known of files.
     pub files: file::Wanted,
 }
@@ -89,6 +95,7 @@ impl Default for Config {
             (AppProto::Krb5, &[88], &[88]),
             (AppProto::Ldap, &[389, 3268], &[389]),
             (AppProto::Pgsql, &[5432], &[]),
+            (AppProto::Mqtt, &[1883], &[]),
             (AppProto::Telnet, &[23], &[]),
             (AppProto::Dcerpc, &[135], &[135]),
         ];
@@ -115,6 +122,9 @@ impl Default for Config {
             tls: tls::Choices::default(),
             http: http1::Choices::default(),
             smtp: smtp::Choices::default(),
+            mqtt: mqtt::Choices::default(),
+            ssh: ssh::Choices::default(),
+            websocket: websocket::Choices::default(),
             files: file::Wanted::default(),
         }
     }

@@ -15,25 +15,38 @@
 //! ([`Step::More`]) are kept here and come back joined with what follows.
 
 mod apps;
+mod ber;
 mod buffer;
 pub mod codec;
 mod config;
+pub mod dhcp;
 pub mod dns;
 mod expect;
 pub mod file;
 pub mod ftp;
 pub mod http1;
 pub mod http2;
+pub mod krb5;
 mod layer;
+pub mod ldap;
 mod line;
+pub mod mqtt;
+pub mod ntp;
+pub mod pop3;
 mod probe;
 mod protocol;
 pub mod quic;
+pub mod rfb;
+pub mod single;
+pub mod sip;
 pub mod smtp;
+pub mod ssh;
 mod state;
 pub mod template;
+pub mod tftp;
 pub mod tls;
 mod tx;
+pub mod websocket;
 mod write;
 
 pub use apps::{Apps, Counters, DETECT, FlowApp, HOLD, HOLD_ALL, MAX_CHANGES};

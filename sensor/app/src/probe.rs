@@ -111,6 +111,7 @@ impl Probe<'_> {
 
     fn stream(&self) -> Answer {
         let answers = [
+            self.http2_server(),
             self.text(),
             tls(self.data),
             smb(self.data),
@@ -128,6 +129,20 @@ impl Probe<'_> {
             }
         }
         best
+    }
+
+    // A server's preface (RFC 9113, 3.4): SETTINGS on stream 0.
+    fn http2_server(&self) -> Answer {
+        if self.direction == Direction::ToServer || self.other != AppProto::Http2 {
+            return No;
+        }
+        match self.data {
+            [0, high, low, 4, 0 | 1, 0, 0, 0, 0, ..] if u16::from_be_bytes([*high, *low]) % 6 == 0 => {
+                Is(AppProto::Http2)
+            }
+            [0] | [0, _] | [0, _, _] | [0, _, _, 4, ..] if self.data.len() < 9 => Perhaps,
+            _ => No,
+        }
     }
 
     fn text(&self) -> Answer {
@@ -228,6 +243,15 @@ impl Probe<'_> {
         }
         if self.on(AppProto::Pgsql) {
             return pgsql(self.direction, d);
+        }
+        // A server whose client was not heard: CONNACK.
+        if self.direction == Direction::ToClient && self.on(AppProto::Mqtt) {
+            match d {
+                [0x20, 2, 0 | 1, code, ..] if *code <= 5 => return Is(AppProto::Mqtt),
+                [0x20, 3..=127, 0 | 1, code, ..] if *code == 0 || *code >= 128 => return Is(AppProto::Mqtt),
+                [0x20] | [0x20, ..] if d.len() < 4 => return Perhaps,
+                _ => {}
+            }
         }
         match d {
             [0xff, 0xfb..=0xfe, _, ..] if self.on(AppProto::Telnet) => Is(AppProto::Telnet),

@@ -11,13 +11,14 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    dns,
+    dhcp, dns,
     expect::{Announced, Transfer},
     file::Files,
-    ftp, http1, http2,
+    ftp, http1, http2, krb5, ldap, mqtt, ntp, pop3,
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
-    quic, smtp, template, tls,
+    quic, rfb, sip, smtp, ssh, template, tftp, tls,
     tx::TxCore,
+    websocket,
 };
 
 /// A flow's protocol with its state.
@@ -32,7 +33,18 @@ pub enum State {
     Ftp(Box<ftp::Ftp>),
     FtpData(Box<ftp::data::FtpData>),
     Smtp(Box<smtp::Smtp>),
+    Krb5(Box<krb5::Krb5>),
+    Ntp(Box<ntp::Ntp>),
+    Sip(Box<sip::Sip>),
+    Ssh(Box<ssh::Ssh>),
+    Tftp(Box<tftp::Tftp>),
+    Dhcp(Box<dhcp::Dhcp>),
+    Ldap(Box<ldap::Ldap>),
+    Pop3(Box<pop3::Pop3>),
+    Rfb(Box<rfb::Rfb>),
+    Mqtt(Box<mqtt::Mqtt>),
     Template(Box<template::Template>),
+    Websocket(Box<websocket::Websocket>),
 }
 
 // Runs an expression on whichever protocol it is; $t is its type.
@@ -79,8 +91,63 @@ macro_rules! each {
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
+            State::Krb5($s) => {
+                type $t = krb5::Krb5;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Ntp($s) => {
+                type $t = ntp::Ntp;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Sip($s) => {
+                type $t = sip::Sip;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Ssh($s) => {
+                type $t = ssh::Ssh;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Tftp($s) => {
+                type $t = tftp::Tftp;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Dhcp($s) => {
+                type $t = dhcp::Dhcp;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Ldap($s) => {
+                type $t = ldap::Ldap;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Pop3($s) => {
+                type $t = pop3::Pop3;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Rfb($s) => {
+                type $t = rfb::Rfb;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Mqtt($s) => {
+                type $t = mqtt::Mqtt;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
             State::Template($s) => {
                 type $t = template::Template;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Websocket($s) => {
+                type $t = websocket::Websocket;
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
@@ -98,10 +165,21 @@ impl State {
             AppProto::Tls if !datagram => Self::Tls(Box::default()),
             AppProto::Quic if datagram => Self::Quic(Box::default()),
             AppProto::Http => Self::Http1(Box::default()),
-            AppProto::Http2 => Self::Http2(Box::default()),
+            AppProto::Http2 | AppProto::Doh2 => Self::Http2(Box::default()),
             AppProto::Ftp => Self::Ftp(Box::default()),
             AppProto::Smtp => Self::Smtp(Box::default()),
+            AppProto::Krb5 => Self::Krb5(Box::default()),
+            AppProto::Ntp if datagram => Self::Ntp(Box::default()),
+            AppProto::Sip => Self::Sip(Box::default()),
+            AppProto::Ssh if !datagram => Self::Ssh(Box::default()),
+            AppProto::Tftp if datagram => Self::Tftp(Box::default()),
+            AppProto::Dhcp if datagram => Self::Dhcp(Box::default()),
+            AppProto::Ldap => Self::Ldap(Box::default()),
+            AppProto::Pop3 if !datagram => Self::Pop3(Box::default()),
+            AppProto::Rfb if !datagram => Self::Rfb(Box::default()),
+            AppProto::Mqtt if !datagram => Self::Mqtt(Box::default()),
             AppProto::Template => Self::Template(Box::default()),
+            AppProto::Websocket => Self::Websocket(Box::default()),
             _ => return None,
         })
     }
@@ -218,10 +296,21 @@ impl State {
             AppProto::Tls => <tls::Tls as Protocol>::EVENTS,
             AppProto::Quic => <quic::Quic as Protocol>::EVENTS,
             AppProto::Http => <http1::Http1 as Protocol>::EVENTS,
-            AppProto::Http2 => <http2::Http2 as Protocol>::EVENTS,
+            AppProto::Http2 | AppProto::Doh2 => <http2::Http2 as Protocol>::EVENTS,
             AppProto::Smtp => <smtp::Smtp as Protocol>::EVENTS,
             AppProto::Ftp => <ftp::Ftp as Protocol>::EVENTS,
+            AppProto::Krb5 => <krb5::Krb5 as Protocol>::EVENTS,
+            AppProto::Ntp => <ntp::Ntp as Protocol>::EVENTS,
+            AppProto::Sip => <sip::Sip as Protocol>::EVENTS,
+            AppProto::Ssh => <ssh::Ssh as Protocol>::EVENTS,
+            AppProto::Tftp => <tftp::Tftp as Protocol>::EVENTS,
+            AppProto::Dhcp => <dhcp::Dhcp as Protocol>::EVENTS,
+            AppProto::Ldap => <ldap::Ldap as Protocol>::EVENTS,
+            AppProto::Pop3 => <pop3::Pop3 as Protocol>::EVENTS,
+            AppProto::Rfb => <rfb::Rfb as Protocol>::EVENTS,
+            AppProto::Mqtt => <mqtt::Mqtt as Protocol>::EVENTS,
             AppProto::Template => <template::Template as Protocol>::EVENTS,
+            AppProto::Websocket => <websocket::Websocket as Protocol>::EVENTS,
             _ => return None,
         })
     }

@@ -10,7 +10,7 @@ use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
 };
-use lagewarte_flow::{Direction, Flow};
+use lagewarte_flow::{AppProto, Direction, Flow};
 
 use crate::{apps::Apps, config::Config, state::State};
 
@@ -55,7 +55,7 @@ fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &C
     files(state, place, flow, m, cfg, out);
     if write
         && let Some((name, way)) = state.event_type(place, cfg)
-        && cfg.writes(name)
+        && written(state.proto(), name, cfg)
     {
         let way = way.unwrap_or(to_server);
         let mut w = JsonWriter::with_capacity(512);
@@ -70,6 +70,11 @@ fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &C
         core.events_logged = core.events;
         core.logged |= write;
     }
+}
+
+// HTTP/2 has a word of its own in the list, and the event type of HTTP.
+fn written(proto: AppProto, name: &str, cfg: &Config) -> bool {
+    cfg.writes(name) || name == "http" && proto == AppProto::Http2 && cfg.writes("http2")
 }
 
 // Files that have ended and were not written yet.

@@ -7,7 +7,7 @@
 
 use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State};
 use lagewarte_flow::{AppProto, Direction, Flow};
-use lagewarte_rules::ast::{Interval, Rule, TransactionTest, Whose};
+use lagewarte_rules::ast::{Interval, Rule, TransactionTest, Which, Whose};
 
 use crate::{
     engine::Counters,
@@ -51,6 +51,8 @@ pub(crate) enum Part {
     Buffer { buffer: Buffer, multi: bool, streaming: bool, program: std::sync::Arc<Program> },
     Number { field: Field, test: Interval },
     OneOf { field: Field, any: Vec<u64>, none: bool },
+    Nth { field: Field, test: Interval, which: Which },
+    Bits { field: Field, mask: u64, value: u64, negated: bool },
     Event { number: u8 },
 }
 
@@ -87,6 +89,13 @@ impl AppRule {
             }
             TransactionTest::OneOf { field, any, none } => {
                 Some(Part::OneOf { field: Field::by_name(field)?, any: any.clone(), none: *none })
+            }
+            TransactionTest::Nth { field, test, which } => {
+                Some(Part::Nth { field: Field::by_name(field)?, test: *test, which: *which })
+            }
+            TransactionTest::Bits { field, mask, value, negated } => {
+                let field = Field::by_name(field)?;
+                Some(Part::Bits { field, mask: *mask, value: *value, negated: *negated })
             }
             TransactionTest::Event { protocol, name } => {
                 let names = State::events_of(AppProto::by_name(protocol)?)?;
@@ -171,6 +180,31 @@ impl AppRule {
                     let mut there =
                         (0..MAX_INSTANCES).map_while(|i| state.number(place, *field, direction, i)).peekable();
                     let holds = complete && there.peek().is_some() && there.any(|n| any.contains(&n)) != *none;
+                    (holds, complete)
+                }
+                Part::Nth { field, test, which } => {
+                    let complete = progress >= state.number_at(*field, direction);
+                    let all = || (0..MAX_INSTANCES).map_while(move |i| state.number(place, *field, direction, i));
+                    let some = all().next().is_some();
+                    let holds = complete
+                        && match which {
+                            Which::All => some && all().all(|n| test.matches(n)),
+                            Which::AllOrAbsent => all().all(|n| test.matches(n)),
+                            Which::OrAbsent => !some || all().any(|n| test.matches(n)),
+                            Which::At(at) => {
+                                let from_end = |at: &i32| all().count().checked_sub(at.unsigned_abs() as usize);
+                                let at = if *at < 0 { from_end(at) } else { Some(at.unsigned_abs() as usize) };
+                                at.and_then(|at| all().nth(at)).is_some_and(|n| test.matches(n))
+                            }
+                        };
+                    (holds, complete)
+                }
+                Part::Bits { field, mask, value, negated } => {
+                    let complete = progress >= state.number_at(*field, direction);
+                    let holds = complete
+                        && (0..MAX_INSTANCES)
+                            .map_while(|i| state.number(place, *field, direction, i))
+                            .any(|n| (n & mask == *value) != *negated);
                     (holds, complete)
                 }
                 Part::Buffer { buffer, multi, streaming, program } => {

@@ -558,6 +558,21 @@ pub const KEYS: &[Key] = &[
         "How much of an attachment `file.data` sees, in pieces of which size, with how much look-back.",
     ),
     off("app-layer.protocols.smtp.raw-extraction", NotYet, "A mail as a whole is no file."),
+    on(
+        "app-layer.protocols.mqtt.max-msg-length",
+        Size,
+        "192kb",
+        "1kb",
+        "Bytes of an MQTT message beyond which it is known by its kind and length only, up to 192kb.",
+    ),
+    on("app-layer.protocols.ssh.hassh", Flag, "yes", "no", "Whether SSH's fingerprints (hassh) are made."),
+    on(
+        "app-layer.protocols.websocket.max-payload-size",
+        Size,
+        "64kb",
+        "1kb",
+        "Bytes of a WebSocket message that are kept and inflated at most, up to 16mb.",
+    ),
     off("app-layer.protocols.*.**", NotYet, "Parsers of application protocols come with a later release."),
     off("app-layer.error-policy", ListensOnly, "Inline policy."),
     // Outputs.
@@ -682,6 +697,21 @@ pub const KEYS: &[Key] = &[
         "Whether an anomaly carries the head of its packet.",
     ),
     on(
+        "outputs.eve-log.types.{dhcp,doh2,http2,krb5,ldap,mqtt,ntp,pop3,rfb,sip,ssh,tftp,websocket}",
+        Section,
+        "yes",
+        "",
+        "Records of one protocol.",
+    ),
+    on(
+        "outputs.eve-log.types.{dhcp,doh2,http2,krb5,ldap,mqtt,ntp,pop3,rfb,sip,ssh,tftp,websocket}.enabled",
+        Flag,
+        "yes",
+        "no",
+        "Whether they are written.",
+    ),
+    on("outputs.eve-log.types.mqtt.passwords", Flag, "yes", "no", "Whether CONNECT's password is written."),
+    on(
         "outputs.eve-log.types.{smtp,ftp}",
         Section,
         "yes",
@@ -756,12 +786,12 @@ pub const KEYS: &[Key] = &[
     off("outputs.eve-log.types.drop", ListensOnly, "Nothing is dropped."),
     off("outputs.eve-log.types.drop.**", ListensOnly, "Nothing is dropped."),
     off(
-        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,frame,ftp_data,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,rdp,rfb,sip,smb,snmp,ssh,telnet,tftp,websocket}",
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dnp3,enip,frame,ftp_data,ike,metadata,modbus,netflow,nfs,pgsql,rdp,smb,snmp,telnet}",
         NotYet,
         "Records of application protocols come with a later release.",
     ),
     off(
-        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dhcp,dnp3,enip,frame,ftp_data,http2,ike,krb5,ldap,metadata,modbus,mqtt,netflow,nfs,ntp,pgsql,pop3,rdp,rfb,sip,smb,snmp,ssh,telnet,tftp,websocket}.**",
+        "outputs.eve-log.types.{arp,bittorrent-dht,dcerpc,dnp3,enip,frame,ftp_data,ike,metadata,modbus,netflow,nfs,pgsql,rdp,smb,snmp,telnet}.**",
         NotYet,
         "Records of application protocols come with a later release.",
     ),

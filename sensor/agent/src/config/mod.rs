@@ -12,6 +12,7 @@ pub mod keys;
 pub mod mail;
 pub mod network;
 pub mod node;
+pub mod protocols;
 pub mod reference;
 pub mod settings;
 pub mod stream;

@@ -23,6 +23,7 @@ use super::{
     Fault, mail,
     network::{self, Network},
     node::Node,
+    protocols,
     stream::Stream,
 };
 
@@ -78,6 +79,8 @@ pub struct Settings {
     pub http: lagewarte_app::http1::Choices,
     /// `app-layer.protocols.smtp` and `types.smtp`.
     pub smtp: lagewarte_app::smtp::Choices,
+    /// `app-layer.protocols` of those with a choice or two.
+    pub choices: protocols::Choices,
     /// What is written.
     pub eve: Eve,
     /// `stats.enabled`.
@@ -315,6 +318,7 @@ impl Settings {
             protocols: r.protocols(),
             http: r.http().0,
             smtp: mail::read(tree),
+            choices: protocols::read(tree),
             eve: Eve::read(&r),
             stats: r.flag("stats.enabled").unwrap_or(true),
             workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),

@@ -67,6 +67,12 @@ impl Transaction for Tx {
 }
 
 impl Tx {
+    /// A message that another protocol's transaction carries, and which is shown with that one's number.
+    pub(crate) fn carried(id: u64, message: Message, direction: Direction) -> Self {
+        let mut core = TxCore::default();
+        core.id = id;
+        Self { core, message, direction }
+    }
     /// Whether it is shown as a response: by its own bit; by its way where it says nothing else.
     pub const fn response(&self) -> bool {
         self.message.response()

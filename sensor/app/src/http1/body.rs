@@ -9,6 +9,7 @@ use lagewarte_flow::Direction;
 
 use super::{
     Event, Http1, Tx,
+    message::Request,
     multipart::{self, Form},
 };
 use crate::{
@@ -194,7 +195,12 @@ fn held(tx: &Tx) -> usize {
 
 // The file that a body is, where it is one.
 fn open_file(tx: &mut Tx, d: Direction, cx: &Cx<'_>) {
-    let Some(request) = &tx.request else { return };
+    let request = match &tx.request {
+        Some(r) => r,
+        // The request of a stream that began with an upgrade is the one that asked for it.
+        None if tx.h2.is_some() && d == Direction::ToClient => &Request::default(),
+        None => return,
+    };
     let name = match d {
         Direction::ToServer => {
             if !request.method().eq_ignore_ascii_case(b"PUT") && !request.method().eq_ignore_ascii_case(b"POST") {

@@ -137,6 +137,10 @@ impl Tx {
         self.core.reach(d, HEAD);
         odd
     }
+    /// The DNS message that an HTTP/2 stream carries this way.
+    pub(crate) fn carried(&self, d: Direction) -> Option<&crate::dns::Tx> {
+        self.h2.as_deref()?.doh.as_deref()?.messages[d.index()].as_deref() // an index of two
+    }
     /// The message that goes this way.
     pub fn message(&self, d: Direction) -> Option<&message::Message> {
         match d {

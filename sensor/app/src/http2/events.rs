@@ -16,6 +16,8 @@ pub const NAMES: &[&str] = &[
     "userinfo_in_uri",
     "data_stream_zero",
     "too_many_frames",
+    "dns_request_too_long",
+    "dns_response_too_long",
 ];
 
 /// The events, by number.
@@ -46,4 +48,8 @@ pub enum Event {
     DataStreamZero,
     /// More frames of one stream than are kept account of.
     TooManyFrames,
+    /// A DNS message in a request that is longer than one may be.
+    DnsRequestTooLong,
+    /// The same in a response.
+    DnsResponseTooLong,
 }

@@ -13,6 +13,8 @@ pub const MAX_TABLE: usize = 65_536;
 pub const MAX_FIELDS: usize = 1024;
 /// Bytes of all names and values of a block at most. Threat: one byte that names a long value, a thousand times.
 pub const MAX_LIST: usize = 256 * 1024;
+/// Size updates of a block that are kept for rules. Threat: a block of nothing else, a byte each.
+pub const MAX_UPDATES: usize = 16;
 
 /// What is wrong with a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +50,13 @@ pub struct Decoder {
     limit: usize,
     /// What the peer's SETTINGS allow.
     allowed: usize,
+    /// Size updates of the last block, at most [`MAX_UPDATES`].
+    updates: Vec<usize>,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { table: VecDeque::new(), size: 0, limit: 4096, allowed: 4096 }
+        Self { table: VecDeque::new(), size: 0, limit: 4096, allowed: 4096, updates: Vec::new() }
     }
 }
 
@@ -62,9 +66,15 @@ impl Decoder {
         self.allowed = (size as usize).min(MAX_TABLE);
     }
 
+    /// The dynamic table's sizes that the last block stated.
+    pub fn updates(&self) -> &[usize] {
+        &self.updates
+    }
+
     /// Decodes a block.
     pub fn block(&mut self, data: &[u8]) -> Result<Vec<Field>, Error> {
         let mut rest = data;
+        self.updates.clear();
         let (mut fields, mut bytes) = (Vec::new(), 0);
         while let Some(&first) = rest.first() {
             let field = if first & 0x80 != 0 {
@@ -76,6 +86,9 @@ impl Decoder {
                 f
             } else if first & 0x20 != 0 {
                 let size = number(&mut rest, 5)?;
+                if self.updates.len() < MAX_UPDATES {
+                    self.updates.push(size);
+                }
                 if size > self.allowed.max(4096) {
                     return Err(Error::Table);
                 }

@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! HTTP/2: frames, header blocks, bodies; each stream is a transaction with the buffers of HTTP/1.
 //!
-//! Rooms: `parser` (frames), `hpack` (header blocks), `events`. What a transaction keeps, its bodies, files, buffers and
+//! Rooms: `parser` (frames), `hpack` (header blocks), `doh` (DNS in it), `events`. What a transaction keeps, its bodies, files, buffers and
 //! EVE are those of [`crate::http1`]. SETTINGS and GOAWAY are transactions of their own, as Suricata has them. Must never
 //! keep more than [`MAX_TXS`] streams or a header block beyond [`MAX_BLOCK`]. After a header block that cannot be decoded
 //! the table of that direction is lost, and with it the fields of that direction; frames and bodies go on.
 
+pub mod doh;
 pub mod events;
 pub mod hpack;
 pub mod parser;
@@ -20,7 +21,8 @@ use self::{
 };
 use crate::{
     buffer::{Buffer, Field},
-    config::Config,
+    config::{Config, Mode},
+    dns,
     file::Files,
     http1::{self, Flowing, Tx},
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
@@ -47,8 +49,12 @@ pub struct Part {
     pub priority: [Option<u8>; 2],
     /// Window increments.
     pub window: [Option<u32>; 2],
+    /// Sizes of the dynamic table that its header blocks stated.
+    pub updates: [Vec<usize>; 2],
     /// Kinds of its frames, in order.
     pub frames: [Vec<u8>; 2],
+    /// DNS that it carries.
+    pub doh: Option<Box<doh::Doh>>,
     flowing: [Flowing; 2],
 }
 
@@ -71,11 +77,13 @@ struct Side {
 pub struct Http2 {
     txs: Txs<Tx>,
     sides: [Side; 2],
+    /// A stream of it carried DNS.
+    dns: bool,
 }
 
 impl Default for Http2 {
     fn default() -> Self {
-        Self { txs: Txs::new(MAX_TXS), sides: [Side::default(), Side::default()] }
+        Self { txs: Txs::new(MAX_TXS), sides: [Side::default(), Side::default()], dns: false }
     }
 }
 
@@ -96,7 +104,7 @@ impl Http2 {
             }
             self.body(d, stream, data.get(..n).unwrap_or_default(), cx);
             if n == left && end {
-                self.end_of_stream(d, stream);
+                self.end_of_stream(d, stream, cx);
             }
             return Step::Ok(n);
         }
@@ -140,6 +148,9 @@ impl Http2 {
         let Some(payload) = rest.get(..frame.len) else {
             return Step::More { consumed: 0, needed: parser::HEAD + frame.len };
         };
+        if frame.kind == kind::HEADERS {
+            let _ = self.stream(frame.stream, cx); // its first frame is noted too
+        }
         self.note(d, frame);
         let read = match frame.kind {
             kind::HEADERS => match parser::headers(payload, frame.flags) {
@@ -169,8 +180,8 @@ impl Http2 {
                     if let Some(p) = self.part(frame.stream) {
                         p.error[i] = Some(code);
                     }
-                    self.end_of_stream(Direction::ToServer, frame.stream);
-                    self.end_of_stream(Direction::ToClient, frame.stream);
+                    self.end_of_stream(Direction::ToServer, frame.stream, cx);
+                    self.end_of_stream(Direction::ToClient, frame.stream, cx);
                     true
                 }
                 None => false,
@@ -191,16 +202,26 @@ impl Http2 {
             }
             kind::WINDOW_UPDATE => {
                 let n = parser::number(payload, 0);
-                if let Some(p) = self.part(frame.stream) {
+                if frame.stream == 0 {
+                    self.control(d, frame, cx, |p| p.window[i] = n);
+                } else if let Some(p) = self.part(frame.stream) {
                     p.window[i] = n;
                 }
                 n.is_some()
             }
             kind::PRIORITY => {
-                if let (Some(w), Some(p)) = (payload.get(4), self.part(frame.stream)) {
-                    p.priority[i] = Some(*w);
+                // A stream that is not opened yet may have a place in the order.
+                let weight = payload.get(4).copied().filter(|_| payload.len() == 5);
+                if let (Some(w), Some(tx)) = (weight, self.stream(frame.stream, cx))
+                    && let Some(p) = tx.h2.as_deref_mut()
+                {
+                    p.priority[i] = Some(w);
                 }
-                payload.len() == 5
+                weight.is_some()
+            }
+            kind::PING if frame.stream == 0 => {
+                self.control(d, frame, cx, |_| {});
+                true
             }
             _ => true,
         };
@@ -233,7 +254,7 @@ impl Http2 {
         if left == 0 {
             side.skip = pad;
             if end {
-                self.end_of_stream(d, frame.stream);
+                self.end_of_stream(d, frame.stream, cx);
             }
         } else {
             side.data = Some((frame.stream, left, pad, end));
@@ -282,7 +303,11 @@ impl Http2 {
         // A promise carries a request, though it comes from the server.
         let asks = fields.iter().any(|f| f.name == b":method");
         let way = if asks { Direction::ToServer } else { d };
+        let updates = self.sides[d.index()].table.updates().to_vec();
         let Some(tx) = self.stream(stream, cx) else { return };
+        if let Some(p) = tx.h2.as_deref_mut().filter(|p| p.updates[way.index()].len() < MAX_NOTED) {
+            p.updates[way.index()].extend(updates);
+        }
         let size: usize = fields.iter().map(|f| f.name.len() + f.value.len() + 32).sum();
         if !cx.charge(&mut tx.core_mut().charged, 2 * size) {
             return;
@@ -297,10 +322,12 @@ impl Http2 {
         for e in odd {
             tx.core_mut().raise(e as u8);
         }
+        let speaks = cx.config.mode(AppProto::Doh2, true) == Mode::On && doh::begin(tx, way, cx);
+        self.dns |= speaks;
         if way != d {
-            self.end_of_stream(way, stream);
+            self.end_of_stream(way, stream, cx);
         } else if end {
-            self.end_of_stream(d, stream);
+            self.end_of_stream(d, stream, cx);
         }
     }
 
@@ -365,13 +392,15 @@ impl Http2 {
         let Some(tx) = self.find(stream) else { return };
         let Some(mut flowing) = tx.h2.as_deref_mut().map(|p| std::mem::take(&mut p.flowing[d.index()])) else { return };
         flowing.push(tx, d, bytes, cx);
+        doh::push(tx, d, bytes, cx);
         if let Some(p) = tx.h2.as_deref_mut() {
             p.flowing[d.index()] = flowing;
         }
     }
-    fn end_of_stream(&mut self, d: Direction, stream: u32) {
+    fn end_of_stream(&mut self, d: Direction, stream: u32, cx: &mut Cx<'_>) {
         if let Some(tx) = self.find(stream) {
             close(tx, d, true);
+            doh::end(tx, d, cx);
             tx.core_mut().reach(d, DONE);
         }
     }
@@ -419,6 +448,7 @@ impl Protocol for Http2 {
             && let Some(mut flowing) = tx.h2.as_deref_mut().map(|p| std::mem::take(&mut p.flowing[d.index()]))
         {
             flowing.gap(tx, d, len);
+            doh::gap(tx, d);
             if let Some(p) = tx.h2.as_deref_mut() {
                 p.flowing[d.index()] = flowing;
             }
@@ -426,7 +456,7 @@ impl Protocol for Http2 {
         Step::Ok(0)
     }
     fn proto(&self) -> AppProto {
-        AppProto::Http2
+        if self.dns { AppProto::Doh2 } else { AppProto::Http2 }
     }
     fn finish(&mut self) {
         for tx in self.txs.iter_mut() {
@@ -447,9 +477,13 @@ impl Protocol for Http2 {
                 let m = tx.message(direction)?;
                 m.fields().nth(index).map(|(name, _)| name)
             }
-            Buffer::Http2Header => tx.message(direction)?.line(index),
             Buffer::HttpProtocol if index == 0 => tx.message(direction).map(|_| &b"HTTP/2"[..]),
-            _ => http1::detect::buffer(tx, buffer, direction, index),
+            _ => match tx.carried(direction) {
+                Some(message) if buffer.name().starts_with("dns.") => {
+                    dns::detect::buffer(dns::Kind::Dns, message, buffer, index)
+                }
+                _ => http1::detect::buffer(tx, buffer, direction, index),
+            },
         }
     }
     fn number(&self, tx: &Tx, field: Field, direction: Direction, index: usize) -> Option<u64> {
@@ -461,12 +495,17 @@ impl Protocol for Http2 {
             Field::Http2Errorcode => one(p.error[i].map(u64::from)),
             Field::Http2Priority => one(p.priority[i].map(u64::from)),
             Field::Http2Window => one(p.window[i].map(u64::from)),
-            Field::Http2SizeUpdate | Field::Http2Settings => None,
+            Field::Http2SizeUpdate => p.updates[i].get(index).map(|n| *n as u64),
+            // The setting's number in front of its value, as the rules ask for them.
+            Field::Http2Settings => p.settings[i].get(index).map(|(id, v)| u64::from(*id) << 32 | u64::from(*v)),
+            Field::DnsOpcode | Field::DnsRcode | Field::DnsRrtype => {
+                dns::detect::number(tx.carried(direction)?, field, index)
+            }
             _ => http1::detect::number(tx, field, direction, index),
         }
     }
     fn buffer_at(buffer: Buffer, _: Direction) -> u8 {
-        http1::detect::buffer_at(buffer)
+        if buffer.name().starts_with("dns.") { DONE } else { http1::detect::buffer_at(buffer) }
     }
     fn number_at(field: Field, _: Direction) -> u8 {
         match field {
@@ -474,15 +513,24 @@ impl Protocol for Http2 {
             _ => DONE,
         }
     }
-    fn event_type(&self, _: &Tx, _: &Config) -> Option<(&'static str, Option<Direction>)> {
-        Some(("http", None))
+    fn event_type(&self, tx: &Tx, _: &Config) -> Option<(&'static str, Option<Direction>)> {
+        let said = |p: &Part| {
+            (0..2).any(|i| !p.settings[i].is_empty() || p.error[i].is_some() || p.priority[i].is_some()) // of two
+        };
+        let worth = tx.request.is_some() || tx.response.is_some() || tx.h2.as_deref().is_some_and(said);
+        let carries = [Direction::ToServer, Direction::ToClient].iter().any(|d| tx.carried(*d).is_some());
+        worth.then_some((if carries { "doh2" } else { "http" }, None))
     }
     fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
         w.key("tx_id").u64(tx.core().id);
-        http1::log::write(tx, &config.http, true, w);
+        self.metadata(tx, config, w);
     }
     fn metadata(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
         http1::log::write(tx, &config.http, true, w);
+        // What was answered, which says what was asked too; else what was asked.
+        if let Some(message) = tx.carried(Direction::ToClient).or_else(|| tx.carried(Direction::ToServer)) {
+            dns::log::event(dns::Kind::Dns, message, &config.dns, w);
+        }
     }
     fn files<'a>(&'a self, tx: &'a Tx) -> Option<&'a Files> {
         Some(&tx.files)

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod small;
+
 use std::sync::Arc;
 
 use etherparse::PacketBuilder;

@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What the configuration says of protocols that have but a choice or two of their own: `app-layer.protocols`.
+//!
+//! Must never change what is not named: defaults are the application layer's.
+
+use lagewarte_app::{mqtt, ssh, websocket};
+
+use super::{node::Node, settings};
+
+/// Choices, by protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// `mqtt`.
+    pub mqtt: mqtt::Choices,
+    /// `ssh`.
+    pub ssh: ssh::Choices,
+    /// `websocket`.
+    pub websocket: websocket::Choices,
+}
+
+/// Reads a tree; what cannot be read counts as absent.
+pub fn read(tree: &Node) -> Choices {
+    let mut c = Choices::default();
+    let text = |key: &str| tree.at(&format!("app-layer.protocols.{key}")).and_then(Node::text);
+    if let Some(on) = text("ssh.hassh").and_then(settings::flag) {
+        c.ssh.hassh = on;
+    }
+    if let Some(n) = text("mqtt.max-msg-length").and_then(settings::size).and_then(|n| usize::try_from(n).ok()) {
+        c.mqtt.max_message = n.min(mqtt::MAX_MESSAGE);
+    }
+    let passwords = tree.at("outputs.eve-log.types.mqtt.passwords").and_then(Node::text);
+    if let Some(on) = passwords.and_then(settings::flag) {
+        c.mqtt.passwords = on;
+    }
+    if let Some(n) = text("websocket.max-payload-size").and_then(settings::size).and_then(|n| usize::try_from(n).ok()) {
+        c.websocket.max_payload = n.min(websocket::MAX_PAYLOAD);
+    }
+    c
+}

@@ -1,0 +1,250 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! DHCP (RFC 2131, 2132): each message with what it assigns, asks for and names.
+//!
+//! Must never keep more than [`MAX_OPTIONS`] options.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use lagewarte_base::reader::Reader;
+use lagewarte_event::eve::JsonWriter;
+use lagewarte_flow::{AppProto, Direction};
+
+use crate::{
+    buffer::{Buffer, Field},
+    protocol::{Cx, Input},
+    single::{Kind, Read, Single},
+    tx::Events,
+};
+
+/// Most options of a message that are kept. Threat: a datagram of two-byte options.
+pub const MAX_OPTIONS: usize = 128;
+
+/// A flow's state.
+pub type Dhcp = Single<Messages>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Messages;
+
+/// Names of events, by number.
+pub const EVENTS: &[&str] = &["truncated_options"];
+const TRUNCATED: u8 = 0;
+
+/// A message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// 1 from a client, 2 from a server.
+    pub op: u8,
+    /// Number of the exchange.
+    pub id: u32,
+    /// The client's address, the one assigned, the next server's, the relay's.
+    pub addresses: [[u8; 4]; 4],
+    /// The client's hardware address.
+    pub mac: [u8; 6],
+    options: Vec<(u8, Vec<u8>)>,
+    truncated: bool,
+}
+
+impl Message {
+    fn option(&self, code: u8) -> Option<&[u8]> {
+        self.options.iter().find(|(c, _)| *c == code).map(|(_, v)| v.as_slice())
+    }
+    fn seconds(&self, code: u8) -> Option<u64> {
+        Reader::new(self.option(code)?).u32().map(u64::from)
+    }
+}
+
+/// Reads a message.
+pub fn message(data: &[u8]) -> Option<Message> {
+    let mut r = Reader::new(data);
+    let [op, _hardware, _len, _hops] = r.array()?;
+    let id = r.u32()?;
+    r.take(4)?; // seconds, flags
+    let addresses = [r.array()?, r.array()?, r.array()?, r.array()?];
+    let mac = r.array::<6>()?;
+    r.take(10 + 64 + 128)?; // padding, server's name, boot file
+    if r.u32()? != 0x6382_5363 || !matches!(op, 1 | 2) {
+        return None;
+    }
+    let mut m = Message { op, id, addresses, mac, truncated: true, ..Message::default() };
+    while let Some(code) = r.u8() {
+        match code {
+            0 => continue,
+            255 => {
+                m.truncated = false;
+                break;
+            }
+            _ => {}
+        }
+        let Some(value) = r.u8().and_then(|n| r.take(n.into())) else { break };
+        if m.options.len() < MAX_OPTIONS {
+            m.options.push((code, value.to_vec()));
+        }
+    }
+    Some(m)
+}
+
+const fn kind_name(kind: u8) -> Option<&'static str> {
+    Some(match kind {
+        1 => "discover",
+        2 => "offer",
+        3 => "request",
+        4 => "decline",
+        5 => "ack",
+        6 => "nak",
+        7 => "release",
+        8 => "inform",
+        _ => return None,
+    })
+}
+
+// Names of what a client asks for (option 55).
+const fn parameter(code: u8) -> Option<&'static str> {
+    Some(match code {
+        1 => "subnet_mask",
+        3 => "router",
+        6 => "dns_server",
+        12 => "hostname",
+        15 => "domain",
+        35 => "arp_timeout",
+        42 => "ntp_server",
+        66 => "tftp_server_name",
+        67 => "boot_file_name",
+        120 => "sip_server",
+        _ => return None,
+    })
+}
+
+impl Kind for Messages {
+    type Message = Message;
+    const PROTO: AppProto = AppProto::Dhcp;
+    const EVENTS: &'static [&'static str] = EVENTS;
+    const NAME: &'static str = "dhcp";
+
+    fn read(&mut self, input: Input<'_>, _: &mut Cx<'_>) -> Read<Message> {
+        let Some(m) = message(input.data) else { return Read::Error(None) };
+        let mut events = Events::default();
+        if m.truncated {
+            events.set(TRUNCATED);
+        }
+        Read::Message(m, input.data.len(), events)
+    }
+    fn held(m: &Message) -> usize {
+        m.options.iter().map(|(_, v)| v.len() + size_of::<(u8, Vec<u8>)>()).sum()
+    }
+    fn buffer(_: &Message, _: Buffer, _: Direction, _: usize) -> Option<&[u8]> {
+        None
+    }
+    fn number(m: &Message, field: Field, index: usize) -> Option<u64> {
+        match field {
+            _ if index > 0 => None,
+            Field::DhcpLeasetime => m.seconds(51),
+            Field::DhcpRebindingTime => m.seconds(59),
+            Field::DhcpRenewalTime => m.seconds(58),
+            _ => None,
+        }
+    }
+    fn log(m: &Message, w: &mut JsonWriter) {
+        w.key("type").string(if m.op == 1 { "request" } else { "reply" }).key("id").u64(m.id.into());
+        w.key("client_mac").mac(m.mac);
+        let ip = |a: [u8; 4]| IpAddr::V4(Ipv4Addr::from(a));
+        let [client, assigned, next, relay] = m.addresses;
+        w.key("assigned_ip").ip(ip(assigned)).key("client_ip").ip(ip(client));
+        if m.op == 2 {
+            w.key("relay_ip").ip(ip(relay)).key("next_server_ip").ip(ip(next));
+        }
+        if let Some([kind]) = m.option(53) {
+            w.key("dhcp_type");
+            match kind_name(*kind) {
+                Some(name) => w.string(name),
+                None => w.string("unknown"),
+            };
+        }
+        for (code, name) in [(51, "lease_time"), (59, "rebinding_time"), (58, "renewal_time")] {
+            if let Some(n) = m.seconds(code) {
+                w.key(name).u64(n);
+            }
+        }
+        for (code, name) in [(12, "hostname"), (60, "vendor_class_identifier")] {
+            if let Some(text) = m.option(code) {
+                w.key(name).bytes(text);
+            }
+        }
+        if let Some([1, mac @ ..]) = m.option(61)
+            && let Some(mac) = mac.first_chunk::<6>()
+        {
+            w.key("client_id").mac(*mac);
+        }
+        for (code, name) in [(50, "requested_ip"), (1, "subnet_mask")] {
+            if let Some(a) = m.option(code).and_then(|v| v.first_chunk::<4>()) {
+                w.key(name).ip(ip(*a));
+            }
+        }
+        for (code, name) in [(3, "routers"), (6, "dns_servers")] {
+            if let Some(v) = m.option(code) {
+                w.key(name).open_array();
+                for a in v.chunks_exact(4).filter_map(|c| c.first_chunk::<4>()) {
+                    w.ip(ip(*a));
+                }
+                w.close_array();
+            }
+        }
+        if let Some(v) = m.option(55) {
+            w.key("params").open_array();
+            v.iter().filter_map(|c| parameter(*c)).for_each(|n| drop(w.string(n)));
+            w.close_array();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::single::testing::{Talk, hostile};
+
+    fn wire(options: &[u8]) -> Vec<u8> {
+        let mut out = vec![2, 1, 6, 0, 0, 0, 0, 9, 0, 0, 0, 0];
+        for last in 1..5u8 {
+            out.extend([192, 0, 2, last]);
+        }
+        out.extend([2, 0, 0, 0, 0, 7]);
+        out.extend([0; 202]);
+        out.extend([0x63, 0x82, 0x53, 0x63]);
+        out.extend(options);
+        out
+    }
+    const OPTIONS: &[u8] = b"\x35\x01\x05\x33\x04\0\0\x0e\x10\x0c\x02pc\x37\x02\x01\x06\x06\x04\xc0\0\x02\x35\xff";
+
+    #[test]
+    fn a_message_and_each_of_its_truncations() {
+        let bytes = wire(OPTIONS);
+        let mut t = Talk::<Dhcp>::new();
+        t.say(Direction::ToClient, &bytes, true);
+        assert_eq!(
+            t.json(),
+            [concat!(
+                r#"{"dhcp":{"type":"reply","id":9,"client_mac":"02:00:00:00:00:07","assigned_ip":"192.0.2.2","client_ip":"192.0.2.1","#,
+                r#""relay_ip":"192.0.2.4","next_server_ip":"192.0.2.3","dhcp_type":"ack","lease_time":3600,"hostname":"pc","#,
+                r#""dns_servers":["192.0.2.53"],"params":["subnet_mask","dns_server"]}}"#
+            )]
+        );
+        assert_eq!(t.number(0, Field::DhcpLeasetime, Direction::ToClient, 0), Some(3600));
+        assert!(t.events().is_empty());
+        for n in 0..bytes.len() {
+            assert_eq!(message(&bytes[..n]).is_some(), n >= 240);
+            assert!(message(&bytes[..n]).is_none_or(|m| m.truncated));
+        }
+        // Threat: a datagram of two-byte options.
+        assert_eq!(message(&wire(&[7, 0].repeat(5000))).map(|m| m.options.len()), Some(MAX_OPTIONS));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(options: Vec<u8>, cut in 0usize..300) {
+            hostile::<Dhcp>(&[(true, wire(&options))], cut, true);
+        }
+    }
+}
