@@ -137,6 +137,8 @@ pub enum Proto {
     Icmpv6,
     /// `pkthdr`: as `ip`, and a decoder event is looked for in packets that could not be decoded.
     Pkthdr,
+    /// `arp`: ARP messages.
+    Arp,
     /// An application protocol ([`Rule::protocols`]), over TCP or UDP.
     App,
 }
@@ -409,6 +411,13 @@ pub enum TransactionTest {
         test: Interval,
         /// Which.
         which: Which,
+    },
+    /// Ranges of numbers, first and last one behind the other: one of them meets what is asked for.
+    Range {
+        /// Their name.
+        field: &'static str,
+        /// What one of them must meet.
+        test: Interval,
     },
     /// Bits of a number: those of the mask must be (or with `negated` must not be) just these.
     Bits {

@@ -96,6 +96,7 @@ const KRB5: &[&str] = &["krb5"];
 const NTP: &[&str] = &["ntp"];
 const LDAP: &[&str] = &["ldap"];
 const MQTT: &[&str] = &["mqtt"];
+const PGSQL: &[&str] = &["pgsql"];
 const RFB: &[&str] = &["rfb"];
 const TEMPLATE: &[&str] = &["template"];
 
@@ -219,9 +220,9 @@ pub const BUFFERS: &[Buffer] = &[
     b("sip.user_agent", SIP, Both).several().on(),
     b("sip.content_type", SIP, Both).several().on(),
     b("sip.content_length", SIP, Both).several().on(),
-    // Kerberos.
-    b("krb5_cname", KRB5, Both).alias(&["krb5.cname"]).several().on(),
-    b("krb5_sname", KRB5, Both).alias(&["krb5.sname"]).several().on(),
+    // Kerberos: of answers and errors, as Suricata has it.
+    b("krb5_cname", KRB5, ToClient).alias(&["krb5.cname"]).several().on(),
+    b("krb5_sname", KRB5, ToClient).alias(&["krb5.sname"]).several().on(),
     // LDAP.
     b("ldap.request.dn", LDAP, ToServer).on(),
     b("ldap.request.attribute_type", LDAP, ToServer).several().on(),
@@ -239,6 +240,8 @@ pub const BUFFERS: &[Buffer] = &[
     b("mqtt.publish.message", MQTT, Both).on(),
     b("mqtt.subscribe.topic", MQTT, Both).several().on(),
     b("mqtt.unsubscribe.topic", MQTT, Both).several().on(),
+    // PostgreSQL.
+    b("pgsql.query", PGSQL, ToServer).on(),
     // RFB.
     b("rfb.name", RFB, ToClient).on(),
     // NTP.
@@ -308,6 +311,7 @@ pub const PROTOCOLS: &[AppProtocol] = &[
     p("pgsql", &["pgsql"]),
     p("bittorrent-dht", &["bittorrent-dht"]),
     p("websocket", WEBSOCKET),
+    p("modbus", &["modbus"]),
     p("template", TEMPLATE),
 ];
 

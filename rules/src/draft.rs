@@ -266,7 +266,10 @@ impl<'a> Draft<'a> {
                     "TCP",
                 ),
                 Needs::Icmp => (
-                    !matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App),
+                    !matches!(
+                        self.proto,
+                        Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App | Proto::Arp
+                    ),
                     "ICMP",
                 ),
                 Needs::Ipv4 => (!matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6), "IPv4"),

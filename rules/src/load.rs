@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Refusal, RuleSet,
     address::{AddressSet, v4_text, v6_text},
-    ast::{Action, Direction, Meta, Place, Proto, Rule},
+    ast::{Action, Direction, Meta, PacketTest, Place, Proto, Rule},
     buffers,
     classification::Classification,
     draft::Draft,
@@ -231,6 +231,9 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
     if matches!(proto, Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6) && !(src_port.is_any() && dest_port.is_any()) {
         return Err(bad("", String::from("ICMP has no ports: the rule could never match; write any")));
     }
+    if proto == Proto::Arp && !(src.is_any() && dest.is_any() && src_port.is_any() && dest_port.is_any()) {
+        return Err(bad("", String::from("the header of an ARP rule names no address and no port: write any")));
+    }
     let mut draft = Draft::new(proto, &options.classification);
     if proto == Proto::App
         && let Some(p) = buffers::protocol(parts.proto)
@@ -250,6 +253,11 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         return Err(bad("", e.to_owned()));
     }
     let (payload, buffers) = draft.places();
+    if proto == Proto::Arp
+        && !(payload.is_empty() && draft.packet.iter().all(|t| matches!(t, PacketTest::DecodeEvent(_))))
+    {
+        return Err(bad("", String::from("an ARP message has no payload and none of the headers that this looks at")));
+    }
     if action == Action::Pass && draft.threshold.is_some() {
         let e = "a pass rule with a threshold would pass some packets and not others; give the threshold to the alerts";
         return Err(bad("threshold", e.to_owned()));
@@ -323,7 +331,7 @@ fn action(word: &str) -> Result<Action, String> {
 }
 
 // Application protocols of the language that are not recognised yet.
-const APP_PROTOCOLS: &[&str] = &["nfs", "modbus", "dnp3", "enip", "irc", "jabber", "msn"];
+const APP_PROTOCOLS: &[&str] = &["nfs", "dnp3", "enip", "irc", "jabber", "msn"];
 
 fn proto(word: &str) -> Result<Proto, String> {
     let lower = word.to_ascii_lowercase();
@@ -338,9 +346,10 @@ fn proto(word: &str) -> Result<Proto, String> {
         "icmpv4" => Proto::Icmpv4,
         "icmpv6" => Proto::Icmpv6,
         "pkthdr" => Proto::Pkthdr,
+        "arp" => Proto::Arp,
         "tcp-stream" => Proto::TcpStream,
         "sctp" => return Err(String::from("SCTP is not decoded by this version")),
-        "arp" | "ether" => return Err(format!("{lower}: only IP packets are inspected by this version")),
+        "ether" => return Err(format!("{lower}: only IP packets are inspected by this version")),
         app if buffers::protocol(app).is_some() => Proto::App,
         app if APP_PROTOCOLS.contains(&app) => {
             return Err(format!("the application protocol {app} is not recognised by this version"));

@@ -7,7 +7,7 @@
 
 use crate::{
     draft::Draft,
-    keywords::{app, counts, marks, meta, numbers, packet, payload, state, stream, tls},
+    keywords::{app, counts, marks, meta, modbus, numbers, packet, payload, state, stream, tls},
 };
 
 /// Reads one option into the rule being built.
@@ -189,6 +189,7 @@ pub const HONOURED: &[Keyword] = &[
         numbers::ldap_responses_result_code,
         "result of an LDAP response; perhaps which one of several",
     ),
+    k("modbus", Reads::Application, modbus::modbus, "unit, function, or access of a Modbus request"),
     k("mqtt.type", Reads::Application, numbers::mqtt_type, "kind of a message in an MQTT transaction"),
     k("mqtt.flags", Reads::Application, numbers::mqtt_flags, "bits of an MQTT message: dup, retain"),
     k("mqtt.qos", Reads::Application, numbers::mqtt_qos, "quality of service of an MQTT message"),
@@ -293,7 +294,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("nfs*", APP),
     ("ike*", APP),
     ("quic*", APP),
-    ("modbus", APP),
     ("dnp3*", APP),
     ("enip*", APP),
     ("cip*", APP),

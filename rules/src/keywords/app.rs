@@ -151,6 +151,8 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("ftp", FTP),
     ("ssh", &["invalid_banner", "long_banner", "invalid_record", "long_kex_record"]),
     ("mqtt", MQTT),
+    ("pgsql", &["invalid_length", "malformed_request", "malformed_response"]),
+    ("modbus", &["invalid_protocol_id", "unsolicited_response", "invalid_length"]),
     ("rfb", &["unimplemented_security_type", "unknown_security_result", "malformed_message"]),
     ("ldap", &["invalid_data", "request_not_found"]),
     ("dhcp", &["truncated_options"]),

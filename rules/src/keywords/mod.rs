@@ -8,6 +8,7 @@ pub(crate) mod app;
 pub(crate) mod counts;
 pub(crate) mod marks;
 pub(crate) mod meta;
+pub(crate) mod modbus;
 pub(crate) mod numbers;
 pub(crate) mod packet;
 pub(crate) mod payload;

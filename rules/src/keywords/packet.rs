@@ -157,6 +157,12 @@ pub(crate) fn fragbits(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
 pub const DECODE_EVENTS: &[&str] = &[
     "ethernet.pkt_too_small",
     "ethernet.unknown_ethertype",
+    "arp.pkt_too_small",
+    "arp.unsupported_hardware",
+    "arp.unsupported_protocol",
+    "arp.invalid_hardware_size",
+    "arp.invalid_protocol_size",
+    "arp.unsupported_opcode",
     "sll.pkt_too_small",
     "sll2.pkt_too_small",
     "ltnull.pkt_too_small",

@@ -127,6 +127,7 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
         };
         let Some(proto) = AppProto::by_name(name) else { continue };
         let mine = app.of_mut(proto);
+        mine.stream_depth = choice.stream_depth;
         let [both, tcp, udp] = choice.enabled;
         mine.tcp.mode = tcp.or(both).unwrap_or(mine.tcp.mode);
         mine.udp.mode = udp.or(both).unwrap_or(mine.udp.mode);
@@ -143,7 +144,8 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     app.http = settings.http;
     app.smtp = settings.smtp.clone();
     let choices = settings.choices;
-    (app.mqtt, app.ssh, app.websocket) = (choices.mqtt, choices.ssh, choices.websocket);
+    (app.mqtt, app.pgsql, app.ssh) = (choices.mqtt, choices.pgsql, choices.ssh);
+    app.websocket = choices.websocket;
     [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
     app.files.hashes = eve.file_hashes;
     let dns = &eve.dns;

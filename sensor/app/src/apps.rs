@@ -462,6 +462,9 @@ impl Apps {
                 config: &self.cfg,
             }
             .run();
+            if turned == Answer::Perhaps && answer == Answer::No {
+                answer = turned; // the other side's beginning, cut off
+            }
             if let Answer::Is(p) = turned
                 && self.cfg.mode(p, true) != Mode::Off
             {

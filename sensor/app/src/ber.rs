@@ -7,8 +7,6 @@
 
 /// Tag of a SEQUENCE.
 pub(crate) const SEQUENCE: u8 = 0x30;
-/// Tag of a SET.
-pub(crate) const SET: u8 = 0x31;
 /// Tag of an INTEGER.
 pub(crate) const INTEGER: u8 = 2;
 /// Tag of an OCTET STRING.

@@ -172,6 +172,8 @@ names! {
         MqttPublishMessage = "mqtt.publish.message",
         MqttSubscribeTopic = "mqtt.subscribe.topic",
         MqttUnsubscribeTopic = "mqtt.unsubscribe.topic",
+        // PostgreSQL.
+        PgsqlQuery = "pgsql.query",
         // RFB.
         RfbName = "rfb.name",
         // The template.
@@ -231,6 +233,15 @@ names! {
         LdapResponsesOperation = "ldap.responses.operation",
         LdapResponsesCount = "ldap.responses.count",
         LdapResponsesResultCode = "ldap.responses.result_code",
+        // Modbus.
+        ModbusUnit = "modbus.unit",
+        ModbusFunction = "modbus.function",
+        ModbusSubfunction = "modbus.subfunction",
+        ModbusCategory = "modbus.category",
+        ModbusAccess = "modbus.access",
+        ModbusRead = "modbus.read",
+        ModbusWrite = "modbus.write",
+        ModbusWritten = "modbus.written",
         // MQTT.
         MqttType = "mqtt.type",
         MqttFlags = "mqtt.flags",

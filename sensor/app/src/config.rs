@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dns, file, http1, mqtt, smtp, ssh, tls, websocket};
+use crate::{dns, file, http1, mqtt, pgsql, smtp, ssh, tls, websocket};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Choice {
     pub udp: Over,
     /// Most bytes of parsed state, over all workers.
     pub memcap: u64,
+    /// `stream-depth`: how much of a stream that speaks it is put together, 0 for all; None: as `stream.reassembly.depth`.
+    pub stream_depth: Option<u64>,
 }
 
 /// Most bytes of parsed state of one protocol where nothing else is said. Threat: many flows that each make a parser keep
@@ -69,6 +71,8 @@ pub struct Config {
     pub smtp: smtp::Choices,
     /// MQTT.
     pub mqtt: mqtt::Choices,
+    /// PostgreSQL.
+    pub pgsql: pgsql::Choices,
     /// SSH.
     pub ssh: ssh::Choices,
     /// WebSocket.
@@ -95,6 +99,7 @@ impl Default for Config {
             (AppProto::Krb5, &[88], &[88]),
             (AppProto::Ldap, &[389, 3268], &[389]),
             (AppProto::Pgsql, &[5432], &[]),
+            (AppProto::Modbus, &[502], &[]),
             (AppProto::Mqtt, &[1883], &[]),
             (AppProto::Telnet, &[23], &[]),
             (AppProto::Dcerpc, &[135], &[135]),
@@ -123,6 +128,7 @@ impl Default for Config {
             http: http1::Choices::default(),
             smtp: smtp::Choices::default(),
             mqtt: mqtt::Choices::default(),
+            pgsql: pgsql::Choices::default(),
             ssh: ssh::Choices::default(),
             websocket: websocket::Choices::default(),
             files: file::Wanted::default(),

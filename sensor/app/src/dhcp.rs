@@ -192,7 +192,9 @@ impl Kind for Messages {
         }
         if let Some(v) = m.option(55) {
             w.key("params").open_array();
-            v.iter().filter_map(|c| parameter(*c)).for_each(|n| drop(w.string(n)));
+            for name in v.iter().filter_map(|c| parameter(*c)) {
+                w.string(name);
+            }
             w.close_array();
         }
     }

@@ -129,7 +129,8 @@ impl Kind for Exchange {
             (Direction::ToServer, None) => self.asked = Some(m.kind),
             (Direction::ToClient, None) => self.asked = None,
         }
-        if m.encryption.is_some_and(weak) || m.ticket.is_some_and(weak) {
+        // The ticket's own encryption is the service's choice, and the rule's to ask for.
+        if m.encryption.is_some_and(weak) {
             events.set(WEAK);
         }
         Read::Message(m, head_len + len, events)

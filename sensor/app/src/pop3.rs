@@ -192,11 +192,11 @@ impl Protocol for Pop3 {
     }
     fn metadata(&self, tx: &Tx, _: &Config, w: &mut JsonWriter) {
         let texts = |key: &str, list: &[Vec<u8>], w: &mut JsonWriter| {
-            if !list.is_empty() {
-                w.key(key).open_array();
-                list.iter().for_each(|t| drop(w.bytes(t)));
-                w.close_array();
+            w.key(key).open_array();
+            for t in list {
+                w.bytes(t);
             }
+            w.close_array();
         };
         w.key("pop3").open().key("request").open();
         w.key("command").bytes(tx.command.as_deref().unwrap_or(b"<SASL DATA>"));
@@ -205,7 +205,9 @@ impl Protocol for Pop3 {
         if let Some((well, text)) = &tx.reply {
             w.key("response").open().key("success").bool(*well);
             w.key("status").string(if *well { "OK" } else { "ERR" }).key("header").bytes(text);
-            texts("data", &tx.lines, w);
+            if !tx.lines.is_empty() {
+                texts("data", &tx.lines, w);
+            }
             w.close();
         }
         w.close();
@@ -242,11 +244,11 @@ mod tests {
             assert_eq!(
                 t.json(),
                 [
-                    r#"{"pop3":{"request":{"command":"CAPA"},"response":{"success":true,"status":"OK","header":"list","data":["USER",".x"]}}}"#,
+                    r#"{"pop3":{"request":{"command":"CAPA","args":[]},"response":{"success":true,"status":"OK","header":"list","data":["USER",".x"]}}}"#,
                     r#"{"pop3":{"request":{"command":"AUTH","args":["PLAIN"]},"response":{"success":true,"status":"OK","header":""}}}"#,
-                    r#"{"pop3":{"request":{"command":"<SASL DATA>"},"response":{"success":false,"status":"ERR","header":"no"}}}"#,
+                    r#"{"pop3":{"request":{"command":"<SASL DATA>","args":[]},"response":{"success":false,"status":"ERR","header":"no"}}}"#,
                     r#"{"pop3":{"request":{"command":"RETR","args":["1"]},"response":{"success":true,"status":"OK","header":""}}}"#,
-                    r#"{"pop3":{"request":{"command":"QUIT"}}}"#,
+                    r#"{"pop3":{"request":{"command":"QUIT","args":[]}}}"#,
                 ]
             );
         }

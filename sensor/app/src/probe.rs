@@ -244,6 +244,18 @@ impl Probe<'_> {
         if self.on(AppProto::Pgsql) {
             return pgsql(self.direction, d);
         }
+        if self.on(AppProto::Modbus) {
+            // Protocol 0, a length that a frame may have, a function.
+            return match d {
+                [_, _, 0, 0, high, low, _, function, ..]
+                    if *function & 0x7f != 0 && (2..=256).contains(&u16::from_be_bytes([*high, *low])) =>
+                {
+                    Is(AppProto::Modbus)
+                }
+                [_, _, 0, 0, ..] | [_, _, 0] | [_, _] | [_] if d.len() < 8 => Perhaps,
+                _ => No,
+            };
+        }
         // A server whose client was not heard: CONNACK.
         if self.direction == Direction::ToClient && self.on(AppProto::Mqtt) {
             match d {

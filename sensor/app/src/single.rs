@@ -119,6 +119,9 @@ impl<K: Kind> Protocol for Single<K> {
                 Read::Message(message, n, events) => {
                     self.keep(message, events, input.direction, cx);
                     at += n.max(1); // a message of no bytes would be one without end
+                    if cx.change.is_some() {
+                        return Step::Ok(at.min(input.data.len()));
+                    }
                 }
                 Read::Skip(n) => at += n.max(1),
                 // A datagram is whole, and what ends here was cut off.

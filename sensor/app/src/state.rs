@@ -14,9 +14,9 @@ use crate::{
     dhcp, dns,
     expect::{Announced, Transfer},
     file::Files,
-    ftp, http1, http2, krb5, ldap, mqtt, ntp, pop3,
+    ftp, http1, http2, krb5, ldap, modbus, mqtt, ntp, pgsql, pop3,
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
-    quic, rfb, sip, smtp, ssh, template, tftp, tls,
+    quic, rdp, rfb, sip, smtp, ssh, template, tftp, tls,
     tx::TxCore,
     websocket,
 };
@@ -43,6 +43,9 @@ pub enum State {
     Pop3(Box<pop3::Pop3>),
     Rfb(Box<rfb::Rfb>),
     Mqtt(Box<mqtt::Mqtt>),
+    Pgsql(Box<pgsql::Pgsql>),
+    Rdp(Box<rdp::Rdp>),
+    Modbus(Box<modbus::Modbus>),
     Template(Box<template::Template>),
     Websocket(Box<websocket::Websocket>),
 }
@@ -141,6 +144,21 @@ macro_rules! each {
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
+            State::Pgsql($s) => {
+                type $t = pgsql::Pgsql;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Rdp($s) => {
+                type $t = rdp::Rdp;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Modbus($s) => {
+                type $t = modbus::Modbus;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
             State::Template($s) => {
                 type $t = template::Template;
                 let _ = std::marker::PhantomData::<$t>;
@@ -178,6 +196,9 @@ impl State {
             AppProto::Pop3 if !datagram => Self::Pop3(Box::default()),
             AppProto::Rfb if !datagram => Self::Rfb(Box::default()),
             AppProto::Mqtt if !datagram => Self::Mqtt(Box::default()),
+            AppProto::Pgsql if !datagram => Self::Pgsql(Box::default()),
+            AppProto::Rdp if !datagram => Self::Rdp(Box::default()),
+            AppProto::Modbus if !datagram => Self::Modbus(Box::default()),
             AppProto::Template => Self::Template(Box::default()),
             AppProto::Websocket => Self::Websocket(Box::default()),
             _ => return None,
@@ -273,8 +294,21 @@ impl State {
             }
         });
     }
-    /// Writes what an alert on a transaction carries.
+    /// Writes what an alert on a transaction carries: what its protocol says of it, and its files.
     pub fn metadata(&self, place: usize, config: &Config, w: &mut JsonWriter) {
+        self.members(place, config, w);
+        if let (Some(files), Some(core)) = (self.files(place).filter(|f| !f.is_empty()), self.core(place)) {
+            w.key("files").open_array();
+            for f in files.iter() {
+                w.open();
+                f.log(core.id, w);
+                w.close();
+            }
+            w.close_array();
+        }
+    }
+    /// Writes what its protocol says of a transaction.
+    pub(crate) fn members(&self, place: usize, config: &Config, w: &mut JsonWriter) {
         each!(self, s, T => {
             if let Some(tx) = T::txs(s).at(place) {
                 T::metadata(s, tx, config, w);
@@ -309,6 +343,8 @@ impl State {
             AppProto::Pop3 => <pop3::Pop3 as Protocol>::EVENTS,
             AppProto::Rfb => <rfb::Rfb as Protocol>::EVENTS,
             AppProto::Mqtt => <mqtt::Mqtt as Protocol>::EVENTS,
+            AppProto::Pgsql => <pgsql::Pgsql as Protocol>::EVENTS,
+            AppProto::Modbus => <modbus::Modbus as Protocol>::EVENTS,
             AppProto::Template => <template::Template as Protocol>::EVENTS,
             AppProto::Websocket => <websocket::Websocket as Protocol>::EVENTS,
             _ => return None,

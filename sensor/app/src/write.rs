@@ -89,7 +89,7 @@ fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, 
         for file in all.iter().filter(|f| ended(f)) {
             let mut w = JsonWriter::with_capacity(768);
             head(&mut w, flow, moment, "fileinfo", file.direction(), cfg);
-            state.metadata(place, cfg, &mut w);
+            state.members(place, cfg, &mut w);
             if let Some(name) = state.proto().name() {
                 w.key("app_proto").string(name);
             }

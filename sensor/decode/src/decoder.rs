@@ -191,6 +191,7 @@ fn blank<'a>(f: RawFrame<'a>, o: Origin) -> Packet<'a> {
         ip: None,
         transport: Transport::None,
         payload: &[],
+        arp: None,
         inner: None,
         source: PacketSource::Wire,
         root: o.root,

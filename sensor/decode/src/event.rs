@@ -34,6 +34,12 @@ const NOTED: bool = false;
 events! {
     EthernetPktTooSmall = "ethernet.pkt_too_small" INVALID,
     EthernetUnknownEthertype = "ethernet.unknown_ethertype" NOTED,
+    ArpPktTooSmall = "arp.pkt_too_small" INVALID,
+    ArpUnsupportedHardware = "arp.unsupported_hardware" NOTED,
+    ArpUnsupportedProtocol = "arp.unsupported_protocol" NOTED,
+    ArpInvalidHardwareSize = "arp.invalid_hardware_size" INVALID,
+    ArpInvalidProtocolSize = "arp.invalid_protocol_size" INVALID,
+    ArpUnsupportedOpcode = "arp.unsupported_opcode" NOTED,
     SllPktTooSmall = "sll.pkt_too_small" INVALID,
     Sll2PktTooSmall = "sll2.pkt_too_small" INVALID,
     LtnullPktTooSmall = "ltnull.pkt_too_small" INVALID,

@@ -7,6 +7,7 @@
 //! [`Decoder::max_layers`]. A packet in a packet is decoded by [`Decoder::inner`]; fragments are recognised here and put
 //! together by the flow crate, which gives the whole packet to [`Decoder::rebuilt`].
 
+mod arp;
 mod counters;
 mod decoder;
 mod event;
@@ -17,6 +18,7 @@ mod shard;
 mod transport;
 mod tunnel;
 
+pub use arp::Arp;
 pub use counters::Counters;
 pub use decoder::{Decoder, Origin, Ports, RawFrame};
 pub use event::{Event, Events};

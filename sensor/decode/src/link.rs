@@ -10,6 +10,7 @@ use etherparse::{Ethernet2HeaderSlice, SingleVlanHeaderSlice};
 use lagewarte_base::reader::Reader;
 
 use crate::{
+    arp,
     decoder::Decoder,
     event::Event,
     ip,
@@ -174,7 +175,10 @@ pub(crate) fn ethertype<'a>(d: &Decoder, p: &mut Packet<'a>, first: u16, data: &
     match kind {
         ethertypes::IPV4 => ip::v4(d, p, data),
         ethertypes::IPV6 => ip::v6(d, p, data),
-        ethertypes::ARP => p.links.set(Link::Arp),
+        ethertypes::ARP => {
+            p.links.set(Link::Arp);
+            arp::message(p, data);
+        }
         ethertypes::MPLS | ethertypes::MPLS_MULTICAST => mpls(d, p, data),
         ethertypes::PPPOE_DISCOVERY => pppoe_discovery(p, data),
         ethertypes::PPPOE_SESSION => pppoe_session(d, p, data),

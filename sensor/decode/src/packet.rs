@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use lagewarte_base::time::Timestamp;
 
+use crate::arp::Arp;
 use crate::event::Events;
 
 /// Most VLAN tags followed (Suricata's limit too). Threat: a frame that is nothing but tags.
@@ -36,6 +37,8 @@ pub struct Packet<'a> {
     pub transport: Transport<'a>,
     /// What the transport carries; for an unknown transport what IP carries; else empty.
     pub payload: &'a [u8],
+    /// The ARP message, where it is one.
+    pub arp: Option<Arp>,
     /// A packet that this one carries: [`crate::Decoder::inner`] decodes it.
     pub inner: Option<Inner<'a>>,
     /// How the packet came to be.
@@ -392,6 +395,7 @@ impl Packet<'_> {
             }),
             transport,
             payload: &[],
+            arp: None,
             inner: None,
             source: PacketSource::FlowEnd,
             root: None,

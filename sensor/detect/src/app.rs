@@ -52,6 +52,7 @@ pub(crate) enum Part {
     Number { field: Field, test: Interval },
     OneOf { field: Field, any: Vec<u64>, none: bool },
     Nth { field: Field, test: Interval, which: Which },
+    Range { field: Field, test: Interval },
     Bits { field: Field, mask: u64, value: u64, negated: bool },
     Event { number: u8 },
 }
@@ -93,6 +94,7 @@ impl AppRule {
             TransactionTest::Nth { field, test, which } => {
                 Some(Part::Nth { field: Field::by_name(field)?, test: *test, which: *which })
             }
+            TransactionTest::Range { field, test } => Some(Part::Range { field: Field::by_name(field)?, test: *test }),
             TransactionTest::Bits { field, mask, value, negated } => {
                 let field = Field::by_name(field)?;
                 Some(Part::Bits { field, mask: *mask, value: *value, negated: *negated })
@@ -197,6 +199,15 @@ impl AppRule {
                                 at.and_then(|at| all().nth(at)).is_some_and(|n| test.matches(n))
                             }
                         };
+                    (holds, complete)
+                }
+                Part::Range { field, test } => {
+                    let complete = progress >= state.number_at(*field, direction);
+                    let end = |i: usize| state.number(place, *field, direction, i);
+                    let holds = complete
+                        && (0..MAX_INSTANCES)
+                            .map_while(|i| end(2 * i).zip(end(2 * i + 1)))
+                            .any(|(first, last)| (first <= test.to && test.from <= last) != test.negated);
                     (holds, complete)
                 }
                 Part::Bits { field, mask, value, negated } => {

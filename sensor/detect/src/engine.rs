@@ -7,7 +7,11 @@
 
 use std::sync::Arc;
 
-use lagewarte_rules::{Rule, RuleSet, ast::PacketTest, tags::TagOf};
+use lagewarte_rules::{
+    Rule, RuleSet,
+    ast::{PacketTest, Proto},
+    tags::TagOf,
+};
 
 use crate::{
     address,
@@ -32,6 +36,8 @@ pub struct Engine {
     pub(crate) addresses: address::Index,
     /// Entries that ask for a decoder event: looked at for packets that could not be decoded.
     pub(crate) decoder: Vec<u32>,
+    /// Entries on ARP.
+    pub(crate) arp: Vec<u32>,
     /// Entries that ask only what the flow speaks.
     pub(crate) protocol_only: Vec<u32>,
     /// Entries that ask for an event of the flow's protocol as a whole.
@@ -174,6 +180,7 @@ impl Engine {
             id: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             addresses: address::Index::new(&entries),
             decoder,
+            arp: those(&|e| e.rule.proto == Proto::Arp),
             groups,
             hosts,
             tagged_hosts,

@@ -192,7 +192,9 @@ impl Entry {
     }
 
     fn header(&self, p: &Packet<'_>) -> bool {
-        let Some(ip) = p.ip else { return self.rule.proto == Proto::Pkthdr };
+        let Some(ip) = p.ip else {
+            return self.rule.proto == Proto::Pkthdr || self.rule.proto == Proto::Arp && p.arp.is_some();
+        };
         let proto = match self.rule.proto {
             Proto::Ip | Proto::Pkthdr => true,
             Proto::Ipv4 => ip.src.is_ipv4(),
@@ -203,6 +205,7 @@ impl Entry {
             Proto::Icmpv4 => ip.proto == 1,
             Proto::Icmpv6 => ip.proto == 58,
             Proto::App => matches!(ip.proto, 6 | 17),
+            Proto::Arp => false,
         };
         let ports = match ports(p) {
             Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),

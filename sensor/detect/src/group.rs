@@ -245,6 +245,7 @@ fn concerns(e: &Entry, class: Class, way: Way) -> bool {
         Proto::Icmp => matches!(class, Class::Icmpv4 | Class::Icmpv6),
         Proto::Icmpv4 => class == Class::Icmpv4,
         Proto::Icmpv6 => class == Class::Icmpv6,
+        Proto::Arp => false, // looked at apart: it has no IP
         Proto::App => matches!(class, Class::Tcp | Class::TcpStream | Class::Udp),
     };
     let way = match way {

@@ -64,6 +64,10 @@ impl Engine {
                     scratch.found.extend_from_slice(&self.layer);
                 }
             }
+            None if p.arp.is_some() => {
+                scratch.found.extend_from_slice(&self.arp);
+                scratch.found.extend_from_slice(&self.decoder);
+            }
             None if p.events.is_empty() => return,
             None => scratch.found.extend_from_slice(&self.decoder),
         }

@@ -31,7 +31,10 @@ impl Looks {
             PayloadTest::Content(c) => c.offset.is_some() || c.depth.is_some() || c.startswith,
             _ => false,
         };
-        let tcp = !matches!(rule.proto, Proto::TcpPkt | Proto::Udp | Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6);
+        let tcp = !matches!(
+            rule.proto,
+            Proto::TcpPkt | Proto::Udp | Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6 | Proto::Arp
+        );
         if rule.payload.is_empty() || !tcp || rule.flow.no_stream {
             Self::Packet
         } else if rule.proto == Proto::TcpStream || rule.flow.only_stream {

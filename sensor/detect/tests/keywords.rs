@@ -703,7 +703,10 @@ fn without(keyword: &str, r: &mut Rule) {
         TransactionTest::Number { field, .. }
         | TransactionTest::OneOf { field, .. }
         | TransactionTest::Nth { field, .. }
-        | TransactionTest::Bits { field, .. } => *field != keyword,
+        | TransactionTest::Range { field, .. }
+        | TransactionTest::Bits { field, .. } => {
+            *field != keyword && field.strip_prefix(keyword).is_none_or(|rest| !rest.starts_with('.'))
+        }
         TransactionTest::Event { .. } => true,
     });
     let old = match keyword {
@@ -810,6 +813,30 @@ fn every_action_and_state_has_its_own_meaning() {
     let frames = [udp(CLIENT, SERVER, b"x"), patched(udp(CLIENT, SERVER, b"x"), 6, &[0, 9])];
     assert_eq!(rules(rule).rules[0].flow.state, FlowState::Stateless);
     assert_eq!(sids(&common::alerts(rule, &frames)), [(1, 1)]);
+}
+
+#[test]
+fn rules_on_arp_see_arp_and_nothing_else() {
+    let message: Vec<u8> =
+        [&[0xff; 6][..], &[2; 6], &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &[2; 6], &[10, 0, 0, 1], &[0; 6], &[10, 0, 0, 2]]
+            .concat();
+    let mut odd = message.clone();
+    odd[21] = 77;
+    let frames = [
+        Frame { ms: 0, bytes: message },
+        udp(CLIENT, SERVER, b"x"),
+        Frame { ms: 0, bytes: odd },
+        udp(CLIENT, SERVER, b"x"),
+    ];
+    let rules = "alert arp any any -> any any (sid:1;)
+                 alert arp any any -> any any (decode-event:arp.unsupported_opcode; sid:2;)";
+    assert_eq!(sids(&common::alerts(rules, &frames)), [(1, 1), (1, 3), (2, 3)]);
+    for refused in
+        ["alert arp 10.0.0.1 any -> any any (sid:1;)", r#"alert arp any any -> any any (content:"x"; sid:1;)"#]
+    {
+        let set = lagewarte_rules::parse(&[("t", refused.as_bytes())], &lagewarte_rules::Options::default());
+        assert_eq!(set.refused.len(), 1, "{refused}");
+    }
 }
 
 #[test]

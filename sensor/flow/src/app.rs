@@ -163,6 +163,8 @@ pub struct AppState {
     pub tx_count: Option<u64>,
     /// Of them, those of protocols that it no longer speaks and of which nothing is held.
     pub tx_past: u64,
+    /// Its stream's depth is the protocol's own by now.
+    pub depth_set: bool,
     /// Nothing of it is parsed (any more).
     pub over: bool,
     /// The app crate's place for this flow, in the worker's table; 0 is none.

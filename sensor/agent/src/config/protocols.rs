@@ -4,7 +4,7 @@
 //!
 //! Must never change what is not named: defaults are the application layer's.
 
-use lagewarte_app::{mqtt, ssh, websocket};
+use lagewarte_app::{mqtt, pgsql, ssh, websocket};
 
 use super::{node::Node, settings};
 
@@ -13,6 +13,8 @@ use super::{node::Node, settings};
 pub struct Choices {
     /// `mqtt`.
     pub mqtt: mqtt::Choices,
+    /// `pgsql`.
+    pub pgsql: pgsql::Choices,
     /// `ssh`.
     pub ssh: ssh::Choices,
     /// `websocket`.
@@ -29,9 +31,11 @@ pub fn read(tree: &Node) -> Choices {
     if let Some(n) = text("mqtt.max-msg-length").and_then(settings::size).and_then(|n| usize::try_from(n).ok()) {
         c.mqtt.max_message = n.min(mqtt::MAX_MESSAGE);
     }
-    let passwords = tree.at("outputs.eve-log.types.mqtt.passwords").and_then(Node::text);
-    if let Some(on) = passwords.and_then(settings::flag) {
-        c.mqtt.passwords = on;
+    for (name, choice) in [("mqtt", &mut c.mqtt.passwords), ("pgsql", &mut c.pgsql.passwords)] {
+        let said = tree.at(&format!("outputs.eve-log.types.{name}.passwords")).and_then(Node::text);
+        if let Some(on) = said.and_then(settings::flag) {
+            *choice = on;
+        }
     }
     if let Some(n) = text("websocket.max-payload-size").and_then(settings::size).and_then(|n| usize::try_from(n).ok()) {
         c.websocket.max_payload = n.min(websocket::MAX_PAYLOAD);

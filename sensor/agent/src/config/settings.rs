@@ -131,6 +131,8 @@ pub struct Protocol {
     pub enabled: [Option<Mode>; 3],
     /// `detection-ports.dp`: the same.
     pub ports: [Option<Vec<(u16, u16)>>; 3],
+    /// `stream-depth`.
+    pub stream_depth: Option<u64>,
 }
 
 /// `outputs.eve-log.types.dns`: what is not said is None.
@@ -624,6 +626,7 @@ impl Reader<'_> {
             Protocol {
                 enabled: [enabled("enabled"), enabled("tcp.enabled"), enabled("udp.enabled")],
                 ports: [ports("detection-ports.dp"), ports("tcp.detection-ports.dp"), ports("udp.detection-ports.dp")],
+                stream_depth: self.size(&key("stream-depth")),
             }
         };
         members.iter().map(|(name, _)| (name.clone(), of(name))).collect()

@@ -15,6 +15,7 @@
 //! Must never read the wall clock for a decision about packets; the tick of a live line is the one exception, made here.
 
 mod anomaly;
+mod arp;
 mod batch;
 mod deal;
 mod ending;

@@ -36,6 +36,8 @@ pub(super) struct Worker {
     flow_dropped: u64,
     /// What flows that ended made, by their last packet and id.
     ended: Vec<(Timestamp, i64, Made)>,
+    /// Whether ARP is written.
+    arp: bool,
     candidates: Vec<Candidate>,
     anomaly_records: Vec<Record>,
     /// What was written of transactions.
@@ -60,6 +62,7 @@ impl Worker {
             scratch: Scratch::in_turn(turn),
             counters: lagewarte_decode::Counters::default(),
             flow_dropped: 0,
+            arp: options.app.types.as_ref().is_some_and(|t| t.iter().any(|n| n == "arp")),
             ended: Vec::new(),
             candidates: Vec::new(),
             anomaly_records: Vec::new(),
@@ -178,6 +181,10 @@ impl Worker {
             }
             f.release();
         }
+        if p.arp.is_some() && self.arp {
+            let (iface, cnt) = (self.app_config.in_iface.as_deref(), self.app_config.pcap_cnt);
+            super::arp::write(p, iface, cnt, &mut self.written);
+        }
         self.anomalies.write(p, flow, layer, &mut self.anomaly_records);
     }
 
@@ -223,6 +230,16 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
         });
         heard[chunk.direction.index()] |= f.flow.app.proto.known(); // an index of two
     });
+    if f.flow.app.proto.known()
+        && !f.flow.app.depth_set
+        && let Some(depth) = apps.config().of(f.flow.app.proto).stream_depth
+        && let Some(s) = &mut f.flow.stream
+    {
+        f.flow.app.depth_set = true;
+        for d in [Direction::ToServer, Direction::ToClient] {
+            s.set_depth(d, depth);
+        }
+    }
     // One side of a parsed protocol speaks: the other has said what it had to say, and rules look at it without waiting for
     // a whole chunk.
     if let Some(s) = &mut f.flow.stream {

@@ -1,20 +1,26 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! A conversation for any protocol: each piece is a byte (direction, gap, length) and that many bytes. Nothing panics,
+//! A conversation for any protocol: each piece is a byte (direction, gap, length; for datagrams two bytes of
+//! length more) and that many bytes. Nothing panics,
 //! every step ends, what is kept stays within its cap, every transaction can be written as JSON and asked for everything.
 use lagewarte_app::{Buffer, Config, Cx, Field, Input, Memory, Protocol, Step};
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::Direction;
 
 /// Runs one input.
-pub fn run<P: Protocol + Default>(input: &[u8], port: u16, datagram: bool) {
+pub(crate) fn run<P: Protocol + Default>(input: &[u8], port: u16, datagram: bool) {
     let config = Config::default();
     let mut memory = Memory { cap: 1 << 20, ..Memory::default() };
     let mut state = P::default();
     let mut held: [Vec<u8>; 2] = Default::default();
     let mut rest = input;
     'talk: while let Some((control, tail)) = rest.split_first() {
-        let n = usize::from(control >> 2).min(tail.len());
+        // A datagram is longer than six bits can say: two bytes of length follow.
+        let (n, tail) = match tail {
+            [high, low, tail @ ..] if datagram => (usize::from(u16::from_be_bytes([*high, *low])), tail),
+            _ => (usize::from(control >> 2), tail),
+        };
+        let n = n.min(tail.len());
         let (piece, tail) = tail.split_at(n);
         rest = tail;
         let direction = if control & 1 == 0 { Direction::ToServer } else { Direction::ToClient };

@@ -104,7 +104,9 @@ fn one(m: &Kept, body: Body<'_>, choices: &Choices, w: &mut JsonWriter) {
         }
         Body::Unsubscribe { id, properties: p, topics } => {
             w.key("message_id").u64(id.into()).key("topics").open_array();
-            topics.take(MAX_LISTED).for_each(|(topic, _)| drop(w.bytes(topic)));
+            for (topic, _) in topics.take(MAX_LISTED) {
+                w.bytes(topic);
+            }
             w.close_array();
             properties(p, w);
         }
@@ -112,7 +114,9 @@ fn one(m: &Kept, body: Body<'_>, choices: &Choices, w: &mut JsonWriter) {
             w.key("message_id").u64(id.into());
             if m.kind == kind::SUBACK || !codes.is_empty() {
                 w.key(if m.kind == kind::SUBACK { "qos_granted" } else { "reason_codes" }).open_array();
-                codes.iter().take(MAX_LISTED).for_each(|c| drop(w.u64((*c).into())));
+                for c in codes.iter().take(MAX_LISTED) {
+                    w.u64((*c).into());
+                }
                 w.close_array();
             }
             properties(p, w);

@@ -285,8 +285,9 @@ pub fn body(kind: u8, flags: u8, version: u8, bytes: &[u8]) -> Option<Body<'_>> 
         kind::DISCONNECT | kind::AUTH => {
             let code = r.u8();
             let properties = if r.is_empty() { Properties::default() } else { Properties::read(&mut r, version)? };
-            // Nothing at all says that all is well.
-            Body::End { code: code.or((version >= 5).then_some(0)), properties }
+            // Nothing at all says that all is well; a code without properties counts as nothing, as Suricata has it.
+            let code = code.filter(|_| bytes.len() >= 2).or((version >= 5).then_some(0));
+            Body::End { code, properties }
         }
         _ => Body::Ping,
     })

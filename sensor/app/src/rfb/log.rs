@@ -7,7 +7,7 @@ use lagewarte_event::eve::JsonWriter;
 use super::Tx;
 
 /// The member of an event or an alert.
-pub fn write(tx: &Tx, w: &mut JsonWriter) {
+pub(super) fn write(tx: &Tx, w: &mut JsonWriter) {
     w.key("rfb").open();
     for (name, version) in [("server_protocol_version", tx.versions[1]), ("client_protocol_version", tx.versions[0])] {
         if let Some((major, minor)) = version {

@@ -135,6 +135,7 @@ proptest! {
         }
         t.say(ToServer, b"", true);
         t.say(ToClient, b"", true);
+        t.ssh.finish();
         prop_assert!(t.ssh.txs.iter().all(|t| t.core.finished()));
         prop_assert!(serde_json::from_str::<serde_json::Value>(&t.json()).is_ok());
         prop_assert!(t.memory.used == t.ssh.txs().charged());

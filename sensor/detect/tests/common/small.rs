@@ -90,6 +90,12 @@ fn mqtt() -> Vec<(bool, Vec<u8>)> {
     vec![(true, connect), (false, vec![0x20, 2, 0, 0]), (true, b"\x39\x04\0\x01tx".to_vec())]
 }
 
+fn modbus() -> Vec<(bool, Vec<u8>)> {
+    // Registers 10 and 11 are set to 7 and 8.
+    let ask = vec![0, 1, 0, 0, 0, 11, 10, 16, 0, 9, 0, 2, 4, 0, 7, 0, 8];
+    vec![(true, ask), (false, vec![0, 1, 0, 0, 0, 6, 10, 16, 0, 9, 0, 2])]
+}
+
 /// Every one.
 pub(crate) fn cases() -> Vec<Small> {
     let rules = |protocol: &str, holds: &str, does_not: &str| {
@@ -154,6 +160,15 @@ pub(crate) fn cases() -> Vec<Small> {
         ("mqtt.connack.session_present", "mqtt.connack.session_present:no;", "mqtt.connack.session_present:yes;", 6),
     ] {
         out.push((keyword, rules("mqtt", holds, does_not), stream(1883, &mqtt()), at));
+    }
+    for (holds, does_not) in [
+        ("modbus:unit 10, function 16;", "modbus:unit >10;"),
+        ("modbus:function !reserved;", "modbus:function user;"),
+        ("modbus:access write holding, address >10;", "modbus:access write holding, address >11;"),
+        ("modbus:access write holding, address 11, value 8;", "modbus:access write holding, address 11, value 7;"),
+        ("modbus:access write;", "modbus:access read;"),
+    ] {
+        out.push(("modbus", rules("modbus", holds, does_not), stream(502, &modbus()), 6));
     }
     for (keyword, holds, does_not, at) in [
         ("rfb.sectype", "rfb.sectype:1;", "rfb.sectype:2;", 11),

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The committed corpora of the conversations run as ordinary tests, with the fuzz targets' own harness.
+
+#![expect(clippy::unwrap_used, reason = "files of the repository are there")]
+
+#[path = "../fuzz/fuzz_targets/talk.rs"]
+mod talk;
+
+use std::{fs, path::Path};
+
+use lagewarte_app as app;
+
+/// What a target runs on one input.
+type Run = fn(&[u8]);
+
+#[test]
+fn every_committed_conversation_runs() {
+    const TARGETS: &[(&str, Run)] = &[
+        ("dhcp", |b| talk::run::<app::dhcp::Dhcp>(b, 67, true)),
+        ("ftp", |b| talk::run::<app::ftp::Ftp>(b, 21, false)),
+        ("http1", |b| talk::run::<app::http1::Http1>(b, 80, false)),
+        ("http2", |b| talk::run::<app::http2::Http2>(b, 80, false)),
+        ("krb5", |b| talk::run::<app::krb5::Krb5>(b, 88, false)),
+        ("ldap", |b| talk::run::<app::ldap::Ldap>(b, 389, false)),
+        ("modbus", |b| talk::run::<app::modbus::Modbus>(b, 502, false)),
+        ("mqtt", |b| talk::run::<app::mqtt::Mqtt>(b, 1883, false)),
+        ("ntp", |b| talk::run::<app::ntp::Ntp>(b, 123, true)),
+        ("pgsql", |b| talk::run::<app::pgsql::Pgsql>(b, 5432, false)),
+        ("pop3", |b| talk::run::<app::pop3::Pop3>(b, 110, false)),
+        ("rdp", |b| talk::run::<app::rdp::Rdp>(b, 3389, false)),
+        ("rfb", |b| talk::run::<app::rfb::Rfb>(b, 5900, false)),
+        ("sip", |b| talk::run::<app::sip::Sip>(b, 5060, false)),
+        ("smtp", |b| talk::run::<app::smtp::Smtp>(b, 25, false)),
+        ("ssh", |b| talk::run::<app::ssh::Ssh>(b, 22, false)),
+        ("tftp", |b| talk::run::<app::tftp::Tftp>(b, 69, true)),
+        ("websocket", |b| talk::run::<app::websocket::Websocket>(b, 80, false)),
+    ];
+    for (name, run) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+        let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
+        assert!(!files.is_empty(), "{name} has no corpus");
+        for file in files {
+            let bytes = fs::read(&file).unwrap();
+            run(&bytes);
+            // And cut off anywhere.
+            (0..bytes.len()).for_each(|n| run(&bytes[..n]));
+        }
+    }
+}
