@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The committed corpora of the conversations run as ordinary tests, with the fuzz targets' own harness.
 
-#![expect(clippy::unwrap_used, reason = "files of the repository are there")]
-
 #[path = "../fuzz/fuzz_targets/talk.rs"]
 mod talk;
 
