@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::{
     address::AddressSet,
     buffers::Buffer,
+    dataset::Lookup,
     marks::{Flowint, Xbit, XbitTrack, rank},
     port::PortSet,
     tags::Tag,
@@ -373,6 +374,8 @@ pub enum PayloadTest {
         /// Bytes.
         at: u16,
     },
+    /// `dataset`, `datarep`: the whole buffer, in a set.
+    Lookup(Lookup),
 }
 
 /// What a rule looks for in one inspection buffer.

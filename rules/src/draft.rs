@@ -12,12 +12,16 @@ use crate::{
     },
     buffers::{Buffer, Ways},
     classification::Classification,
+    dataset::DataSets,
     marks::{Flowint, FlowintOp, Xbit, XbitOp, XbitTrack},
     tags::Tag,
 };
 
 /// A rule being built.
 pub(crate) struct Draft<'a> {
+    pub(crate) data: &'a DataSets,
+    /// The rule file, as it was given.
+    pub(crate) file: &'a str,
     pub(crate) classification: &'a Classification,
     pub(crate) proto: Proto,
     pub(crate) msg: Option<String>,
@@ -80,8 +84,10 @@ pub(crate) enum Fast {
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(proto: Proto, classification: &'a Classification) -> Self {
+    pub(crate) fn new(proto: Proto, classification: &'a Classification, data: &'a DataSets, file: &'a str) -> Self {
         Self {
+            data,
+            file,
             classification,
             proto,
             msg: None,
@@ -124,9 +130,14 @@ impl<'a> Draft<'a> {
             .rev()
             .find_map(|t| match &mut t.test {
                 PayloadTest::Content(c) => Some(c),
-                PayloadTest::Isdataat { .. } => None,
+                _ => None,
             })
             .ok_or_else(|| String::from("it must follow the `content` that it changes"))
+    }
+
+    /// The sticky buffer that the rule looks into at present.
+    pub(crate) fn sticky_buffer(&self) -> Option<&'static Buffer> {
+        self.sticky.map(|(b, _)| b)
     }
 
     /// Adds a test where the rule looks at present. A relative one stays with the content that it refers to.
@@ -365,6 +376,14 @@ impl<'a> Draft<'a> {
     }
 
     fn check_marks(&self) -> Result<(), (&'static str, String)> {
+        let writes = self.payload.iter().find(|t| matches!(&t.test, PayloadTest::Lookup(l) if l.changes()));
+        if let Some(writes) = writes
+            && !(self.payload.iter().all(|t| t.at == writes.at) && self.transaction.is_empty() && self.xbits.is_empty())
+        {
+            let s = "set and unset act when their buffer is looked at, whatever the rest of the rule says: ask nothing else of \
+                     other buffers, the payload or xbits in this rule";
+            return Err(("dataset", s.to_owned()));
+        }
         if self.unlogged && self.transaction.is_empty() && self.payload.iter().all(|t| t.at.is_none()) {
             let s = "it is about a transaction, and the rule looks into none: add a buffer of the protocol";
             return Err(("config", s.to_owned()));

@@ -11,6 +11,7 @@ pub mod address;
 pub mod ast;
 pub mod buffers;
 pub mod classification;
+pub mod dataset;
 mod draft;
 pub mod explain;
 mod keywords;

@@ -21,6 +21,7 @@ use crate::{
     ast::{Action, Direction, Meta, PacketTest, Place, Proto, Rule},
     buffers,
     classification::Classification,
+    dataset::DataSets,
     draft::Draft,
     keywords, lex,
     limits::{MAX_FILE_BYTES, MAX_FLOWBITS},
@@ -36,12 +37,14 @@ pub struct Options {
     pub variables: Variables,
     /// Classes and reference systems.
     pub classification: Classification,
+    /// Data sets; those that the operator declares are in it before rules are read.
+    pub data: DataSets,
 }
 
 impl Default for Options {
     /// As a stock configuration has them.
     fn default() -> Self {
-        Self { variables: Variables::suricata(), classification: Classification::default() }
+        Self { variables: Variables::suricata(), classification: Classification::default(), data: DataSets::default() }
     }
 }
 
@@ -106,13 +109,19 @@ pub fn parse(files: &[(&str, &[u8])], options: &Options) -> RuleSet {
     for (name, bytes) in files {
         let file: Arc<str> = Arc::from(*name);
         let lines = lex::logical_lines(bytes);
-        parsed.par_extend(lines.into_par_iter().map(|l| {
+        let one = |l: &lex::Logical<'_>| {
             let place = Place { file: Arc::clone(&file), line: l.line };
-            match l.text {
-                Ok(text) => rule(&text, place, options, &cache),
-                Err(reason) => Err(refuse(&place, None, "", reason)),
+            match &l.text {
+                Ok(text) => rule(text, place, options, &cache),
+                Err(reason) => Err(refuse(&place, None, "", reason.clone())),
             }
-        }));
+        };
+        // Rules that declare data sets come one after the other: the first declares, those behind it use.
+        let declares =
+            |l: &lex::Logical<'_>| l.text.as_ref().is_ok_and(|t| t.contains("dataset") || t.contains("datarep"));
+        let done: Vec<Option<Parsed>> =
+            lines.par_iter().map(|l| if declares(l) { None } else { Some(one(l)) }).collect();
+        parsed.extend(done.into_iter().zip(&lines).map(|(done, l)| done.unwrap_or_else(|| one(l))));
     }
     let mut set = RuleSet::default();
     let mut at: HashMap<(u32, u32), usize> = HashMap::new();
@@ -234,7 +243,8 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
     if proto == Proto::Arp && !(src.is_any() && dest.is_any() && src_port.is_any() && dest_port.is_any()) {
         return Err(bad("", String::from("the header of an ARP rule names no address and no port: write any")));
     }
-    let mut draft = Draft::new(proto, &options.classification);
+    let file = Arc::clone(&place.file);
+    let mut draft = Draft::new(proto, &options.classification, &options.data, &file);
     if proto == Proto::App
         && let Some(p) = buffers::protocol(parts.proto)
     {

@@ -7,7 +7,7 @@
 
 use crate::{
     draft::Draft,
-    keywords::{app, counts, marks, meta, modbus, numbers, packet, payload, state, stream, tls},
+    keywords::{app, counts, dataset, marks, meta, modbus, numbers, packet, payload, state, stream, tls},
 };
 
 /// Reads one option into the rule being built.
@@ -142,6 +142,8 @@ pub const HONOURED: &[Keyword] = &[
     k("flow.bytes_toclient", Reads::Flow, counts::bytes_to_client, "bytes of the server so far"),
     k("tag", Reads::Nothing, counts::tag, "packets that follow are recorded: of the flow, or of a host"),
     k("config", Reads::Application, counts::config, "the transaction is not written"),
+    k("dataset", Reads::Application, dataset::dataset, "the buffer is in a large list, or is put into it"),
+    k("datarep", Reads::Application, dataset::datarep, "the buffer has such a value in a large list"),
     k("pkt_data", Reads::Payload, app::pkt_data, "what follows looks into the payload again"),
     k("app-layer-protocol", Reads::Application, app::app_layer_protocol, "what the flow speaks; or with ! does not"),
     k("app-layer-event", Reads::Application, app::app_layer_event, "what a parser found wrong"),
@@ -248,8 +250,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("byte_math", BYTES),
     ("base64_*", "base64 decoding is not supported by this version"),
     ("bsize", "measures an inspection buffer, and only the packet's payload is inspected; `dsize` measures that"),
-    ("dataset", "data sets are not supported by this version"),
-    ("datarep", "data sets are not supported by this version"),
     ("iprep", "address reputation is not supported by this version"),
     ("geoip", "the country of an address is not known to this version"),
     ("lua*", "Lua scripts are not run: a rule must not be a program"),

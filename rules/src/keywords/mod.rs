@@ -6,6 +6,7 @@
 
 pub(crate) mod app;
 pub(crate) mod counts;
+pub(crate) mod dataset;
 pub(crate) mod marks;
 pub(crate) mod meta;
 pub(crate) mod modbus;

@@ -23,7 +23,10 @@ use lagewarte_flow::{
     AppProto, Config as Flow, FullPolicy, Pickup, Timeouts,
     defrag::{self, ByHost, Policy},
 };
-use lagewarte_rules::{Classification, Options as RuleOptions, Refusal, RuleSet, Variables};
+use lagewarte_rules::{
+    Classification, Options as RuleOptions, Refusal, RuleSet, Variables,
+    dataset::{DataSets, Declared, Kind as DataKind},
+};
 
 use crate::{
     cli::{self, Checksums, Runmode},
@@ -285,7 +288,20 @@ pub fn rule_options(settings: &Settings) -> anyhow::Result<RuleOptions> {
             tracing::warn!(file = %path.display(), line, "{what}");
         }
     }
-    Ok(RuleOptions { variables, classification })
+    Ok(RuleOptions { variables, classification, data: data_sets(settings)? })
+}
+
+/// Data sets of the configuration.
+fn data_sets(settings: &Settings) -> anyhow::Result<DataSets> {
+    let mut sets = DataSets::default();
+    (sets.anywhere, sets.memcap) = (settings.data_files_anywhere, settings.data_memcap);
+    for s in &settings.data_sets {
+        let told = || format!("datasets.{}", s.name);
+        let kind = Some(DataKind::parse(&s.kind).map_err(anyhow::Error::msg).with_context(told)?);
+        let how = Declared { kind, load: s.load.clone(), memcap: s.memcap };
+        sets.declare(&s.name, &how, false, None).map_err(anyhow::Error::msg).with_context(told)?;
+    }
+    Ok(sets)
 }
 
 /// Writes `*` and `?` in the last part of paths out, sorted. What fits no file is refused, like a file that is not there.

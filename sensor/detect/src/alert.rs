@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::marks::Known;
+use crate::engine::Engine;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lagewarte_app::{Config as AppConfig, State};
 use lagewarte_base::time::Timestamp;
@@ -156,12 +156,17 @@ pub(crate) struct Context {
     tail: String,
     /// What rules had set on the flow when all of them had been asked; a member, or empty.
     remembered: OnceLock<String>,
+    /// Whether a pass rule took the packet.
+    passed: OnceLock<bool>,
 }
 
-impl Context {
-    /// All rules were asked: what they set on the flow belongs to the alerts, too.
-    pub(crate) fn remember(&self, flow: &Flow, known: &Known) {
-        self.remembered.get_or_init(|| known.members(flow));
+impl Engine {
+    /// All rules were asked: what they set on the flow belongs to the alerts, too, and whether one let the packet pass.
+    pub(crate) fn remember(&self, context: &Context, flow: Option<&Flow>, passed: bool) {
+        if let Some(flow) = flow.filter(|_| self.output.flow_metadata) {
+            context.remembered.get_or_init(|| self.known.members(flow));
+        }
+        context.passed.get_or_init(|| passed);
     }
 }
 
@@ -279,6 +284,7 @@ impl Output {
             // Without the brace that opened it.
             tail: tail.get(1..).unwrap_or_default().to_owned(),
             remembered: OnceLock::new(),
+            passed: OnceLock::new(),
         }
     }
 }
@@ -386,10 +392,8 @@ impl Candidate {
         w.close();
         let mut json = w.finish();
         if self.output.verdict {
-            let verdict = match action {
-                Action::Pass => "pass",
-                _ => "alert",
-            };
+            let passed = action == Action::Pass || c.passed.get().is_some_and(|p| *p);
+            let verdict = if passed { "pass" } else { "alert" };
             json.push_str(",\"verdict\":{\"action\":\"");
             json.push_str(verdict);
             json.push_str("\"}");

@@ -12,7 +12,7 @@ use lagewarte_flow::{Direction, FlowRef};
 use lagewarte_rules::{
     Rule,
     address::AddressSet,
-    ast::{Direction as HeaderDirection, FlowState, FlowbitOp, Proto},
+    ast::{Direction as HeaderDirection, FlowState, FlowbitOp, PayloadTest, Proto},
     port::PortSet,
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) info: Arc<Info>,
     pub(crate) scope: Scope,
     pub(crate) looks: Looks,
+    /// It asks a data set that rules change.
+    pub(crate) in_turn: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +81,8 @@ impl Entry {
         } else {
             Scope::Packet
         };
+        let dynamic = |t: &PayloadTest| matches!(t, PayloadTest::Lookup(l) if l.set.dynamic());
+        let in_turn = rule.buffers.iter().flat_map(|b| &b.tests).any(dynamic);
         let forward = Self {
             src: Arc::clone(&rule.src),
             src_port: Arc::clone(&rule.src_port),
@@ -93,6 +97,7 @@ impl Entry {
             info: Arc::new(Info::new(rule)),
             scope,
             looks,
+            in_turn,
             rule: Arc::clone(rule),
         };
         // `<>` is the rule twice, the second time the other way round; one between equal sides is `->`.
@@ -113,6 +118,7 @@ impl Entry {
             info: Arc::clone(&forward.info),
             scope,
             looks,
+            in_turn,
         });
         into.push(forward);
         into.extend(backward);

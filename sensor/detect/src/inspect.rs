@@ -188,6 +188,7 @@ impl Engine {
                 };
                 if rule.action != Action::Alert && on_flow {
                     f.flow.detect.settled = true;
+                    f.flow.detect.passed |= rule.action == Action::Pass;
                 }
             }
             let reported = match rule.action {
@@ -215,8 +216,8 @@ impl Engine {
             passed |= rule.action == Action::Pass;
         }
         s.found = found;
-        if let Some(f) = flow.filter(|_| self.output.flow_metadata) {
-            contexts.iter().flatten().for_each(|c| c.remember(f.flow, &self.known));
+        for c in contexts.iter().flatten() {
+            self.remember(c, flow.as_deref().map(|f| &*f.flow), passed);
         }
     }
 }

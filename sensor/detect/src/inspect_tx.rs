@@ -70,6 +70,9 @@ impl Engine {
                     } else if !entry.remembered(Some(flow)) {
                         later
                     } else {
+                        if entry.in_turn {
+                            s.take_turn();
+                        }
                         rule.inspect(state, place, direction, &mut s.counters)
                     };
                     // What it asks of the payload is asked of the packet in whose context the rest was found, and of
@@ -109,8 +112,8 @@ impl Engine {
                 }
             }
         }
-        if let Some(c) = context.filter(|_| self.output.flow_metadata) {
-            c.remember(flow.flow, &self.known);
+        if let Some(c) = context {
+            self.remember(&c, Some(flow.flow), flow.flow.detect.passed);
         }
     }
 
@@ -132,6 +135,7 @@ impl Engine {
         self.tag(rule, p, Some(flow), s);
         if rule.action != Action::Alert {
             flow.flow.detect.settled = true; // on a transaction, actions are on its flow
+            flow.flow.detect.passed |= rule.action == Action::Pass;
         }
         let reported = rule.action != Action::Pass || rule.alert;
         if reported && !rule.noalert {

@@ -5,7 +5,10 @@
 //! A relative content that fails makes the content before it look for its next occurrence, as Suricata does. Must never
 //! take more than [`MAX_STEPS`] searches for one rule on one packet, and never look outside the payload.
 
-use lagewarte_rules::ast::{Content, PayloadTest};
+use lagewarte_rules::{
+    ast::{Content, PayloadTest},
+    dataset::Lookup,
+};
 use memchr::memmem;
 
 /// Most searches for one rule on one packet (Suricata's `inspection-recursion-limit` is of this size). Threat: a payload
@@ -24,6 +27,7 @@ pub(crate) struct Program {
 enum Step {
     Content { content: Content, needle: Needle },
     Isdataat { negated: bool, relative: bool, at: usize },
+    Lookup(Lookup),
 }
 
 #[derive(Debug)]
@@ -57,6 +61,7 @@ impl Program {
                     },
                     content: c.clone(),
                 },
+                PayloadTest::Lookup(l) => Step::Lookup(l.clone()),
                 PayloadTest::Isdataat { negated, relative, at } => {
                     Step::Isdataat { negated: *negated, relative: *relative, at: usize::from(*at) }
                 }
@@ -65,6 +70,7 @@ impl Program {
         let placed = |t: &PayloadTest| match t {
             PayloadTest::Content(c) => c.offset.is_some() || c.depth.is_some() || c.startswith,
             PayloadTest::Isdataat { relative, .. } => !relative,
+            PayloadTest::Lookup(_) => false,
         };
         let positive = |t: &PayloadTest| matches!(t, PayloadTest::Content(c) if !c.negated);
         Self { steps, placed: tests.iter().any(placed) || !tests.iter().any(positive) }
@@ -108,6 +114,7 @@ struct Left {
 fn run(steps: &[Step], payload: &[u8], end: usize, reach: usize, left: &mut Left) -> bool {
     let Some((step, rest)) = steps.split_first() else { return left.beyond == 0 || reach > left.beyond };
     match step {
+        Step::Lookup(l) => l.run(payload) && run(rest, payload, end, reach, left),
         Step::Isdataat { negated, relative, at } => {
             let there = if *relative { end + at <= payload.len() } else { *at < payload.len() };
             there != *negated && run(rest, payload, end, reach, left)

@@ -76,6 +76,13 @@ fn rules_are_looked_at_in_the_order_of_actions_that_the_operator_set() {
         Rig::new(common::rules(rules), Output { action_order, ..Output::default() }).run(&every_second(1))
     };
     assert!(run(Output::default().action_order).is_empty());
+    let verdict = Output {
+        verdict: true,
+        action_order: [Action::Alert, Action::Pass, Action::Drop, Action::Reject],
+        ..Output::default()
+    };
+    let alerts = Rig::new(common::rules(rules), verdict).run(&every_second(1));
+    assert_eq!(alerts[0]["verdict"]["action"], "pass", "a pass rule had the last word");
     assert_eq!(sids(&run([Action::Alert, Action::Pass, Action::Drop, Action::Reject])), [(1, 1)]);
 }
 

@@ -418,6 +418,26 @@ fn own_cases() -> Vec<Case> {
             )
         },
         case(
+            "dataset",
+            r#"alert dns any any -> any any (dns.query; dataset:set,seen,type string,memcap 1mb; sid:1;)
+               alert dns any any -> any any (dns.query; content:"two"; dataset:isset,seen; sid:2;)
+               alert dns any any -> any any (dns.query; content:"four"; dataset:isnotset,other,type string; sid:3;)
+               alert dns any any -> any any (dns.query; content:"gone"; dataset:unset,seen; sid:4;)"#,
+            ["one", "one", "two", "gone.x", "four", "gone.x"].map(|n| question(n, 1)).to_vec(),
+            // Each name once; what was put in is there for rules behind; what was taken out is not.
+            &[(1, 1), (1, 3), (2, 3), (1, 4), (4, 4), (1, 5), (3, 5), (1, 6), (4, 6)],
+        ),
+        case(
+            "datarep",
+            concat!(
+                "alert dns any any -> any any (dns.query; datarep:names,>,100,load names.csv,type string; sid:1;)\n",
+                "alert dns any any -> any any (dns.query; datarep:names,<,100; sid:2;)\n",
+                "alert dns any any -> any any (dns.query; datarep:names,==,50; sid:3;)",
+            ),
+            ["bad.example", "mild.example", "unknown.example"].map(|n| question(n, 1)).to_vec(),
+            &[(1, 1), (2, 2), (3, 2)],
+        ),
+        case(
             "engine-event",
             "alert tcp any any -> any any (engine-event:stream.est_syn_resend; sid:1;)",
             [session(CLIENT, SERVER, &[]), vec![tcp(CLIENT, SERVER, "S", 1000, 0, b"")]].concat(),
@@ -720,7 +740,7 @@ fn without(keyword: &str, r: &mut Rule) {
     r.buffers.retain(|b| b.buffer.name != old);
     let contents = r.payload.iter_mut().filter_map(|t| match t {
         PayloadTest::Content(c) => Some(c),
-        PayloadTest::Isdataat { .. } => None,
+        _ => None,
     });
     for c in contents {
         match keyword {
@@ -747,6 +767,9 @@ fn without(keyword: &str, r: &mut Rule) {
         "flow" => r.flow = Default::default(),
         "flowbits" => r.flowbits.clear(),
         "flowint" => r.flowints.clear(),
+        "dataset" | "datarep" => {
+            r.buffers.iter_mut().for_each(|b| b.tests.retain(|t| !matches!(t, PayloadTest::Lookup(_))));
+        }
         "engine-event" => r.packet.clear(),
         "tag" => r.tags.clear(),
         "config" => r.unlogged = false,

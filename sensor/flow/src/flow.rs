@@ -164,6 +164,8 @@ pub struct DetectMarks {
     pub protocol_done: [bool; 2],
     /// A pass, drop or reject rule took the whole flow: no rule looks at it any more.
     pub settled: bool,
+    /// It was a pass rule that did.
+    pub passed: bool,
 }
 
 /// A packet's flow, and how the packet lies in it.

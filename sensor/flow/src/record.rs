@@ -118,6 +118,9 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     f.write_counts(&mut w);
     w.key("end").time(f.last).key("age").i64(f.last.secs().saturating_sub(f.start.secs()));
     w.key("state").string(f.state.name()).key("reason").string(reason.name()).key("alerted").bool(f.alerted);
+    if f.detect.passed {
+        w.key("action").string("pass");
+    }
     if let Some(n) = f.app.tx_count {
         w.key("tx_cnt").u64(n);
     }

@@ -45,6 +45,12 @@ pub struct Settings {
     pub classification_file: Option<PathBuf>,
     /// `reference-config-file`.
     pub reference_config_file: Option<PathBuf>,
+    /// `datasets`: those of the operator.
+    pub data_sets: Vec<DataSet>,
+    /// `datasets.defaults.memcap`.
+    pub data_memcap: Option<u64>,
+    /// `datasets.rules.allow-absolute-filenames`.
+    pub data_files_anywhere: bool,
     /// `threshold-file`.
     pub threshold_file: Option<PathBuf>,
     /// `action-order`, checked: each action once.
@@ -133,6 +139,19 @@ pub struct Protocol {
     pub ports: [Option<Vec<(u16, u16)>>; 3],
     /// `stream-depth`.
     pub stream_depth: Option<u64>,
+}
+
+/// One set of `datasets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSet {
+    /// Its name.
+    pub name: String,
+    /// `type`
+    pub kind: String,
+    /// `load`
+    pub load: Option<PathBuf>,
+    /// `memcap`
+    pub memcap: Option<u64>,
 }
 
 /// `outputs.eve-log.types.dns`: what is not said is None.
@@ -298,6 +317,9 @@ impl Settings {
             rule_files: r.list("rule-files").into_iter().map(|f| default_rules.join(f)).collect(),
             classification_file: r.path("classification-file"),
             reference_config_file: r.path("reference-config-file"),
+            data_sets: r.data_sets(),
+            data_memcap: r.size("datasets.defaults.memcap"),
+            data_files_anywhere: r.flag("datasets.rules.allow-absolute-filenames").unwrap_or(false),
             threshold_file: r.path("threshold-file"),
             action_order: action_order(&r.list("action-order")).unwrap_or(ACTIONS),
             packet_alert_max: r.number("packet-alert-max").unwrap_or(15) as usize,
@@ -630,6 +652,21 @@ impl Reader<'_> {
             }
         };
         members.iter().map(|(name, _)| (name.clone(), of(name))).collect()
+    }
+    fn data_sets(&self) -> Vec<DataSet> {
+        let Some(Node::Map(members)) = self.tree.at("datasets") else { return Vec::new() };
+        let of = |name: &str| {
+            let key = |k: &str| format!("datasets.{name}.{k}");
+            DataSet {
+                name: name.to_owned(),
+                kind: self.text(&key("type")).unwrap_or_default(),
+                load: self.path(&key("load")),
+                memcap: self.size(&key("memcap")),
+            }
+        };
+        let sets =
+            members.iter().filter(|(name, v)| matches!(v, Node::Map(_)) && name != "rules" && name != "defaults");
+        sets.map(|(name, _)| of(name)).collect()
     }
     fn timeouts(&self, protocol: &str) -> StateTimeouts {
         let of = |state: &str| self.number(&format!("flow-timeouts.{protocol}.{state}"));

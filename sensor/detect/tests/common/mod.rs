@@ -29,6 +29,9 @@ pub(crate) struct Frame {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End(pub(crate) [u8; 4], pub(crate) u16);
 
+/// Where rules of the tests stand: beside the lists that they name.
+const RULE_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/test.rules");
+
 pub(crate) const CLIENT: End = End([10, 0, 0, 1], 40_000);
 pub(crate) const SERVER: End = End([192, 0, 2, 1], 80);
 
@@ -113,7 +116,7 @@ pub(crate) fn at(ms: i64, f: Frame) -> Frame {
 
 /// Rules as text; panics where one is refused.
 pub(crate) fn rules(text: &str) -> RuleSet {
-    let set = lagewarte_rules::parse(&[("test.rules", text.as_bytes())], &Options::default());
+    let set = lagewarte_rules::parse(&[(RULE_FILE, text.as_bytes())], &Options::default());
     assert!(set.refused.is_empty(), "{:?}", set.refused);
     set
 }
