@@ -86,7 +86,9 @@ pub fn rule_set() -> RuleSet {
             .map(|n| rules_dir().join("sets").join(n).with_extension("rules"))
             .to_vec(),
     };
-    lagewarte_rules::load(&files, &options)
+    let mut set = lagewarte_rules::load(&files, &options);
+    lagewarte_detect::vet(&mut set);
+    set
 }
 
 /// The engine over [`rule_set`].

@@ -5,12 +5,14 @@
 //! Must never hold a condition that the engine does not honour: the parser refuses those. Meanings follow the Suricata
 //! user guide, chapter "Rules". Limits stand at [`crate::limits`].
 
+mod payload;
+
 use std::sync::Arc;
+
+pub use payload::*;
 
 use crate::{
     address::AddressSet,
-    buffers::Buffer,
-    dataset::Lookup,
     marks::{Flowint, Xbit, XbitTrack, rank},
     port::PortSet,
     tags::Tag,
@@ -51,6 +53,10 @@ pub struct Rule {
     pub spoken: Vec<SpokenTest>,
     /// Tests on inspection buffers, each with what it looks for.
     pub buffers: Vec<BufferTest>,
+    /// Tests on headers as bytes, each with what it looks for.
+    pub headers: Vec<BufferTest>,
+    /// Numbers that its tests take out of bytes.
+    pub variables: u16,
     /// Other tests on a transaction.
     pub transaction: Vec<TransactionTest>,
     /// `app-layer-event` on the flow's protocol as a whole: the event's name in lower case.
@@ -316,6 +322,35 @@ pub enum PacketTest {
     FlowPackets(&'static str, StreamSide, Interval),
     /// `flow.bytes` in its forms, of which this is the keyword: bytes of frames so far.
     FlowBytes(&'static str, StreamSide, Interval),
+    /// `ipopts`: an IPv4 option of this number is there; None: any is.
+    Ipopts(Option<u8>),
+    /// `tcp.mss`
+    TcpMss(Interval),
+    /// `tcp.wscale`
+    TcpWscale(Interval),
+    /// `icmpv6.mtu` of a Packet Too Big message.
+    Icmpv6Mtu(Interval),
+    /// `vlan.id` of a layer: counted from the outermost, or with a negative number from the innermost; None: of any.
+    VlanId(Interval, Option<i8>),
+    /// `vlan.layers`: how many tags the packet has.
+    VlanLayers(Interval),
+    /// `ipv4-csum` and the like: which, and whether it must hold.
+    Csum(Csum, bool),
+    /// `rpc`: a SunRPC call's program, version and procedure; None: any.
+    Rpc(u32, Option<u32>, Option<u32>),
+}
+
+/// A checksum of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the keyword of its name")]
+pub enum Csum {
+    Ipv4,
+    Tcpv4,
+    Tcpv6,
+    Udpv4,
+    Udpv6,
+    Icmpv4,
+    Icmpv6,
 }
 
 /// Whose bytes or packets are compared.
@@ -356,35 +391,22 @@ impl PacketTest {
             Self::StreamSize(..) => "stream_size",
             Self::FlowAge(_) => "flow.age",
             Self::FlowPackets(keyword, ..) | Self::FlowBytes(keyword, ..) => keyword,
+            Self::Ipopts(_) => "ipopts",
+            Self::TcpMss(_) => "tcp.mss",
+            Self::TcpWscale(_) => "tcp.wscale",
+            Self::Icmpv6Mtu(_) => "icmpv6.mtu",
+            Self::VlanId(..) => "vlan.id",
+            Self::VlanLayers(_) => "vlan.layers",
+            Self::Csum(Csum::Ipv4, _) => "ipv4-csum",
+            Self::Csum(Csum::Tcpv4, _) => "tcpv4-csum",
+            Self::Csum(Csum::Tcpv6, _) => "tcpv6-csum",
+            Self::Csum(Csum::Udpv4, _) => "udpv4-csum",
+            Self::Csum(Csum::Udpv6, _) => "udpv6-csum",
+            Self::Csum(Csum::Icmpv4, _) => "icmpv4-csum",
+            Self::Csum(Csum::Icmpv6, _) => "icmpv6-csum",
+            Self::Rpc(..) => "rpc",
         }
     }
-}
-
-/// A test on the payload.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PayloadTest {
-    /// `content` with its modifiers.
-    Content(Content),
-    /// `isdataat`.
-    Isdataat {
-        /// `!`
-        negated: bool,
-        /// Counted from the end of the match before.
-        relative: bool,
-        /// Bytes.
-        at: u16,
-    },
-    /// `dataset`, `datarep`: the whole buffer, in a set.
-    Lookup(Lookup),
-}
-
-/// What a rule looks for in one inspection buffer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BufferTest {
-    /// Which buffer.
-    pub buffer: &'static Buffer,
-    /// Contents and the like, in the rule's order.
-    pub tests: Vec<PayloadTest>,
 }
 
 /// A test on a transaction that is not on a buffer's bytes.
@@ -502,38 +524,6 @@ pub enum Whose {
     Original,
 }
 
-/// `content` with its modifiers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Content {
-    /// The bytes, as written (case kept).
-    pub bytes: Vec<u8>,
-    /// `!`: must not occur in the window.
-    pub negated: bool,
-    /// `nocase`.
-    pub nocase: bool,
-    /// `offset`: where the search begins, from the payload's start.
-    pub offset: Option<u16>,
-    /// `depth`: how many bytes from `offset` on are searched.
-    pub depth: Option<u16>,
-    /// `distance`: where the search begins, from the end of the match before; may be negative.
-    pub distance: Option<i32>,
-    /// `within`: how many bytes from there on are searched.
-    pub within: Option<i32>,
-    /// `startswith`: as offset 0 with a depth of the pattern's length.
-    pub startswith: bool,
-    /// `endswith`: the match ends where the payload ends.
-    pub endswith: bool,
-    /// `fast_pattern`: the writer's choice of prefilter; no effect on what matches.
-    pub fast_pattern: bool,
-}
-
-impl Content {
-    /// Whether its window refers to the match before.
-    pub const fn relative(&self) -> bool {
-        self.distance.is_some() || self.within.is_some()
-    }
-}
-
 /// One `flowbits` keyword.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Flowbit {
@@ -626,6 +616,7 @@ impl Rule {
 
     fn tests_nothing_but_addresses(&self) -> bool {
         self.payload.is_empty()
+            && self.headers.is_empty()
             && self.packet.iter().all(|t| matches!(t, PacketTest::IpProto(_)))
             && !self.flow.present
             && !self.speaks()

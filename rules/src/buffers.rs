@@ -26,7 +26,7 @@ pub struct Buffer {
     pub aliases: &'static [&'static str],
     /// The old form: a modifier of the `content` before it.
     pub legacy: Option<&'static str>,
-    /// EVE names of the protocols that have it.
+    /// EVE names of the protocols that have it; none: it is a header of each packet.
     pub protocols: &'static [&'static str],
     /// Which way its data goes.
     pub ways: Ways,
@@ -246,6 +246,13 @@ pub const BUFFERS: &[Buffer] = &[
     b("rfb.name", RFB, ToClient).on(),
     // NTP.
     b("ntp.reference_id", NTP, Both).on(),
+    // Headers, one packet at a time: of no application protocol.
+    b("ipv4.hdr", &[], Both).on(),
+    b("ipv6.hdr", &[], Both).on(),
+    b("tcp.hdr", &[], Both).on(),
+    b("udp.hdr", &[], Both).on(),
+    b("icmpv4.hdr", &[], Both).on(),
+    b("icmpv6.hdr", &[], Both).on(),
     // The template of the application layer.
     b("template.buffer", TEMPLATE, Both).on(),
 ];

@@ -221,6 +221,14 @@ pub enum LookupOp {
 }
 
 impl Lookup {
+    /// The keyword's name in the registry.
+    pub const fn keyword(&self) -> &'static str {
+        match self.op {
+            LookupOp::Value(_) => "datarep",
+            LookupOp::Isset | LookupOp::Isnotset | LookupOp::Set | LookupOp::Unset => "dataset",
+        }
+    }
+
     /// Whether it changes the set.
     pub const fn changes(&self) -> bool {
         matches!(self.op, LookupOp::Set | LookupOp::Unset)

@@ -7,8 +7,8 @@
 
 use crate::{
     ast::{
-        BufferTest, Content, FlowState, FlowTest, Flowbit, FlowbitOp, Number, PacketTest, PayloadTest, Proto,
-        SpokenTest, Target, Threshold, TransactionTest,
+        Base64, BufferTest, Content, Csum, FlowState, FlowTest, Flowbit, FlowbitOp, Number, Operand, PacketTest,
+        PayloadTest, Proto, SpokenTest, Target, Threshold, TransactionTest, Transform, Value,
     },
     buffers::{Buffer, Ways},
     classification::Classification,
@@ -39,8 +39,14 @@ pub(crate) struct Draft<'a> {
     pub(crate) flow_state: Option<FlowState>,
     pub(crate) packet: Vec<PacketTest>,
     pub(crate) payload: Vec<Placed>,
-    /// Where the next test goes: the sticky buffer and its number among the rule's sticky keywords; None: the payload.
-    pub(crate) sticky: Option<(&'static Buffer, usize)>,
+    /// Where the next test goes; None: the payload.
+    pub(crate) sticky: Option<At>,
+    /// Whether the next test goes to what the last `base64_decode` decoded.
+    pub(crate) decoded: bool,
+    /// What is made of buffers before they are looked at; the first is nothing.
+    pub(crate) chains: Vec<Vec<Transform>>,
+    /// Names of the numbers that are taken out of bytes.
+    pub(crate) variables: Vec<String>,
     /// Sticky keywords so far.
     pub(crate) stickies: usize,
     /// EVE names of the application protocols that the rule is about, and who said so.
@@ -64,8 +70,30 @@ pub(crate) struct Draft<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     pub(crate) test: PayloadTest,
-    /// The buffer and its instance among the rule's tests; None: the payload.
-    pub(crate) at: Option<(&'static Buffer, usize)>,
+    /// None: the payload.
+    pub(crate) at: Option<At>,
+    /// It is about what the `base64_decode` before it decoded.
+    pub(crate) decoded: bool,
+}
+
+/// A buffer that a rule looks into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) buffer: &'static Buffer,
+    /// Tells mentions of a buffer with several instances from each other.
+    pub(crate) instance: usize,
+    /// What is made of it, by the number in [`Draft::chains`].
+    pub(crate) chain: usize,
+}
+
+/// What a rule looks for, by where it looks.
+#[derive(Default)]
+pub(crate) struct Places {
+    pub(crate) payload: Vec<PayloadTest>,
+    /// In transactions.
+    pub(crate) buffers: Vec<BufferTest>,
+    /// In headers.
+    pub(crate) headers: Vec<BufferTest>,
 }
 
 /// A classtype, looked up.
@@ -106,6 +134,9 @@ impl<'a> Draft<'a> {
             packet: Vec::new(),
             payload: Vec::new(),
             sticky: None,
+            decoded: false,
+            chains: vec![Vec::new()],
+            variables: Vec::new(),
             stickies: 0,
             protocols: None,
             spoken: Vec::new(),
@@ -135,20 +166,27 @@ impl<'a> Draft<'a> {
             .ok_or_else(|| String::from("it must follow the `content` that it changes"))
     }
 
-    /// The sticky buffer that the rule looks into at present.
-    pub(crate) fn sticky_buffer(&self) -> Option<&'static Buffer> {
-        self.sticky.map(|(b, _)| b)
+    /// Where the rule looks at present.
+    pub(crate) const fn here(&self) -> Option<At> {
+        self.sticky
     }
 
-    /// Adds a test where the rule looks at present. A relative one stays with the content that it refers to.
+    /// Adds a test where the rule looks at present. A relative one stays with the match that it refers to.
     pub(crate) fn push(&mut self, test: PayloadTest) {
-        let at = match (&test, self.sticky) {
-            (PayloadTest::Isdataat { relative: true, .. }, None) => {
-                self.last_content_at().and_then(|i| self.payload.get(i)).and_then(|t| t.at)
-            }
-            (_, sticky) => sticky,
-        };
-        self.payload.push(Placed { test, at });
+        let stays = test.relative() && !matches!(test, PayloadTest::Content(_)) && self.sticky.is_none();
+        let before = self.payload.iter().rfind(|t| matches!(t.test, PayloadTest::Content(_) | PayloadTest::Pcre(_)));
+        let at = if stays { before.and_then(|t| t.at) } else { self.here() };
+        self.place_test(test, at);
+    }
+
+    /// Adds a test there.
+    pub(crate) fn place_test(&mut self, test: PayloadTest, at: Option<At>) {
+        self.payload.push(Placed { test, at, decoded: self.decoded });
+    }
+
+    /// Whether nothing is looked for yet in the sticky buffer that is open.
+    pub(crate) fn nothing_in(&self, at: At) -> bool {
+        !self.payload.iter().any(|t| t.at == Some(at))
     }
 
     /// Notes that the rule is about one of these protocols.
@@ -171,21 +209,37 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// What the rule looks for, by where it looks: in the payload, and in each buffer.
-    pub(crate) fn places(&mut self) -> (Vec<PayloadTest>, Vec<BufferTest>) {
-        let (mut payload, mut buffers) = (Vec::new(), Vec::<(usize, BufferTest)>::new());
-        for Placed { test, at } in std::mem::take(&mut self.payload) {
-            match at {
-                None => payload.push(test),
-                Some((buffer, instance)) => {
-                    match buffers.iter_mut().find(|(i, b)| *i == instance && b.buffer == buffer) {
-                        Some((_, b)) => b.tests.push(test),
-                        None => buffers.push((instance, BufferTest { buffer, tests: vec![test] })),
-                    }
+    /// What the rule looks for, by where it looks.
+    pub(crate) fn places(&mut self) -> Places {
+        let mut payload = Vec::new();
+        let mut buffers: Vec<(At, Vec<PayloadTest>)> = Vec::new();
+        for Placed { test, at, decoded } in std::mem::take(&mut self.payload) {
+            let tests = match at {
+                None => &mut payload,
+                Some(at) => {
+                    let i = buffers.iter().position(|(had, _)| *had == at).unwrap_or_else(|| {
+                        buffers.push((at, Vec::new()));
+                        buffers.len() - 1
+                    });
+                    &mut buffers[i].1 // found or pushed above
                 }
+            };
+            match (decoded, tests.last_mut()) {
+                (true, Some(PayloadTest::Base64(Base64 { tests, .. }))) => tests.push(test),
+                _ => tests.push(test),
             }
         }
-        (payload, buffers.into_iter().map(|(_, b)| b).collect())
+        let mut places = Places { payload, ..Places::default() };
+        for (at, tests) in buffers {
+            let transforms = self.chains.get(at.chain).cloned().unwrap_or_default();
+            let test = BufferTest { buffer: at.buffer, transforms, tests };
+            if at.buffer.protocols.is_empty() {
+                places.headers.push(test);
+            } else {
+                places.buffers.push(test);
+            }
+        }
+        places
     }
 
     /// Where in `payload` that content stands.
@@ -199,6 +253,8 @@ impl<'a> Draft<'a> {
         self.check_protocol()?;
         self.check_stream()?;
         self.check_dsize()?;
+        self.check_sizes()?;
+        self.check_decoded()?;
         self.check_flowbits()?;
         self.check_transaction()?;
         self.check_marks()?;
@@ -215,8 +271,15 @@ impl<'a> Draft<'a> {
             return err(String::from("only one content of a rule can be the fast_pattern"));
         }
         let Some((at, form)) = self.fast.first().copied() else { return Ok(()) };
-        let Some(Placed { test: PayloadTest::Content(c), .. }) = self.payload.get_mut(at) else { return Ok(()) };
+        let Some(Placed { test: PayloadTest::Content(c), decoded, .. }) = self.payload.get_mut(at) else {
+            return Ok(());
+        };
         let placed = c.relative() || c.offset.is_some() || c.depth.is_some() || c.startswith;
+        if *decoded {
+            return err(String::from(
+                "what base64_decode decodes is not searched beforehand: give it to another content",
+            ));
+        }
         match form {
             Fast::Only if placed => {
                 return err(String::from(
@@ -245,20 +308,48 @@ impl<'a> Draft<'a> {
         if self.packet.iter().any(|t| matches!(t, PacketTest::IpProto(_))) && self.proto != Proto::Ip {
             return Err(("ip_proto", String::from("it chooses the protocol itself: the rule's must be `ip`")));
         }
+        for at in self.payload.iter().filter_map(|t| t.at) {
+            let excluded = match at.buffer.name {
+                "tcp.hdr" => matches!(self.proto, Proto::Udp | Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6),
+                "udp.hdr" => matches!(
+                    self.proto,
+                    Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6
+                ),
+                "icmpv4.hdr" | "icmpv6.hdr" => {
+                    matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App)
+                }
+                "ipv4.hdr" => matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6),
+                "ipv6.hdr" => matches!(self.proto, Proto::Ipv4 | Proto::Icmpv4),
+                _ => false,
+            };
+            if excluded {
+                let s = "it is a header that the rule's protocol excludes: the rule could never match";
+                return Err((at.buffer.name, s.to_owned()));
+            }
+        }
         for t in &self.packet {
             let needs = match t {
                 PacketTest::Flags(..)
                 | PacketTest::Seq(_)
                 | PacketTest::Ack(_)
                 | PacketTest::Window(_)
+                | PacketTest::TcpMss(_)
+                | PacketTest::TcpWscale(_)
+                | PacketTest::Csum(Csum::Tcpv4 | Csum::Tcpv6, _)
                 | PacketTest::StreamSize(..)
                 | PacketTest::StreamEvent(_) => Needs::Tcp,
-                PacketTest::Itype(_) | PacketTest::Icode(_) | PacketTest::IcmpId(_) | PacketTest::IcmpSeq(_) => {
-                    Needs::Icmp
-                }
-                PacketTest::Id(_) | PacketTest::Tos(..) | PacketTest::Fragbits(..) | PacketTest::Fragoffset(_) => {
-                    Needs::Ipv4
-                }
+                PacketTest::Itype(_)
+                | PacketTest::Icode(_)
+                | PacketTest::IcmpId(_)
+                | PacketTest::Icmpv6Mtu(_)
+                | PacketTest::Csum(Csum::Icmpv4 | Csum::Icmpv6, _)
+                | PacketTest::IcmpSeq(_) => Needs::Icmp,
+                PacketTest::Id(_)
+                | PacketTest::Tos(..)
+                | PacketTest::Fragbits(..)
+                | PacketTest::Ipopts(_)
+                | PacketTest::Csum(Csum::Ipv4, _)
+                | PacketTest::Fragoffset(_) => Needs::Ipv4,
                 _ => continue,
             };
             let (possible, what) = match needs {
@@ -322,8 +413,9 @@ impl<'a> Draft<'a> {
             _ => None,
         });
         let needed = self.payload.iter().filter(|t| t.at.is_none()).map(|t| match &t.test {
-            PayloadTest::Content(c) if !c.negated && !c.relative() => {
-                c.bytes.len() + usize::from(c.offset.unwrap_or(0))
+            PayloadTest::Content(c) if !c.negated && !c.relative() && !t.decoded => {
+                let offset = c.offset.and_then(Value::number).and_then(|n| usize::try_from(n).ok());
+                c.bytes.len() + offset.unwrap_or(0)
             }
             _ => 0,
         });
@@ -338,19 +430,69 @@ impl<'a> Draft<'a> {
         }
     }
 
+    // `bsize` against the contents before it.
+    fn check_sizes(&self) -> Result<(), (&'static str, String)> {
+        for (i, t) in self.payload.iter().enumerate() {
+            let PayloadTest::Bsize(size) = &t.test else { continue };
+            let most = if size.negated { u64::MAX } else { size.to };
+            let before = self.payload.iter().take(i).filter(|o| o.at == t.at && o.decoded == t.decoded);
+            let longest = before.filter_map(|o| match &o.test {
+                PayloadTest::Content(c) if !c.negated => Some(c.bytes.len()),
+                _ => None,
+            });
+            if let Some(n) = longest.max().filter(|n| u64::try_from(*n).is_ok_and(|n| n > most)) {
+                return Err(("bsize", format!("a content before it has {n} bytes: it could never match")));
+            }
+        }
+        Ok(())
+    }
+
+    // What is decoded is looked at, and a variable is filled before it is used.
+    fn check_decoded(&self) -> Result<(), (&'static str, String)> {
+        for (i, t) in self.payload.iter().enumerate() {
+            if matches!(t.test, PayloadTest::Base64(_)) && !self.payload.get(i + 1).is_some_and(|n| n.decoded) {
+                return Err((
+                    "base64_decode",
+                    String::from("nothing is looked for in what it decodes: `base64_data` and a content must follow"),
+                ));
+            }
+        }
+        let rank = |at: Option<At>| match at {
+            Some(at) if at.buffer.protocols.is_empty() => 0,
+            Some(_) => 1,
+            None => 2, // the payload comes last
+        };
+        let mention = |at: Option<At>| self.payload.iter().position(|t| t.at == at);
+        for t in &self.payload {
+            for variable in uses(&t.test) {
+                let filled = self.payload.iter().find(|f| fills(&f.test) == Some(variable));
+                let Some(f) = filled else { continue }; // a name that nothing fills was refused when it was read
+                let before = f.at == t.at || (rank(f.at), mention(f.at)) < (rank(t.at), mention(t.at));
+                if !before {
+                    return Err((
+                        t.test.keyword(),
+                        String::from("it uses a variable that is filled where the rule looks later"),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     // Buffers and transaction tests: each is looked for, in one direction, of one protocol.
     fn check_transaction(&mut self) -> Result<(), (&'static str, String)> {
-        if let Some((buffer, instance)) = self.sticky
-            && !self.payload.iter().any(|t| t.at.is_some_and(|(b, i)| b == buffer && i == instance))
+        if let Some(at) = self.sticky
+            && self.nothing_in(at)
         {
-            return Err((buffer.name, String::from("nothing is looked for in it: a content must follow")));
+            return Err((at.buffer.name, String::from("nothing is looked for in it: a content must follow")));
         }
         let mut ways = match (self.flow.to_server, self.flow.to_client) {
             (true, _) => Ways::ToServer,
             (_, true) => Ways::ToClient,
             _ => Ways::Both,
         };
-        let buffers: Vec<&'static Buffer> = self.payload.iter().filter_map(|t| t.at.map(|(b, _)| b)).collect();
+        let buffers: Vec<&'static Buffer> =
+            self.payload.iter().filter_map(|t| t.at.map(|a| a.buffer)).filter(|b| !b.protocols.is_empty()).collect();
         for b in &buffers {
             self.about(b.protocols, "another buffer or the header").map_err(|e| (b.name, e))?;
             match (ways, b.ways) {
@@ -368,7 +510,8 @@ impl<'a> Draft<'a> {
             let name = buffers.first().map_or("app-layer-event", |b| b.name);
             return Err((name, String::from("the rule's protocol has no transactions: write the protocol's own name")));
         }
-        if app && self.payload.iter().all(|t| t.at.is_some()) {
+        let in_transactions = |t: &Placed| t.at.is_some_and(|at| !at.buffer.protocols.is_empty());
+        if app && self.payload.iter().all(in_transactions) {
             self.flow.to_server |= ways == Ways::ToServer;
             self.flow.to_client |= ways == Ways::ToClient;
         }
@@ -440,4 +583,43 @@ enum Needs {
     Tcp,
     Icmp,
     Ipv4,
+}
+
+/// The variable that a test fills.
+const fn fills(test: &PayloadTest) -> Option<u16> {
+    match test {
+        PayloadTest::ByteExtract(e) => Some(e.into),
+        PayloadTest::ByteMath(m) => Some(m.into),
+        _ => None,
+    }
+}
+
+/// The variables that a test reads.
+fn uses(test: &PayloadTest) -> Vec<u16> {
+    let (mut values, mut operand) = (Vec::new(), None);
+    match test {
+        PayloadTest::Content(c) => values.extend([c.offset, c.depth, c.distance, c.within].into_iter().flatten()),
+        PayloadTest::Isdataat { at, .. } => values.push(*at),
+        PayloadTest::ByteTest(t) => {
+            values.extend([t.read.bytes, t.read.offset]);
+            operand = Some(t.against);
+        }
+        PayloadTest::ByteJump(t) => values.extend([t.read.bytes, t.read.offset]),
+        PayloadTest::ByteExtract(t) => values.extend([t.read.bytes, t.read.offset]),
+        PayloadTest::ByteMath(t) => {
+            values.extend([t.read.bytes, t.read.offset]);
+            operand = Some(t.rvalue);
+        }
+        PayloadTest::Base64(b) => values.extend(b.bytes.into_iter().chain([b.offset])),
+        PayloadTest::Pcre(_) | PayloadTest::Bsize(_) | PayloadTest::Absent { .. } => {}
+    }
+    let of_values = values.into_iter().filter_map(|v| match v {
+        Value::Variable(n) => Some(n),
+        Value::Number(_) => None,
+    });
+    let of_operand = operand.and_then(|o| match o {
+        Operand::Variable(n) => Some(n),
+        Operand::Number(_) => None,
+    });
+    of_values.chain(of_operand).collect()
 }

@@ -66,4 +66,9 @@ impl RuleSet {
         use sha2::{Digest as _, Sha256};
         self.sha256 = Sha256::new().chain_update(self.sha256).chain_update(more).finalize().into();
     }
+
+    /// Takes the hash anew: after rules were refused that had been loaded.
+    pub fn seal(&mut self) {
+        self.sha256 = load::hash(&self.rules);
+    }
 }

@@ -23,3 +23,9 @@ pub const MAX_UNIQUE: u32 = 1_024;
 pub const MAX_EXPIRE: u32 = 366 * 86_400;
 /// Most names of flowbits, counters and marks of one rule set. Threat: a generated set that makes every flow carry a huge bitmap.
 pub const MAX_FLOWBITS: usize = 65_536;
+/// Longest pattern of a `pcre`. Threat: one that takes a second to compile.
+pub const MAX_PCRE: usize = 8 << 10;
+/// Most transforms of one buffer. Threat: a chain that hashes a body a hundred times.
+pub const MAX_TRANSFORMS: usize = 16;
+/// Most bytes that `gunzip` and `zlib_deflate` unpack. Threat: a bomb.
+pub const MAX_UNPACKED: u32 = 16 << 20;

@@ -61,10 +61,16 @@ pub struct Report {
     pub sha256: String,
 }
 
-/// What would load and what not, and why.
+impl Report {
+    /// What became of a set.
+    pub fn of(set: RuleSet) -> Self {
+        Self { loaded: set.rules.len(), refused: set.refused, warnings: set.warnings, sha256: hex::encode(set.sha256) }
+    }
+}
+
+/// What would load and what not, and why; patterns of `pcre` are the engine's to judge.
 pub fn check<P: AsRef<Path>>(files: &[P], options: &Options) -> Report {
-    let set = load(files, options);
-    Report { loaded: set.rules.len(), refused: set.refused, warnings: set.warnings, sha256: hex::encode(set.sha256) }
+    Report::of(load(files, options))
 }
 
 /// Reads rule files, in this order.
@@ -161,7 +167,7 @@ pub fn parse(files: &[(&str, &[u8])], options: &Options) -> RuleSet {
     }
     set.rules = slots.into_iter().flatten().collect();
     cap_flowbits(&mut set);
-    set.sha256 = hash(&set.rules);
+    set.seal();
     set
 }
 
@@ -262,9 +268,9 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         let e = "a config rule says with `config` what is to be done; without it nothing would be";
         return Err(bad("", e.to_owned()));
     }
-    let (payload, buffers) = draft.places();
+    let places = draft.places();
     if proto == Proto::Arp
-        && !(payload.is_empty() && draft.packet.iter().all(|t| matches!(t, PacketTest::DecodeEvent(_))))
+        && !(places.payload.is_empty() && draft.packet.iter().all(|t| matches!(t, PacketTest::DecodeEvent(_))))
     {
         return Err(bad("", String::from("an ARP message has no payload and none of the headers that this looks at")));
     }
@@ -302,10 +308,12 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         },
         flow: draft.flow,
         packet: draft.packet,
-        payload,
+        payload: places.payload,
         protocols: draft.protocols.map(|(p, _)| p),
         spoken: draft.spoken,
-        buffers,
+        buffers: places.buffers,
+        headers: places.headers,
+        variables: u16::try_from(draft.variables.len()).unwrap_or(u16::MAX),
         transaction: draft.transaction,
         layer_events: draft.layer_events,
         flowbits: draft.flowbits,
@@ -373,7 +381,7 @@ fn proto(word: &str) -> Result<Proto, String> {
 }
 
 // Over what was loaded, in the order of loading (which breaks ties): the text, what its variables meant, its grade.
-fn hash(rules: &[Rule]) -> [u8; 32] {
+pub(crate) fn hash(rules: &[Rule]) -> [u8; 32] {
     let mut sets: HashMap<*const AddressSet, [u8; 32]> = HashMap::new();
     let mut digest = |a: &Arc<AddressSet>| {
         *sets.entry(Arc::as_ptr(a)).or_insert_with(|| {

@@ -7,7 +7,10 @@
 
 use crate::{
     draft::Draft,
-    keywords::{app, counts, dataset, marks, meta, modbus, numbers, packet, payload, state, stream, tls},
+    keywords::{
+        app, bytes, counts, dataset, marks, meta, modbus, numbers, options, packet, payload, pcre, state, stream, tls,
+        transform,
+    },
 };
 
 /// Reads one option into the rule being built.
@@ -91,6 +94,41 @@ pub const HONOURED: &[Keyword] = &[
     ),
     k("prefilter", Reads::Nothing, meta::prefilter, "choice of prefilter; no effect on what matches"),
     k("isdataat", Reads::Payload, payload::isdataat, "the payload reaches that far"),
+    k("pcre", Reads::Payload, pcre::pcre, "a regular expression that must (or with ! must not) match"),
+    k("byte_test", Reads::Payload, bytes::byte_test, "a number in the bytes compares like this"),
+    k("byte_jump", Reads::Payload, bytes::byte_jump, "a number in the bytes says where what is relative continues"),
+    k("byte_extract", Reads::Payload, bytes::byte_extract, "keeps a number of the bytes for what follows"),
+    k("byte_math", Reads::Payload, bytes::byte_math, "calculates with a number of the bytes, for what follows"),
+    k("bsize", Reads::Payload, payload::bsize, "how many bytes a buffer has"),
+    k("absent", Reads::Payload, payload::absent, "there is no such buffer; or_else: or what follows holds"),
+    k("base64_decode", Reads::Payload, payload::base64_decode, "decodes base64, for base64_data"),
+    k("base64_data", Reads::Payload, payload::base64_data, "what follows looks into what base64_decode decoded"),
+    k("dotprefix", Reads::Payload, transform::dotprefix, "transform: a dot before the first byte"),
+    k("strip_whitespace", Reads::Payload, transform::strip_whitespace, "transform: without blanks and line ends"),
+    k(
+        "compress_whitespace",
+        Reads::Payload,
+        transform::compress_whitespace,
+        "transform: one blank for each run of them",
+    ),
+    k("to_lowercase", Reads::Payload, transform::to_lowercase, "transform: letters in lower case"),
+    k("to_uppercase", Reads::Payload, transform::to_uppercase, "transform: letters in upper case"),
+    k("to_md5", Reads::Payload, transform::to_md5, "transform: the MD5 of the bytes, raw"),
+    k("to_sha1", Reads::Payload, transform::to_sha1, "transform: the SHA-1 of the bytes, raw"),
+    k("to_sha256", Reads::Payload, transform::to_sha256, "transform: the SHA-256 of the bytes, raw"),
+    k("url_decode", Reads::Payload, transform::url_decode, "transform: %XX and + decoded"),
+    k("xor", Reads::Payload, transform::xor, "transform: exclusive or with a key"),
+    k("header_lowercase", Reads::Payload, transform::header_lowercase, "transform: names of headers in lower case"),
+    k(
+        "strip_pseudo_headers",
+        Reads::Payload,
+        transform::strip_pseudo_headers,
+        "transform: without lines that begin with a colon",
+    ),
+    k("pcrexform", Reads::Payload, transform::pcrexform, "transform: the first group of a regular expression"),
+    k("from_base64", Reads::Payload, transform::from_base64, "transform: base64 decoded"),
+    k("gunzip", Reads::Payload, transform::gunzip, "transform: gzip unpacked"),
+    k("zlib_deflate", Reads::Payload, transform::zlib_deflate, "transform: zlib unpacked"),
     k("dsize", Reads::Header, packet::dsize, "length of the packet's payload"),
     a("flags", &["tcp.flags"], Reads::Header, packet::flags, "TCP flags; second list: flags that are ignored"),
     k("itype", Reads::Header, packet::itype, "ICMP type"),
@@ -105,6 +143,20 @@ pub const HONOURED: &[Keyword] = &[
     a("seq", &["tcp.seq"], Reads::Header, packet::seq, "TCP sequence number"),
     a("ack", &["tcp.ack"], Reads::Header, packet::ack, "TCP acknowledgement number"),
     a("window", &["tcp.window"], Reads::Header, packet::window, "TCP window, unscaled"),
+    k("tcp.mss", Reads::Header, options::tcp_mss, "maximum segment size, where a packet says it"),
+    k("tcp.wscale", Reads::Header, options::tcp_wscale, "window scale, where a packet says it"),
+    k("ipopts", Reads::Header, options::ipopts, "an IPv4 option is there"),
+    k("icmpv6.mtu", Reads::Header, options::icmpv6_mtu, "MTU that a Packet Too Big message names"),
+    k("vlan.id", Reads::Header, options::vlan_id, "id of a VLAN tag, of any or of one layer"),
+    k("vlan.layers", Reads::Header, options::vlan_layers, "number of VLAN tags"),
+    k("ipv4-csum", Reads::Header, options::ipv4_csum, "the IPv4 header's checksum is valid or invalid"),
+    k("tcpv4-csum", Reads::Header, options::tcpv4_csum, "the checksum of TCP over IPv4 is valid or invalid"),
+    k("tcpv6-csum", Reads::Header, options::tcpv6_csum, "the checksum of TCP over IPv6 is valid or invalid"),
+    k("udpv4-csum", Reads::Header, options::udpv4_csum, "the checksum of UDP over IPv4 is valid or invalid"),
+    k("udpv6-csum", Reads::Header, options::udpv6_csum, "the checksum of UDP over IPv6 is valid or invalid"),
+    k("icmpv4-csum", Reads::Header, options::icmpv4_csum, "the checksum of ICMP is valid or invalid"),
+    k("icmpv6-csum", Reads::Header, options::icmpv6_csum, "the checksum of ICMPv6 is valid or invalid"),
+    k("rpc", Reads::Header, options::rpc, "a SunRPC call's program, version and procedure"),
     k("icmp_id", Reads::Header, packet::icmp_id, "identifier of an ICMP query"),
     k("icmp_seq", Reads::Header, packet::icmp_seq, "sequence number of an ICMP query"),
     k(
@@ -238,39 +290,17 @@ pub fn find(name: &str) -> Option<&'static Keyword> {
 }
 
 const APP: &str = "needs the application protocol's parsed fields, which this version does not inspect";
-const BYTES: &str = "calculation on payload bytes is not supported by this version";
 
 // Keywords and families of the language that are refused, with the reason. A name ending in `*` is a family.
 const REFUSED: &[(&str, &str)] = &[
-    ("pcre", "regular expressions are not supported by this version; express it with `content` where you can"),
-    ("pcrexform", "regular expressions are not supported by this version"),
-    ("byte_test", BYTES),
-    ("byte_jump", BYTES),
-    ("byte_extract", BYTES),
-    ("byte_math", BYTES),
-    ("base64_*", "base64 decoding is not supported by this version"),
-    ("bsize", "measures an inspection buffer, and only the packet's payload is inspected; `dsize` measures that"),
     ("iprep", "address reputation is not supported by this version"),
     ("geoip", "the country of an address is not known to this version"),
     ("lua*", "Lua scripts are not run: a rule must not be a program"),
     ("filestore*", "files are not extracted by this version"),
     ("app-layer-*", APP),
     ("http2.header", "an old name that Suricata has given up: write `http.request_header` or `http.response_header`"),
-    ("ipopts", "IPv4 options are not inspected by this version"),
-    ("ipv4.hdr", "header buffers are not inspected by this version"),
-    ("ipv6.hdr", "header buffers are not inspected by this version"),
-    ("tcp.hdr", "header buffers are not inspected by this version"),
-    ("udp.hdr", "header buffers are not inspected by this version"),
-    ("icmpv4.hdr", "header buffers are not inspected by this version"),
-    ("icmpv6.hdr", "header buffers are not inspected by this version"),
-    ("icmpv6.mtu", "not inspected by this version"),
-    ("tcp.mss", "TCP options are not inspected by this version"),
-    ("ipv4-csum", "checksums are not a rule's matter in this version"),
-    ("*-csum", "checksums are not a rule's matter in this version"),
-    ("vlan.*", "VLAN tags cannot be asked for by rules in this version"),
     ("flow.elephant", "the rate of a flow is not measured; `flow.bytes` and `flow.age` can be asked for"),
     ("flow.*", "this version does not know that of a flow; flow.age, flow.pkts and flow.bytes it does"),
-    ("absent", APP),
     ("frame", APP),
     ("replace", "a sensor that only listens changes no packet"),
     ("http*", APP),
@@ -301,18 +331,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("pgsql*", APP),
     ("bittorrent*", APP),
     ("template*", APP),
-    ("dotprefix", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("to_*", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("strip_*", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("compress_*", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("url_decode", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("xor", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("domain", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("tld", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("header_lowercase", "transforms change an inspection buffer, and only the packet's payload is inspected"),
-    ("casefold", "transforms change an inspection buffer, and only the packet's payload is inspected"),
+    ("domain", "the list of public suffixes is not part of this version"),
+    ("tld", "the list of public suffixes is not part of this version"),
+    ("casefold", "not supported by this version; to_lowercase is"),
     ("entropy", "the entropy of a buffer is not calculated by this version"),
-    ("rpc", "the SunRPC header is not inspected by this version"),
     ("asn1", "ASN.1 checks are not supported by this version"),
 ];
 
@@ -372,7 +394,7 @@ mod tests {
         assert_eq!(names.len(), all);
         assert_eq!(find("Content").map(|k| k.name), Some("content"));
         assert_eq!(find("TCP.flags").map(|k| k.name), Some("flags"));
-        assert!(find("pcre").is_none());
+        assert!(find("lua").is_none());
     }
 
     #[test]
@@ -388,9 +410,7 @@ mod tests {
 
     #[test]
     fn reasons_fit_the_keyword() {
-        assert!(refusal("pcre").contains("regular expressions"));
-        assert!(refusal("http.uri").contains("application protocol"));
-        assert!(refusal("tcpv4-csum").contains("checksums"));
+        assert!(refusal("smb.share").contains("application protocol"));
         assert!(refusal("contnet").contains("`content`"));
         assert_eq!(refusal("zzzzzz"), "there is no such keyword");
     }

@@ -5,7 +5,7 @@
 
 use lagewarte_rules::{
     Classification, Options, RuleSet, Variables,
-    ast::{FlowState, PayloadTest, Proto, Threshold, ThresholdKind, Track},
+    ast::{FlowState, PayloadTest, Proto, Threshold, ThresholdKind, Track, Value},
     check, parse,
     registry::HONOURED,
 };
@@ -35,10 +35,13 @@ fn a_rule_is_read_whole() {
     assert!(r.dest.contains("192.0.2.1".parse().unwrap()) && !r.dest.contains("192.0.2.9".parse().unwrap()));
     let PayloadTest::Content(first) = &r.payload[0] else { panic!("a content") };
     assert_eq!((first.bytes.as_slice(), first.negated, first.nocase), (&b"\0\x01x\""[..], true, true));
-    assert_eq!((first.offset, first.depth), (Some(1), Some(9)));
+    assert_eq!((first.offset, first.depth), (Some(Value::Number(1)), Some(Value::Number(9))));
     let PayloadTest::Content(second) = &r.payload[1] else { panic!("a content") };
-    assert_eq!((second.distance, second.within, second.fast_pattern), (Some(-1), Some(5), true));
-    assert_eq!(r.payload[2], PayloadTest::Isdataat { negated: true, relative: true, at: 4 });
+    assert_eq!(
+        (second.distance, second.within, second.fast_pattern),
+        (Some(Value::Number(-1)), Some(Value::Number(5)), true)
+    );
+    assert_eq!(r.payload[2], PayloadTest::Isdataat { negated: true, relative: true, at: Value::Number(4) });
     let threshold = Threshold { kind: ThresholdKind::Both, track: Track::Both, count: 3, seconds: 60, unique: None };
     assert_eq!(r.threshold, Some(threshold));
     assert_eq!(r.flowbits[0].names, ["a", "b"]);
@@ -66,7 +69,13 @@ fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
         ("alert tcp any any -> any any (content:\"x\"; sid:1;", "", "end with `)`"),
         ("alert tcp any any -> any any (content:\"x\";)", "sid", "needs a sid"),
         ("alert tcp any any -> any any (contnet:\"x\"; sid:1;)", "contnet", "did you mean `content`"),
-        ("alert tcp any any -> any any (pcre:\"/x/\"; sid:1;)", "pcre", "regular expressions"),
+        ("alert tcp any any -> any any (pcre:\"x/\"; sid:1;)", "pcre", "first slash"),
+        ("alert tcp any any -> any any (pcre:\"/x\"; sid:1;)", "pcre", "second slash"),
+        ("alert tcp any any -> any any (pcre:\"/x/k\"; sid:1;)", "pcre", "none of the letters"),
+        ("alert tcp any any -> any any (byte_test:4,=,len,0; sid:1;)", "byte_test", "fills a variable"),
+        ("alert tcp any any -> any any (byte_test:4,=,1,0,dce; sid:1;)", "byte_test", "DCE/RPC"),
+        ("alert udp any any -> any any (ipv4.hdr; byte_test:1,=,n,0; sid:1;)", "byte_test", "fills a variable"),
+        ("alert udp any any -> any any (tcp.hdr; content:\"x\"; sid:1;)", "tcp.hdr", "never match"),
         ("alert tcp any any -> any any (content:\"a|0|\"; sid:1;)", "content", "one digit"),
         ("alert tcp any any -> any any (content:\"abc\"; depth:2; sid:1;)", "depth", "never match"),
         ("alert tcp any any -> any any (nocase; sid:1;)", "nocase", "must follow the `content`"),
@@ -113,6 +122,54 @@ fn values_that_contradict_or_mean_nothing_are_refused() {
         ("udp", r#"content:"x"; content:"abc"; distance:1048577;"#),
         ("udp", r#"content:"x"; content:"abc"; distance:len;"#),
         ("udp", "isdataat:70000;"),
+        ("udp", "isdataat:-1;"),
+        ("udp", "isdataat:len;"),
+        ("udp", r#"pcre:"//";"#),
+        ("udp", r#"pcre:"/a/UP";"#),
+        ("http", r#"http.uri; pcre:"/a/H";"#),
+        ("udp", r#"pcre:!"/(a)/,pkt:a";"#),
+        ("udp", "byte_test:9,=,1,0;"),
+        ("udp", "byte_test:0,=,1,0;"),
+        ("udp", "byte_test:1,!,1,0;"),
+        ("udp", "byte_test:1,=,1,0,dec;"),
+        ("udp", "byte_test:1,=,1,0,relative,relative;"),
+        ("udp", "byte_test:1,=,1;"),
+        ("udp", "byte_test:1,=,1,0,align;"),
+        ("udp", "byte_jump:1;"),
+        ("udp", "byte_jump:1,0,from_end,from_beginning;"),
+        ("udp", "byte_jump:1,0,multiplier 0;"),
+        ("udp", "byte_jump:1,0,post_offset 70000;"),
+        ("udp", "byte_extract:1,0;"),
+        ("udp", "byte_extract:1,0,7up;"),
+        ("udp", "byte_extract:1,0,a; byte_extract:1,0,a;"),
+        ("udp", "byte_extract:1,0,a,align 3;"),
+        ("udp", "byte_extract:1,0,a,bitmask 0xff;"),
+        ("udp", "byte_math:bytes 1, offset 0, oper %, rvalue 2, result n;"),
+        ("udp", "byte_math:bytes 1, offset 0, oper +, result n;"),
+        ("udp", "byte_math:bytes 1, offset 0, oper +, rvalue 0, result n;"),
+        ("udp", "byte_math:bytes 1, offset 0, oper +, rvalue 2, result n, dce;"),
+        ("dns", r#"byte_extract:1,0,n; dns.query; content:"a"; offset:n;"#),
+        ("dns", r#"dns.query; content:"a"; offset:n; byte_extract:1,0,n;"#),
+        ("udp", "bsize:5;"),
+        ("dns", r#"dns.query; content:"abc"; bsize:2;"#),
+        ("dns", r#"dns.query; content:"abc"; bsize:1<>3;"#),
+        ("udp", "absent;"),
+        ("dns", r#"dns.query; content:"a"; absent;"#),
+        ("dns", "dns.query; absent:maybe;"),
+        ("udp", "base64_decode:bytes 0; base64_data; content:\"a\";"),
+        ("udp", "base64_decode:bytes 4;"),
+        ("udp", "base64_decode:bytes 4; content:\"a\"; base64_data; content:\"a\";"),
+        ("udp", "base64_data; content:\"a\";"),
+        ("udp", "base64_decode; base64_data; content:\"a\"; fast_pattern;"),
+        ("udp", "dotprefix; content:\"a\";"),
+        ("dns", "dns.query; dotprefix;"),
+        ("dns", "dns.query; dotprefix:1; content:\"a\";"),
+        ("dns", "dns.query; xor:\"0g\"; content:\"a\";"),
+        ("dns", "dns.query; xor:\"\"; content:\"a\";"),
+        ("dns", "dns.query; from_base64:mode loose; content:\"a\";"),
+        ("dns", "dns.query; from_base64:offset 70000; content:\"a\";"),
+        ("dns", "dns.query; gunzip:max-size 17MB; content:\"a\";"),
+        ("dns", "dns.query; gunzip:4; content:\"a\";"),
         ("udp", "isdataat:1,back;"),
         ("udp", r#"dsize:3; content:"abcd";"#),
         ("udp", r#"dsize:4; content:"abcd"; offset:1;"#),

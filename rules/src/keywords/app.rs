@@ -7,7 +7,7 @@ use super::{none, wanted};
 use crate::{
     ast::{Content, Interval, PayloadTest, SpokenTest, TransactionTest, Whose},
     buffers::{self, Buffer, Form},
-    draft::{Draft, Placed},
+    draft::{At, Draft, Placed},
 };
 
 /// A keyword that names a buffer.
@@ -15,30 +15,30 @@ pub(crate) fn buffer(d: &mut Draft<'_>, b: &'static Buffer, form: Form, value: O
     none(value)?;
     match form {
         Form::Sticky => {
-            if let Some((open, instance)) = d.sticky
-                && !d.payload.iter().any(|t| t.at.is_some_and(|(at, i)| at == open && i == instance))
-            {
-                return Err(format!("nothing is looked for in {}, which is named before it", open.name));
+            if let Some(open) = d.sticky.filter(|at| d.nothing_in(*at)) {
+                return Err(format!("nothing is looked for in {}, which is named before it", open.buffer.name));
             }
             d.stickies += 1;
             // Of a buffer with several instances each mention looks for one of its own.
             let instance = if b.multi { d.stickies } else { 0 };
-            d.sticky = Some((b, instance));
+            d.sticky = Some(At { buffer: b, instance, chain: 0 });
+            d.decoded = false;
         }
         Form::Legacy => {
             if d.sticky.is_some() {
                 return Err(String::from("it changes a content of the payload; after a sticky buffer there is none"));
             }
             let at = d.last_content_at().ok_or("it must follow the `content` that it changes")?;
+            let here = Some(At { buffer: b, instance: 0, chain: 0 });
             if let Some(t) = d.payload.get_mut(at) {
-                if let Some((had, _)) = t.at {
-                    return Err(format!("the content already looks into {}", had.name));
+                if let Some(had) = t.at {
+                    return Err(format!("the content already looks into {}", had.buffer.name));
                 }
-                t.at = Some((b, 0));
+                t.at = here;
             }
-            // An isdataat between the content and this belongs to it.
-            for t in d.payload.iter_mut().skip(at + 1) {
-                t.at = Some((b, 0));
+            // What refers to the content and stands between it and this belongs to it.
+            for t in d.payload.iter_mut().skip(at + 1).filter(|t| t.at.is_none() && t.test.relative()) {
+                t.at = here;
             }
         }
     }
@@ -47,7 +47,11 @@ pub(crate) fn buffer(d: &mut Draft<'_>, b: &'static Buffer, form: Form, value: O
 
 pub(crate) fn pkt_data(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     none(value)?;
+    if let Some(open) = d.sticky.filter(|at| d.nothing_in(*at)) {
+        return Err(format!("nothing is looked for in {}, which is named before it", open.buffer.name));
+    }
     d.sticky = None;
+    d.decoded = false;
     Ok(())
 }
 
@@ -350,7 +354,7 @@ pub(crate) fn filesize(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
 }
 
 // Numbers with KB, MB or GB as plain numbers.
-fn units(text: &str) -> Result<String, String> {
+pub(crate) fn units(text: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
@@ -399,7 +403,8 @@ fn named(d: &mut Draft<'_>, value: Option<&str>, who: &str, dot: &str, endswith:
     d.stickies += 1;
     let bytes = [dot, text].concat().into_bytes();
     let content = Content { bytes, negated, nocase: true, endswith, ..Content::default() };
-    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some((name, d.stickies)) });
+    let at = At { buffer: name, instance: d.stickies, chain: 0 };
+    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some(at), decoded: false });
     d.about(name.protocols, who)
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn datarep(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Stri
 }
 
 fn push(d: &mut Draft<'_>, name: &str, op: LookupOp, options: &[&str], rep: bool) -> Result<(), String> {
-    let Some(buffer) = d.sticky_buffer() else {
+    let Some(buffer) = d.here().map(|at| at.buffer) else {
         return Err(String::from(
             "it looks a buffer up: name the buffer before it, as in dns.query; dataset:isset,...",
         ));

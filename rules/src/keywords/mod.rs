@@ -5,17 +5,21 @@
 //! Must never accept a value in part. Values follow the Suricata user guide.
 
 pub(crate) mod app;
+pub(crate) mod bytes;
 pub(crate) mod counts;
 pub(crate) mod dataset;
 pub(crate) mod marks;
 pub(crate) mod meta;
 pub(crate) mod modbus;
 pub(crate) mod numbers;
+pub(crate) mod options;
 pub(crate) mod packet;
 pub(crate) mod payload;
+pub(crate) mod pcre;
 pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod tls;
+pub(crate) mod transform;
 
 /// The value of a keyword that wants one.
 pub(crate) fn wanted(value: Option<&str>) -> Result<&str, String> {

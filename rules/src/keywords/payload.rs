@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! `content`, its modifiers, `isdataat`. Suricata user guide, "Payload Keywords".
+//! `content`, its modifiers, `isdataat`, `bsize`, `absent`, `base64_decode`. Suricata user guide, "Payload Keywords" and
+//! "Base64 keywords".
 
-use super::{meta::once, none, number, quoted, wanted};
+use super::{app, meta::once, none, number, quoted, wanted};
 use crate::{
-    ast::{Content, PayloadTest},
+    ast::{Base64, Content, PayloadTest, Value},
     draft::{Draft, Fast},
     limits::{MAX_CONTENT, MAX_DISTANCE},
 };
@@ -86,7 +87,7 @@ pub(crate) fn nocase(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Strin
 }
 
 pub(crate) fn offset(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let n = short(value)?;
+    let n = d.place(wanted(value)?, 65_535).and_then(from_the_start)?;
     let c = d.last_content()?;
     if c.startswith {
         return Err(String::from("startswith already says where the pattern begins"));
@@ -98,7 +99,7 @@ pub(crate) fn offset(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Strin
 }
 
 pub(crate) fn depth(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let n = short(value)?;
+    let n = d.place(wanted(value)?, 65_535).and_then(from_the_start)?;
     let c = d.last_content()?;
     if c.startswith {
         return Err(String::from("startswith already says where the pattern ends"));
@@ -106,27 +107,28 @@ pub(crate) fn depth(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String
     if c.relative() {
         return Err(MIXED.to_owned());
     }
-    if usize::from(n) < c.bytes.len() {
+    if let Some(n) = n.number().filter(|n| !holds(*n, c)) {
         return Err(format!("a depth of {n} cannot hold a pattern of {} bytes: it could never match", c.bytes.len()));
     }
     once(&mut c.depth, n)
 }
 
 pub(crate) fn distance(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let n = signed(value)?;
+    let n = d.place(wanted(value)?, MAX_DISTANCE as u32)?;
     let c = d.last_content()?;
     absolute_free(c)?;
     once(&mut c.distance, n)
 }
 
 pub(crate) fn within(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let n = signed(value)?;
+    let n = d.place(wanted(value)?, MAX_DISTANCE as u32)?;
     let c = d.last_content()?;
     absolute_free(c)?;
-    if usize::try_from(n).is_ok_and(|n| n >= c.bytes.len()) {
-        once(&mut c.within, n)
-    } else {
-        Err(format!("within {n} bytes there is no room for a pattern of {}: it could never match", c.bytes.len()))
+    match n.number() {
+        Some(n) if !holds(n, c) => {
+            Err(format!("within {n} bytes there is no room for a pattern of {}: it could never match", c.bytes.len()))
+        }
+        _ => once(&mut c.within, n),
     }
 }
 
@@ -179,10 +181,7 @@ pub(crate) fn isdataat(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
         None => (false, value),
     };
     let mut fields = value.split(',').map(str::trim);
-    let at = fields.next().unwrap_or_default();
-    let at = number(at, 0, 65_535).map_err(|e| {
-        format!("{e}; positions taken from the payload (byte_extract) are not supported by this version")
-    })?;
+    let at = d.place(fields.next().unwrap_or_default(), 65_535).and_then(from_the_start)?;
     let (mut relative, mut rawbytes) = (false, false);
     for word in fields {
         match word {
@@ -191,8 +190,70 @@ pub(crate) fn isdataat(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
             other => return Err(format!("{other:?} is neither `relative` nor `rawbytes`")),
         }
     }
-    d.push(PayloadTest::Isdataat { negated, relative, at: u16::try_from(at).unwrap_or(u16::MAX) });
+    d.push(PayloadTest::Isdataat { negated, relative, at });
     Ok(())
+}
+
+pub(crate) fn bsize(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let size = app::interval(wanted(value)?, u64::MAX, &[])?;
+    if d.sticky.is_none() && !d.decoded {
+        return Err(String::from("it measures a sticky buffer, and none is open; `dsize` measures the payload"));
+    }
+    d.push(PayloadTest::Bsize(size));
+    Ok(())
+}
+
+pub(crate) fn absent(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let or_else = match value {
+        None | Some("") => false,
+        Some("or_else") => true,
+        Some(other) => return Err(format!("{other:?}: it takes nothing, or or_else")),
+    };
+    let Some(at) = d.sticky.filter(|_| !d.decoded) else {
+        return Err(String::from("it must follow the sticky buffer that may be missing"));
+    };
+    if at.buffer.protocols.is_empty() {
+        return Err(String::from("it goes with buffers of application protocols"));
+    }
+    if !d.nothing_in(at) {
+        return Err(String::from("it must come first after the sticky buffer"));
+    }
+    d.push(PayloadTest::Absent { or_else });
+    Ok(())
+}
+
+/// `base64_decode:bytes 8, offset 1, relative`
+pub(crate) fn base64_decode(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    if d.decoded {
+        return Err(String::from("what was decoded is not decoded again"));
+    }
+    let (mut bytes, mut offset, mut relative) = (None, None, false);
+    for field in value.filter(|v| !v.is_empty()).into_iter().flat_map(|v| v.split(',')) {
+        match field.trim().split_once(char::is_whitespace).map_or((field.trim(), None), |(n, v)| (n, Some(v.trim()))) {
+            ("bytes", Some(v)) => once(&mut bytes, d.place(v, u32::MAX)?)?,
+            ("offset", Some(v)) => once(&mut offset, d.place(v, 65_535)?)?,
+            ("relative", None) => flag(&mut relative)?,
+            (other, _) => return Err(format!("{other:?} is none of bytes N, offset N, relative")),
+        }
+    }
+    if bytes.and_then(Value::number).is_some_and(|n| n < 1) {
+        return Err(String::from("at least one byte is decoded"));
+    }
+    let offset = from_the_start(offset.unwrap_or(Value::Number(0)))?;
+    d.push(PayloadTest::Base64(Base64 { bytes, offset, relative, tests: Vec::new() }));
+    Ok(())
+}
+
+pub(crate) fn base64_data(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    match d.payload.last() {
+        Some(t) if matches!(t.test, PayloadTest::Base64(_)) => {
+            d.sticky = t.at;
+            d.decoded = true;
+            Ok(())
+        }
+        _ => Err(String::from("it must follow `base64_decode`")),
+    }
 }
 
 fn absolute_free(c: &Content) -> Result<(), String> {
@@ -201,26 +262,20 @@ fn absolute_free(c: &Content) -> Result<(), String> {
 
 fn flag(slot: &mut bool) -> Result<(), String> {
     if *slot {
-        return Err(String::from("it is given twice for one content"));
+        return Err(String::from("it is given twice"));
     }
     *slot = true;
     Ok(())
 }
 
-fn short(value: Option<&str>) -> Result<u16, String> {
-    let n = number(wanted(value)?, 0, 65_535).map_err(|e| format!("{e}; {VARIABLE}"))?;
-    Ok(u16::try_from(n).unwrap_or(u16::MAX))
+fn from_the_start(v: Value) -> Result<Value, String> {
+    match v.number() {
+        Some(n) if n < 0 => Err(format!("{n} is before the beginning; a number from 0 on is wanted")),
+        _ => Ok(v),
+    }
 }
 
-fn signed(value: Option<&str>) -> Result<i32, String> {
-    let v = wanted(value)?;
-    let (minus, digits) = match v.strip_prefix('-') {
-        Some(d) => (true, d),
-        None => (false, v),
-    };
-    let n = number(digits, 0, MAX_DISTANCE as u32).map_err(|e| format!("{e} (or its negative); {VARIABLE}"))?;
-    let n = i32::try_from(n).unwrap_or(MAX_DISTANCE);
-    Ok(if minus { -n } else { n })
+// Whether so many bytes have room for the pattern.
+fn holds(n: i64, c: &Content) -> bool {
+    usize::try_from(n).is_ok_and(|n| n >= c.bytes.len())
 }
-
-const VARIABLE: &str = "values taken from the payload (byte_extract, byte_math) are not supported by this version";

@@ -6,7 +6,7 @@ use super::{app, none, wanted};
 use crate::{
     ast::{Content, Interval, PayloadTest, TransactionTest},
     buffers,
-    draft::{Draft, Placed},
+    draft::{At, Draft, Placed},
 };
 
 const TLS: &[&str] = &["tls"];
@@ -172,7 +172,8 @@ fn old(d: &mut Draft<'_>, buffer: &str, value: Option<&str>) -> Result<(), Strin
     }
     let (buffer, _) = buffers::find(buffer).ok_or("the buffer is not served")?;
     let content = Content { bytes: v.as_bytes().to_vec(), negated, ..Content::default() };
-    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some((buffer, 0)) });
+    let at = At { buffer, instance: 0, chain: 0 };
+    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some(at), decoded: false });
     d.about(TLS, buffer.name)
 }
 

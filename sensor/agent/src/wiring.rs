@@ -210,7 +210,7 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
     }
     let (files, nothing) = written_out(files);
     let rule_options = rule_options(settings)?;
-    let mut set = lagewarte_rules::load(&files, &rule_options);
+    let mut set = load(&files, &rule_options);
     if let Some(path) = &settings.threshold_file {
         thresholds(&mut set, path, &rule_options)?;
     }
@@ -257,6 +257,13 @@ fn thresholds(set: &mut RuleSet, path: &Path, options: &RuleOptions) -> anyhow::
     let text = String::from_utf8_lossy(&bytes);
     lagewarte_rules::thresholds::apply(set, &path.display().to_string(), &text, &options.variables);
     Ok(())
+}
+
+/// Rule files as they would run: with the patterns tried that only the matcher can judge.
+pub fn load(files: &[PathBuf], options: &lagewarte_rules::Options) -> lagewarte_rules::RuleSet {
+    let mut set = lagewarte_rules::load(files, options);
+    lagewarte_detect::vet(&mut set);
+    set
 }
 
 /// Variables, classes and references that rules are read against.

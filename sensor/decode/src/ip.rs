@@ -91,8 +91,7 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
         fragment,
     });
     if d.checksums {
-        let sum = u64_16bit_word::ones_complement(u64_16bit_word::add_slice(0, h.slice()));
-        p.checksum = if sum == 0 { Checksum::Good } else { Checksum::Bad };
+        p.checksum = if checksum(h.slice()) { Checksum::Good } else { Checksum::Bad };
     }
     if fragment.is_some() {
         return; // what puts fragments together gives the whole packet back to the decoder
@@ -116,6 +115,11 @@ pub(crate) fn v4<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
     ) {
         p.events.set(Event::Ipv4UnknownProtocol);
     }
+}
+
+/// Whether the checksum of an IPv4 header holds.
+pub(crate) fn checksum(header: &[u8]) -> bool {
+    u64_16bit_word::ones_complement(u64_16bit_word::add_slice(0, header)) == 0
 }
 
 /// Options of IPv4 by number: expected length, 0 where it varies.

@@ -432,6 +432,15 @@ impl Packet<'_> {
         let ip = self.ip.as_ref()?;
         Some(Root { src: ip.src, dst: ip.dst, ports: self.ports().unwrap_or_default(), proto: ip.proto })
     }
+    /// Whether the IPv4 header's checksum holds, tested now; None where there is none.
+    pub fn ip_checksum(&self) -> Option<bool> {
+        self.ip.filter(|ip| ip.src.is_ipv4()).map(|ip| crate::ip::checksum(ip.header))
+    }
+    /// Whether the transport's checksum holds, tested now; None where there is none.
+    pub fn transport_checksum(&self) -> Option<bool> {
+        let ip = self.ip?;
+        crate::transport::checksum(self, ip.proto, ip.payload)
+    }
     /// The TCP header.
     pub const fn tcp(&self) -> Option<&Tcp<'_>> {
         match &self.transport {

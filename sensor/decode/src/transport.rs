@@ -230,22 +230,28 @@ fn quoted(src: IpAddr, dst: IpAddr, number: u8, data: &[u8]) -> Option<Quoted> {
 
 /// Tests the checksum of a whole transport; leaves `Untested` where there is none.
 pub(crate) fn verify(p: &mut Packet<'_>, number: u8, data: &[u8]) {
-    let Some(ip) = p.ip else { return };
+    if let Some(good) = checksum(p, number, data) {
+        p.checksum = if good { Checksum::Good } else { Checksum::Bad };
+    }
+}
+
+/// Whether the checksum of a whole transport holds; None where there is none.
+pub(crate) fn checksum(p: &Packet<'_>, number: u8, data: &[u8]) -> Option<bool> {
+    let ip = p.ip?;
     let (start, data) = match p.transport {
         Transport::Tcp(_) => (pseudo_header(ip.src, ip.dst, number, data.len()), data),
         Transport::Udp(u) => {
             if u.header.get(6..8) == Some(&[0, 0]) {
-                return; // the sender made none (RFC 768)
+                return None; // the sender made none (RFC 768)
             }
-            let Some(datagram) = data.get(..8 + p.payload.len()) else { return };
+            let datagram = data.get(..8 + p.payload.len())?;
             (pseudo_header(ip.src, ip.dst, number, datagram.len()), datagram)
         }
         Transport::Icmpv4(_) => (0, data),
         Transport::Icmpv6(_) => (pseudo_header(ip.src, ip.dst, number, data.len()), data),
-        _ => return,
+        _ => return None,
     };
-    let sum = u64_16bit_word::ones_complement(u64_16bit_word::add_slice(start, data));
-    p.checksum = if sum == 0 { Checksum::Good } else { Checksum::Bad };
+    Some(u64_16bit_word::ones_complement(u64_16bit_word::add_slice(start, data)) == 0)
 }
 
 fn pseudo_header(src: IpAddr, dst: IpAddr, number: u8, len: usize) -> u64 {

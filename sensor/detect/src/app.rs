@@ -5,13 +5,16 @@
 //! A rule's parts are looked at in the order in which a transaction completes them. Must never say that a rule cannot match
 //! while bytes or events that it asks for may still come.
 
+use std::sync::Arc;
+
 use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State};
 use lagewarte_flow::{AppProto, Direction, Flow};
-use lagewarte_rules::ast::{Interval, Rule, TransactionTest, Which, Whose};
+use lagewarte_rules::ast::{BufferTest, Interval, Rule, TransactionTest, Which, Whose};
 
 use crate::{
-    engine::Counters,
+    engine::{Counters, Work},
     payload::{Outcome, Program},
+    transform::Chain,
 };
 
 /// Most instances of one buffer or number that are looked at. Threat: a message with thousands of names against thousands
@@ -48,13 +51,66 @@ pub(crate) struct AppRule {
 /// One thing that a rule asks of a transaction.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
-    Buffer { buffer: Buffer, multi: bool, streaming: bool, program: std::sync::Arc<Program> },
+    Buffer(Arc<BufferPart>),
     Number { field: Field, test: Interval },
     OneOf { field: Field, any: Vec<u64>, none: bool },
     Nth { field: Field, test: Interval, which: Which },
     Range { field: Field, test: Interval },
     Bits { field: Field, mask: u64, value: u64, negated: bool },
     Event { number: u8 },
+}
+
+/// What a rule asks of a buffer.
+#[derive(Debug)]
+pub(crate) struct BufferPart {
+    buffer: Buffer,
+    multi: bool,
+    streaming: bool,
+    /// Whether it also holds where there is no such buffer.
+    absent: bool,
+    chain: Option<Arc<Chain>>,
+    program: Program,
+}
+
+impl BufferPart {
+    fn new(b: &BufferTest) -> Option<Self> {
+        Some(Self {
+            buffer: Buffer::by_name(b.buffer.name)?,
+            multi: b.buffer.multi,
+            streaming: b.buffer.streaming,
+            absent: b.absent(),
+            chain: Chain::new(&b.transforms),
+            program: Program::new(&b.tests),
+        })
+    }
+
+    /// Whether an instance holds what is asked; `whole`: nothing is added to it.
+    fn holds(&self, at: Place<'_>, whole: bool, work: &mut Work, counters: &mut Counters) -> bool {
+        let most = if self.multi { MAX_INSTANCES } else { 1 };
+        let mut any = false;
+        for i in 0..most {
+            let Some(bytes) = at.state.buffer(at.place, self.buffer, at.direction, i) else { break };
+            any = true;
+            let bytes = match &self.chain {
+                Some(chain) => work.made.of((self.buffer, i), chain, bytes),
+                None => bytes,
+            };
+            match self.program.run_buffer(bytes, whole, &mut work.finds) {
+                Outcome::Match => return true,
+                Outcome::NoMatch => {}
+                Outcome::GaveUp => counters.gave_up += 1,
+            }
+        }
+        !any && self.absent && whole
+    }
+}
+
+/// A transaction, seen one way.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'s> {
+    pub(crate) state: &'s State,
+    pub(crate) place: usize,
+    pub(crate) direction: Direction,
 }
 
 /// What became of a rule on a transaction.
@@ -76,14 +132,7 @@ impl AppRule {
         for name in &rule.layer_events {
             LayerEvent::ALL.iter().filter(|e| e.name().eq_ignore_ascii_case(name)).for_each(|e| layer.set(*e));
         }
-        let buffers = rule.buffers.iter().filter_map(|b| {
-            Some(Part::Buffer {
-                buffer: Buffer::by_name(b.buffer.name)?,
-                multi: b.buffer.multi,
-                streaming: b.buffer.streaming,
-                program: std::sync::Arc::new(Program::new(&b.tests)),
-            })
-        });
+        let buffers = rule.buffers.iter().filter_map(|b| Some(Part::Buffer(Arc::new(BufferPart::new(b)?))));
         let tests = rule.transaction.iter().filter_map(|t| match t {
             TransactionTest::Number { field, test } => {
                 Some(Part::Number { field: Field::by_name(field)?, test: *test })
@@ -161,6 +210,7 @@ impl AppRule {
         state: &State,
         place: usize,
         direction: Direction,
+        work: &mut Work,
         counters: &mut Counters,
     ) -> Verdict {
         let Some(core) = state.core(place) else { return Verdict::Never };
@@ -218,20 +268,10 @@ impl AppRule {
                             .any(|n| (n & mask == *value) != *negated);
                     (holds, complete)
                 }
-                Part::Buffer { buffer, multi, streaming, program } => {
-                    let complete = progress >= state.buffer_at(*buffer, direction);
-                    let most = if *multi { MAX_INSTANCES } else { 1 };
-                    let holds = (complete || *streaming)
-                        && (0..most).map_while(|i| state.buffer(place, *buffer, direction, i)).any(
-                            |bytes| match program.run(bytes) {
-                                Outcome::Match => true,
-                                Outcome::NoMatch => false,
-                                Outcome::GaveUp => {
-                                    counters.gave_up += 1;
-                                    false
-                                }
-                            },
-                        );
+                Part::Buffer(part) => {
+                    let complete = progress >= state.buffer_at(part.buffer, direction);
+                    let at = Place { state, place, direction };
+                    let holds = (complete || part.streaming) && part.holds(at, complete, work, counters);
                     (holds, complete)
                 }
             };

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use lagewarte_app::Buffer;
 use lagewarte_rules::{
     Rule, RuleSet,
     ast::{PacketTest, Proto},
@@ -18,10 +19,13 @@ use crate::{
     alert::Output,
     entry::Entry,
     group::Groups,
+    header_bytes::HeaderBytes,
     marks::{Hosts, Known, MAX_MARKS, Names},
+    payload::Finds,
     profile::Counts,
     tags::{MAX_HOST_TAGS, TaggedHosts},
     transactions::Tables,
+    transform::Made,
     turn::Turn,
 };
 
@@ -68,8 +72,19 @@ pub struct Scratch {
     pub(crate) mark: u32,
     /// The worker's place among others; None where there are no others.
     pub turn: Option<Turn>,
+    pub(crate) work: Work,
     /// What happened so far.
     pub counters: Counters,
+}
+
+/// What rules have found and made of what is looked at now.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) finds: Finds,
+    /// Of the transaction's buffers.
+    pub(crate) made: Made<(Buffer, usize)>,
+    /// Of the packet's headers.
+    pub(crate) made_headers: Made<HeaderBytes>,
 }
 
 /// What a worker's inspection did.
@@ -85,6 +100,8 @@ pub struct Counters {
     pub dropped: u64,
     /// Payload tests given up at [`crate::MAX_STEPS`].
     pub gave_up: u64,
+    /// Searches that ended at a limit of PCRE ([`crate::MATCH_LIMIT`], [`crate::DEPTH_LIMIT`]).
+    pub pcre_limited: u64,
     /// Transactions looked at.
     pub transactions: u64,
     /// Rules that could not wait for more of a transaction, since [`crate::MAX_WAITING`] do.
@@ -105,6 +122,7 @@ impl Counters {
         self.matches += other.matches;
         self.dropped += other.dropped;
         self.gave_up += other.gave_up;
+        self.pcre_limited += other.pcre_limited;
         self.flowbits_full += other.flowbits_full;
         self.marks_forgotten += other.marks_forgotten;
         self.out_of_turn += other.out_of_turn;

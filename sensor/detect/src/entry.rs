@@ -19,8 +19,9 @@ use lagewarte_rules::{
 use crate::{
     alert::Info,
     app::AppRule,
-    engine::Counters,
+    engine::{Counters, Work},
     header,
+    header_bytes::HeaderRule,
     inspect::{payload, ports},
     marks::{Marks, Names, Space},
     payload::{Outcome, Program},
@@ -38,6 +39,7 @@ pub(crate) struct Entry {
     pub(crate) address_only: bool,
     pub(crate) app: Option<Arc<AppRule>>,
     program: Arc<Program>,
+    headers: Arc<[HeaderRule]>,
     tests: Vec<Bits>,
     changes: Vec<Bits>,
     pub(crate) marks: Marks,
@@ -91,6 +93,7 @@ impl Entry {
             address_only,
             app: AppRule::new(rule).map(Arc::new),
             program: Arc::new(Program::new(&rule.payload)),
+            headers: rule.headers.iter().filter_map(HeaderRule::new).collect(),
             tests: bits(true),
             changes: bits(false),
             marks: Marks::new(rule, names),
@@ -112,6 +115,7 @@ impl Entry {
             address_only,
             app: forward.app.clone(),
             program: Arc::clone(&forward.program),
+            headers: Arc::clone(&forward.headers),
             tests: forward.tests.clone(),
             changes: forward.changes.clone(),
             marks: forward.marks.clone(),
@@ -144,13 +148,14 @@ impl Entry {
         flow: Option<&FlowRef<'_>>,
         view: View<'_>,
         events: LayerEvents,
+        work: &mut Work,
         counters: &mut Counters,
     ) -> Option<bool> {
-        if !self.around(p, flow, events) || !self.remembered(flow) {
+        if !self.around(p, flow, events, work) || !self.remembered(flow) {
             return None;
         }
         if self.looks.at_stream() {
-            match view.run(&self.program) {
+            match view.run(&self.program, &mut work.finds) {
                 Outcome::Match => return Some(true),
                 Outcome::GaveUp => counters.gave_up += 1,
                 Outcome::NoMatch => {}
@@ -159,15 +164,22 @@ impl Entry {
                 return None;
             }
         }
-        self.in_payload(p, counters).then_some(false)
+        self.in_payload(p, work, counters).then_some(false)
     }
 
-    /// Everything but contents and what rules remember.
-    pub(crate) fn around(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>, events: LayerEvents) -> bool {
+    /// Everything but contents of payload and transactions, and what rules remember. Begins the rule.
+    pub(crate) fn around(
+        &self,
+        p: &Packet<'_>,
+        flow: Option<&FlowRef<'_>>,
+        events: LayerEvents,
+        work: &mut Work,
+    ) -> bool {
         self.header(p)
             && self.flow(p, flow)
             && self.speaks(flow, events)
             && self.rule.packet.iter().all(|t| header::holds(t, p, flow))
+            && self.in_headers(p, work)
     }
 
     /// What earlier matches left on the flow.
@@ -175,13 +187,20 @@ impl Entry {
         self.bits(flow) && self.marks.counters_hold(flow.map(|f| &*f.flow))
     }
 
-    pub(crate) fn in_parts(&self, flow: &FlowRef<'_>) -> bool {
-        let stream = flow.flow.stream.as_ref().filter(|_| self.looks.at_stream());
-        stream.is_some_and(|s| s.raw_parts(flow.direction).any(|part| self.program.run(part) == Outcome::Match))
+    fn in_headers(&self, p: &Packet<'_>, work: &mut Work) -> bool {
+        work.finds.begin(self.rule.variables);
+        self.headers.iter().all(|h| h.holds(p, work))
     }
 
-    pub(crate) fn in_payload(&self, p: &Packet<'_>, counters: &mut Counters) -> bool {
-        match self.program.run(payload(p)) {
+    pub(crate) fn in_parts(&self, flow: &FlowRef<'_>, work: &mut Work) -> bool {
+        let stream = flow.flow.stream.as_ref().filter(|_| self.looks.at_stream());
+        stream.is_some_and(|s| {
+            s.raw_parts(flow.direction).any(|part| self.program.run(part, &mut work.finds) == Outcome::Match)
+        })
+    }
+
+    pub(crate) fn in_payload(&self, p: &Packet<'_>, work: &mut Work, counters: &mut Counters) -> bool {
+        match self.program.run(payload(p), &mut work.finds) {
             Outcome::Match => true,
             Outcome::NoMatch => false,
             Outcome::GaveUp => {

@@ -4,9 +4,9 @@
 //!
 //! Must never read a header by offset that the decoder did not prove to be there.
 
-use lagewarte_decode::{Packet, Transport};
+use lagewarte_decode::{Checksum, Packet, Transport};
 use lagewarte_flow::FlowRef;
-use lagewarte_rules::ast::{BitMode, PacketTest, StreamSide};
+use lagewarte_rules::ast::{BitMode, Csum, PacketTest, StreamSide};
 
 use crate::inspect::payload;
 
@@ -48,6 +48,29 @@ pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>, flow: Option<&FlowRef<'_>
         PacketTest::StreamSize(side, n) => {
             flow.and_then(FlowRef::sizes).is_some_and(|sizes| sides(*side, sizes.map(|s| n.matches(s))))
         }
+        PacketTest::Ipopts(option) => ip_options(&ip).any(|o| option.is_none_or(|wanted| wanted == o)),
+        PacketTest::TcpMss(n) => tcp_option(p, 2, 2).is_some_and(|v| n.matches(v)),
+        PacketTest::TcpWscale(n) => tcp_option(p, 3, 1).is_some_and(|v| n.matches(v)),
+        PacketTest::Icmpv6Mtu(n) => match p.transport {
+            Transport::Icmpv6(i) if i.kind == 2 => n.matches(u32::from_be_bytes(i.rest).into()),
+            _ => false,
+        },
+        PacketTest::VlanLayers(n) => n.matches(p.vlans.as_slice().len() as u64),
+        PacketTest::VlanId(n, layer) => {
+            let ids = p.vlans.as_slice();
+            match layer {
+                None => ids.iter().any(|id| n.matches((*id).into())),
+                Some(l) => {
+                    let at = usize::from(l.unsigned_abs());
+                    let at = if *l < 0 { ids.len().checked_sub(at) } else { Some(at) };
+                    at.and_then(|at| ids.get(at)).is_some_and(|id| n.matches((*id).into()))
+                }
+            }
+        }
+        PacketTest::Csum(which, valid) => csum(*which, p, *valid),
+        PacketTest::Rpc(program, version, procedure) => rpc(p).is_some_and(|[a, b, c]| {
+            a == *program && version.is_none_or(|v| v == b) && procedure.is_none_or(|v| v == c)
+        }),
     }
 }
 
@@ -59,6 +82,59 @@ const fn sides(side: StreamSide, [client, server]: [bool; 2]) -> bool {
         StreamSide::Both => client && server,
         StreamSide::Either => client || server,
     }
+}
+
+// Numbers of the options of an IPv4 header.
+fn ip_options<'a>(ip: &lagewarte_decode::Ip<'a>) -> impl Iterator<Item = u8> + use<'a> {
+    let header = if ip.src.is_ipv4() { ip.header } else { &[] };
+    options(header.get(20..).unwrap_or_default()).map(|(kind, _)| kind)
+}
+
+// Kind and value of options as IPv4 and TCP have them: 0 ends the list, 1 fills it, others have a length.
+fn options(mut rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (&kind, after) = rest.split_first()?;
+        if kind < 2 {
+            rest = if kind == 0 { &[] } else { after };
+            return Some((kind, &[][..]));
+        }
+        let len = usize::from(*after.first()?);
+        let value = rest.get(2..len)?;
+        rest = rest.get(len..)?;
+        Some((kind, value))
+    })
+}
+
+// The number in a TCP option of this kind and length.
+fn tcp_option(p: &Packet<'_>, kind: u8, len: usize) -> Option<u64> {
+    let header = p.tcp()?.header.get(20..)?;
+    let (_, value) = options(header).find(|(k, v)| *k == kind && v.len() == len)?;
+    Some(value.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
+}
+
+// Where checksums are not tested (`-k none`), each is taken as valid.
+fn csum(which: Csum, p: &Packet<'_>, valid: bool) -> bool {
+    let v4 = p.ip.is_some_and(|ip| ip.src.is_ipv4());
+    let holds = match (which, p.transport) {
+        (Csum::Ipv4, _) => p.ip_checksum(),
+        (Csum::Tcpv4, Transport::Tcp(_)) | (Csum::Udpv4, Transport::Udp(_)) if v4 => p.transport_checksum(),
+        (Csum::Tcpv6, Transport::Tcp(_)) | (Csum::Udpv6, Transport::Udp(_)) if !v4 => p.transport_checksum(),
+        (Csum::Icmpv4, Transport::Icmpv4(_)) | (Csum::Icmpv6, Transport::Icmpv6(_)) => p.transport_checksum(),
+        _ => None,
+    };
+    holds.is_some_and(|h| (h || p.checksum == Checksum::Untested) == valid)
+}
+
+// Program, version and procedure of a SunRPC call (RFC 5531, 9); over TCP a record's mark stands before it (11).
+fn rpc(p: &Packet<'_>) -> Option<[u32; 3]> {
+    let message = match p.transport {
+        Transport::Tcp(_) => p.payload.get(4..)?,
+        Transport::Udp(_) => p.payload,
+        _ => return None,
+    };
+    let word = |i: usize| message.get(i * 4..i * 4 + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+    // Its number, then call (0) and the version of RPC itself (2).
+    (word(1)? == 0 && word(2)? == 2).then_some([word(3)?, word(4)?, word(5)?])
 }
 
 fn raised(p: &Packet<'_>, name: &str) -> bool {

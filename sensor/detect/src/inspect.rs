@@ -45,6 +45,7 @@ impl Engine {
             }
             f.flow.stream = Some(s);
         }
+        scratch.counters.pcre_limited += std::mem::take(&mut scratch.work.finds.limited);
     }
 
     fn look(
@@ -72,6 +73,7 @@ impl Engine {
             None => scratch.found.extend_from_slice(&self.decoder),
         }
         if !scratch.found.is_empty() {
+            scratch.work.made_headers.clear();
             scratch.found.sort_unstable();
             scratch.found.dedup();
             self.verify(p, flow, view, events, scratch, out);
@@ -170,7 +172,7 @@ impl Engine {
             let Some(entry) = self.entries.get(i as usize) else { continue };
             s.counters.verified += 1;
             let watch = self.watch(i);
-            let matched = entry.matches(p, flow.as_deref(), view, events, &mut s.counters);
+            let matched = entry.matches(p, flow.as_deref(), view, events, &mut s.work, &mut s.counters);
             let matched = matched.filter(|_| entry.marks.hold(p, &self.hosts, s));
             watch.stop(matched.is_some());
             let Some(in_stream) = matched else { continue };

@@ -55,7 +55,15 @@ impl Engine {
                 if s.seen.len() < self.most_patterns {
                     s.seen.resize(self.most_patterns, 0);
                 }
-                group.candidates(state, place, direction, &mut marks, (&mut s.seen, &mut s.mark), &mut s.found);
+                s.work.made.clear();
+                group.candidates(
+                    state,
+                    place,
+                    direction,
+                    &mut marks,
+                    (&mut s.seen, &mut s.mark, &mut s.work.made),
+                    &mut s.found,
+                );
                 let found = std::mem::take(&mut s.found);
                 let mut part: Option<Arc<TxPart>> = None;
                 for &i in &found {
@@ -65,7 +73,7 @@ impl Engine {
                     let watch = self.watch(i);
                     // What is not there yet may come while the transaction lasts.
                     let later = if complete { Verdict::Never } else { Verdict::Wait };
-                    let mut verdict = if !entry.around(p, Some(flow), LayerEvents::default()) {
+                    let mut verdict = if !entry.around(p, Some(flow), LayerEvents::default(), &mut s.work) {
                         Verdict::Never
                     } else if !entry.remembered(Some(flow)) {
                         later
@@ -73,12 +81,12 @@ impl Engine {
                         if entry.in_turn {
                             s.take_turn();
                         }
-                        rule.inspect(state, place, direction, &mut s.counters)
+                        rule.inspect(state, place, direction, &mut s.work, &mut s.counters)
                     };
                     // What it asks of the payload is asked of the packet in whose context the rest was found, and of
                     // the stream as far as it is held.
                     if verdict == Verdict::Match
-                        && !((entry.in_payload(p, &mut s.counters) || entry.in_parts(flow))
+                        && !((entry.in_payload(p, &mut s.work, &mut s.counters) || entry.in_parts(flow, &mut s.work))
                             && state.core(place).is_some_and(|c| entry.marks.tx_hold(&c.bits))
                             && entry.marks.hold(p, &self.hosts, s))
                     {
@@ -115,6 +123,7 @@ impl Engine {
         if let Some(c) = context {
             self.remember(&c, Some(flow.flow), flow.flow.detect.passed);
         }
+        s.counters.pcre_limited += std::mem::take(&mut s.work.finds.limited);
     }
 
     /// A rule matched on a transaction: it acts, and is reported. False where nothing after it is.

@@ -1,21 +1,32 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Tests on the payload: `content` with its windows, and `isdataat`, in the rule's order, with backtracking.
+//! A rule's tests on bytes, in its order, with backtracking: contents in their windows, patterns, numbers.
 //!
-//! A relative content that fails makes the content before it look for its next occurrence, as Suricata does. Must never
-//! take more than [`MAX_STEPS`] searches for one rule on one packet, and never look outside the payload.
+//! What is relative and fails makes the content or pattern before it look for its next occurrence, as Suricata does. Must
+//! never take more than [`MAX_STEPS`] searches for one rule on one buffer, and never look outside it.
 
 use lagewarte_rules::{
-    ast::{Content, PayloadTest},
+    ast::{
+        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Capture, CaptureTo, Content, Interval,
+        PayloadTest, Value,
+    },
     dataset::Lookup,
 };
 use memchr::memmem;
 
+use crate::{
+    base64,
+    bytes::{self, Variables},
+    pcre::Pattern,
+};
+
 /// Most searches for one rule on one packet (Suricata's `inspection-recursion-limit` is of this size). Threat: a payload
 /// made so that relative contents match everywhere, and a rule retries without end.
 pub const MAX_STEPS: u32 = 3_000;
+/// Longest group that a `pcre` captures; the rest of a longer one is cut. Threat: a body kept whole with each alert.
+pub const MAX_CAPTURED: usize = 4_096;
 
-/// A rule's payload tests, ready to run.
+/// A rule's tests on bytes, ready to run.
 #[derive(Debug)]
 pub(crate) struct Program {
     steps: Vec<Step>,
@@ -25,8 +36,34 @@ pub(crate) struct Program {
 
 #[derive(Debug)]
 enum Step {
-    Content { content: Content, needle: Needle },
-    Isdataat { negated: bool, relative: bool, at: usize },
+    Content {
+        content: Content,
+        needle: Needle,
+    },
+    Isdataat {
+        negated: bool,
+        relative: bool,
+        at: Value,
+    },
+    Pcre {
+        pattern: Pattern,
+        negated: bool,
+        relative: bool,
+        captures: Vec<Capture>,
+    },
+    Test(ByteTest),
+    Jump(ByteJump),
+    Extract(ByteExtract),
+    Math(ByteMath),
+    Size(Interval),
+    /// There is such a buffer: `absent` fails.
+    Never,
+    Base64 {
+        bytes: Option<Value>,
+        offset: Value,
+        relative: bool,
+        inner: Vec<Step>,
+    },
     Lookup(Lookup),
 }
 
@@ -48,96 +85,303 @@ pub(crate) enum Outcome {
     GaveUp,
 }
 
+/// What a rule has found out so far: kept from one place that it looks at to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Finds {
+    vars: Variables,
+    /// Where a group goes, its name, and what it held.
+    pub(crate) captured: Vec<(CaptureTo, String, Vec<u8>)>,
+    /// Searches that ended at a limit of PCRE, of all rules.
+    pub(crate) limited: u64,
+}
+
+impl Finds {
+    /// Begins a rule with so many variables.
+    pub(crate) fn begin(&mut self, variables: u16) {
+        self.vars.reset(variables);
+        self.captured.clear();
+    }
+}
+
 impl Program {
     pub(crate) fn new(tests: &[PayloadTest]) -> Self {
-        let steps = tests
-            .iter()
-            .map(|t| match t {
-                PayloadTest::Content(c) => Step::Content {
-                    needle: if c.nocase && c.bytes.iter().any(u8::is_ascii_alphabetic) {
-                        Needle::AnyCase(c.bytes.to_ascii_lowercase())
-                    } else {
-                        Needle::Exact(Box::new(memmem::Finder::new(&c.bytes).into_owned()))
-                    },
-                    content: c.clone(),
-                },
-                PayloadTest::Lookup(l) => Step::Lookup(l.clone()),
-                PayloadTest::Isdataat { negated, relative, at } => {
-                    Step::Isdataat { negated: *negated, relative: *relative, at: usize::from(*at) }
-                }
-            })
-            .collect();
         let placed = |t: &PayloadTest| match t {
             PayloadTest::Content(c) => c.offset.is_some() || c.depth.is_some() || c.startswith,
-            PayloadTest::Isdataat { relative, .. } => !relative,
-            PayloadTest::Lookup(_) => false,
+            PayloadTest::Pcre(_) | PayloadTest::Lookup(_) => false,
+            t => !t.relative(),
         };
-        let positive = |t: &PayloadTest| matches!(t, PayloadTest::Content(c) if !c.negated);
-        Self { steps, placed: tests.iter().any(placed) || !tests.iter().any(positive) }
+        let positive = |t: &PayloadTest| match t {
+            PayloadTest::Content(c) => !c.negated,
+            PayloadTest::Pcre(p) => !p.negated,
+            _ => false,
+        };
+        let placed = tests.iter().any(placed) || !tests.iter().any(positive);
+        Self { steps: tests.iter().filter_map(Step::new).collect(), placed }
     }
 
     /// Runs the tests on a window of a stream of which the first `seen` bytes were looked at before: what matches must
     /// reach into the new ones.
-    pub(crate) fn run_new(&self, window: &[u8], seen: usize) -> Outcome {
+    pub(crate) fn run_new(&self, window: &[u8], seen: usize, finds: &mut Finds) -> Outcome {
         if seen == 0 || self.placed {
-            return self.run(window.get(seen..).unwrap_or_default());
+            return self.run(window.get(seen..).unwrap_or_default(), finds);
         }
-        self.go(window, seen)
+        self.go(window, seen, true, finds)
     }
 
-    /// Runs the tests. An empty payload passes none, not even a negated one (as in Suricata); no tests always pass.
-    pub(crate) fn run(&self, payload: &[u8]) -> Outcome {
+    /// Runs the tests on a payload. An empty one passes none, not even a negated one (as in Suricata); no tests always pass.
+    pub(crate) fn run(&self, payload: &[u8], finds: &mut Finds) -> Outcome {
         if payload.is_empty() && !self.steps.is_empty() {
             return Outcome::NoMatch;
         }
-        self.go(payload, 0)
+        self.go(payload, 0, true, finds)
     }
 
-    fn go(&self, payload: &[u8], beyond: usize) -> Outcome {
-        let mut left = Left { steps: MAX_STEPS, beyond };
-        match run(&self.steps, payload, 0, 0, &mut left) {
-            true => Outcome::Match,
-            false if left.steps == 0 => Outcome::GaveUp,
-            false => Outcome::NoMatch,
+    /// Runs the tests on a buffer, which may be empty. `whole`: nothing follows.
+    pub(crate) fn run_buffer(&self, bytes: &[u8], whole: bool, finds: &mut Finds) -> Outcome {
+        self.go(bytes, 0, whole, finds)
+    }
+
+    fn go(&self, bytes: &[u8], beyond: usize, whole: bool, finds: &mut Finds) -> Outcome {
+        let kept = finds.captured.len();
+        let mut run = Run { bytes, whole, steps: MAX_STEPS, beyond, finds };
+        if run.all(&self.steps, 0, 0) {
+            return Outcome::Match;
         }
+        let gave_up = run.steps == 0;
+        finds.captured.truncate(kept);
+        if gave_up { Outcome::GaveUp } else { Outcome::NoMatch }
     }
 }
 
-/// What a run may still do, and what it must reach.
-struct Left {
-    steps: u32,
-    /// Some content must end behind this place; 0 asks for nothing.
-    beyond: usize,
-}
-
-// `end`: where the match before ended; `reach`: the furthest that any did. Recursion is as deep as the rule has tests (capped by the parser).
-fn run(steps: &[Step], payload: &[u8], end: usize, reach: usize, left: &mut Left) -> bool {
-    let Some((step, rest)) = steps.split_first() else { return left.beyond == 0 || reach > left.beyond };
-    match step {
-        Step::Lookup(l) => l.run(payload) && run(rest, payload, end, reach, left),
-        Step::Isdataat { negated, relative, at } => {
-            let there = if *relative { end + at <= payload.len() } else { *at < payload.len() };
-            there != *negated && run(rest, payload, end, reach, left)
-        }
-        Step::Content { content, needle } => {
-            let (mut from, to) = window(content, payload.len(), end);
-            if content.negated {
-                let absent = left.steps > 0 && next(content, needle, payload, from, to, &mut left.steps).is_none();
-                return absent && run(rest, payload, end, reach, left);
+impl Step {
+    fn new(t: &PayloadTest) -> Option<Self> {
+        Some(match t {
+            PayloadTest::Content(c) => Self::Content {
+                needle: if c.nocase && c.bytes.iter().any(u8::is_ascii_alphabetic) {
+                    Needle::AnyCase(c.bytes.to_ascii_lowercase())
+                } else {
+                    Needle::Exact(Box::new(memmem::Finder::new(&c.bytes).into_owned()))
+                },
+                content: c.clone(),
+            },
+            PayloadTest::Lookup(l) => Self::Lookup(l.clone()),
+            PayloadTest::Isdataat { negated, relative, at } => {
+                Self::Isdataat { negated: *negated, relative: *relative, at: *at }
             }
-            // Only where what follows refers to this match can a later occurrence change the result.
-            let retry = left.beyond > 0 || matters_to(rest);
-            while let Some(at) = next(content, needle, payload, from, to, &mut left.steps) {
-                let end = at + content.bytes.len();
-                if run(rest, payload, end, reach.max(end), left) {
-                    return true;
+            PayloadTest::Pcre(p) => Self::Pcre {
+                pattern: Pattern::new(&p.pattern, p.flags),
+                negated: p.negated,
+                relative: p.relative,
+                captures: p.captures.clone(),
+            },
+            PayloadTest::ByteTest(t) => Self::Test(*t),
+            PayloadTest::ByteJump(t) => Self::Jump(*t),
+            PayloadTest::ByteExtract(t) => Self::Extract(*t),
+            PayloadTest::ByteMath(t) => Self::Math(*t),
+            PayloadTest::Bsize(i) => Self::Size(*i),
+            PayloadTest::Absent { or_else: false } => Self::Never,
+            PayloadTest::Absent { or_else: true } => return None,
+            PayloadTest::Base64(Base64 { bytes, offset, relative, tests }) => Self::Base64 {
+                bytes: *bytes,
+                offset: *offset,
+                relative: *relative,
+                inner: tests.iter().filter_map(Self::new).collect(),
+            },
+        })
+    }
+
+    /// Whether it counts from the match before.
+    const fn relative(&self) -> bool {
+        match self {
+            Self::Content { content, .. } => content.relative(),
+            Self::Isdataat { relative, .. } | Self::Pcre { relative, .. } | Self::Base64 { relative, .. } => *relative,
+            Self::Test(t) => t.read.relative,
+            Self::Jump(t) => t.read.relative,
+            Self::Extract(t) => t.read.relative,
+            Self::Math(t) => t.read.relative,
+            Self::Size(_) | Self::Never | Self::Lookup(_) => false,
+        }
+    }
+
+    /// Whether it sets where the next one counts from, wherever the match before was.
+    const fn stands_alone(&self) -> bool {
+        match self {
+            Self::Content { content, .. } => !content.negated && !content.relative(),
+            Self::Pcre { negated, relative, .. } => !*negated && !*relative,
+            Self::Jump(ByteJump { read, .. })
+            | Self::Extract(ByteExtract { read, .. })
+            | Self::Math(ByteMath { read, .. }) => !read.relative,
+            _ => false,
+        }
+    }
+}
+
+/// A run over some bytes.
+struct Run<'r> {
+    bytes: &'r [u8],
+    whole: bool,
+    /// Searches that it may still do.
+    steps: u32,
+    /// Some match must end behind this place; 0 asks for nothing.
+    beyond: usize,
+    finds: &'r mut Finds,
+}
+
+impl Run<'_> {
+    // `end`: where the match before ended; `reach`: the furthest that any did. Recursion is as deep as the rule has tests
+    // (capped by the parser).
+    fn all(&mut self, steps: &[Step], end: usize, reach: usize) -> bool {
+        let Some((step, rest)) = steps.split_first() else { return self.beyond == 0 || reach > self.beyond };
+        let len = i64::try_from(self.bytes.len()).unwrap_or(i64::MAX);
+        let holds = match step {
+            Step::Content { content, needle } if content.negated => {
+                let (from, to) = self.window(content, end);
+                self.steps > 0 && next(content, needle, self.bytes, from, to, &mut self.steps).is_none()
+            }
+            Step::Content { content, needle } => return self.content(content, needle, rest, end, reach),
+            Step::Pcre { pattern, negated, relative, captures } => {
+                let base = if *relative { end } else { 0 };
+                if !negated {
+                    return self.pcre(pattern, captures, base, rest, reach);
                 }
-                if !retry || left.steps == 0 {
+                match pattern.find(self.bytes.get(base..).unwrap_or_default(), 0) {
+                    Ok(found) => found.is_none(),
+                    Err(_) => {
+                        self.finds.limited += 1;
+                        false
+                    }
+                }
+            }
+            Step::Isdataat { negated, relative, at } => {
+                let at = self.finds.vars.value(*at);
+                let there = match relative {
+                    true => i64::try_from(end).unwrap_or(len).saturating_add(at) <= len,
+                    false => at < len,
+                };
+                there != *negated
+            }
+            Step::Test(t) => bytes::test(t, self.bytes, end, &self.finds.vars),
+            // What is relative counts from behind the number, as it does from behind a match.
+            Step::Extract(t) => {
+                let behind = bytes::extract(t, self.bytes, end, &mut self.finds.vars);
+                return behind.is_some_and(|end| self.all(rest, end, reach));
+            }
+            Step::Math(t) => {
+                let behind = bytes::math(t, self.bytes, end, &mut self.finds.vars);
+                return behind.is_some_and(|end| self.all(rest, end, reach));
+            }
+            Step::Jump(t) => {
+                let to = bytes::jump(t, self.bytes, end, &self.finds.vars);
+                return to.is_some_and(|to| self.all(rest, to, reach));
+            }
+            // What grows has its size when it has ended; too large is too large before.
+            Step::Size(i) => self.whole && i.matches(self.bytes.len() as u64),
+            Step::Never => false,
+            Step::Lookup(l) => l.run(self.bytes),
+            Step::Base64 { bytes, offset, relative, inner } => self.decoded(*bytes, *offset, *relative, inner, end),
+        };
+        holds && self.all(rest, end, reach)
+    }
+
+    fn content(&mut self, c: &Content, needle: &Needle, rest: &[Step], end: usize, reach: usize) -> bool {
+        let (mut from, to) = self.window(c, end);
+        // Only where what follows refers to this match can a later occurrence change the result.
+        let retry = self.beyond > 0 || matters_to(rest);
+        while let Some(at) = next(c, needle, self.bytes, from, to, &mut self.steps) {
+            let end = at + c.bytes.len();
+            if self.all(rest, end, reach.max(end)) {
+                return true;
+            }
+            if !retry || self.steps == 0 {
+                return false;
+            }
+            from = at + 1;
+        }
+        false
+    }
+
+    fn pcre(&mut self, p: &Pattern, captures: &[Capture], base: usize, rest: &[Step], reach: usize) -> bool {
+        let bytes = self.bytes;
+        let Some(subject) = bytes.get(base..) else { return false };
+        let retry = self.beyond > 0 || matters_to(rest);
+        let mut from = 0;
+        while let Some(left) = self.steps.checked_sub(1) {
+            self.steps = left;
+            let (start, stop) = match p.find(subject, from) {
+                Ok(Some(found)) => found,
+                Ok(None) => return false,
+                Err(_) => {
+                    self.finds.limited += 1;
                     return false;
                 }
-                from = at + 1;
+            };
+            let kept = self.finds.captured.len();
+            self.keep(p, captures, subject, from);
+            if self.all(rest, base + stop, reach.max(base + stop)) {
+                return true;
             }
-            false
+            self.finds.captured.truncate(kept);
+            if !retry {
+                return false;
+            }
+            from = start + 1;
+        }
+        false
+    }
+
+    // Keeps the groups of a match; of `key` and `value` the one names the other.
+    fn keep(&mut self, p: &Pattern, captures: &[Capture], subject: &[u8], from: usize) {
+        if captures.is_empty() {
+            return;
+        }
+        let groups: Vec<u16> = captures.iter().map(|c| c.group).collect();
+        let mut key = None;
+        for (c, held) in captures.iter().zip(p.captures(subject, from, &groups)) {
+            let Some(mut held) = held else { continue };
+            held.truncate(MAX_CAPTURED);
+            let name = match c.name.as_str() {
+                "key" => {
+                    key = Some(String::from_utf8_lossy(&held).into_owned());
+                    continue;
+                }
+                "value" => match key.take() {
+                    Some(key) => key,
+                    None => continue,
+                },
+                name => name.to_owned(),
+            };
+            self.finds.captured.push((c.to, name, held));
+        }
+    }
+
+    fn decoded(&mut self, most: Option<Value>, offset: Value, relative: bool, inner: &[Step], end: usize) -> bool {
+        let base = if relative { i64::try_from(end).unwrap_or(i64::MAX) } else { 0 };
+        let from = usize::try_from(base.saturating_add(self.finds.vars.value(offset))).unwrap_or(usize::MAX);
+        let Some(rest) = self.bytes.get(from..) else { return false };
+        let most = most.map_or(rest.len(), |v| usize::try_from(self.finds.vars.value(v)).unwrap_or(0)).min(rest.len());
+        let decoded = base64::decode(rest.get(..most).unwrap_or_default(), Base64Mode::Rfc4648);
+        if decoded.is_empty() {
+            return false;
+        }
+        let mut run = Run { bytes: &decoded, whole: self.whole, steps: self.steps, beyond: 0, finds: &mut *self.finds };
+        let holds = run.all(inner, 0, 0);
+        self.steps = run.steps;
+        holds
+    }
+
+    // The bytes that may hold the pattern: [from, to).
+    fn window(&self, c: &Content, end: usize) -> (usize, usize) {
+        let len = self.bytes.len();
+        let value = |v: Option<Value>| v.map(|v| self.finds.vars.value(v));
+        let place = |n: i64| usize::try_from(n).unwrap_or(0);
+        if c.relative() {
+            let from = i64::try_from(end).unwrap_or(i64::MAX).saturating_add(value(c.distance).unwrap_or(0));
+            (place(from), value(c.within).map_or(len, |w| place(from.saturating_add(w)).min(len)))
+        } else if c.startswith {
+            (0, c.bytes.len().min(len))
+        } else {
+            let from = value(c.offset).unwrap_or(0);
+            (place(from), value(c.depth).map_or(len, |d| place(from.saturating_add(d)).min(len)))
         }
     }
 }
@@ -145,34 +389,15 @@ fn run(steps: &[Step], payload: &[u8], end: usize, reach: usize, left: &mut Left
 // Whether a test looks at the match before, ahead of the next match that stands for itself.
 fn matters_to(rest: &[Step]) -> bool {
     for step in rest {
-        match step {
-            Step::Content { content, .. } if content.relative() => return true,
-            Step::Content { content, .. } if !content.negated => return false,
-            Step::Isdataat { relative: true, .. } => return true,
-            _ => {}
+        // A variable that is taken relative to a match changes what stands anywhere behind it.
+        if step.relative() {
+            return true;
+        }
+        if step.stands_alone() {
+            return false;
         }
     }
     false
-}
-
-// The bytes that may hold the pattern: [from, to).
-fn window(c: &Content, len: usize, end: usize) -> (usize, usize) {
-    if c.relative() {
-        let distance = i64::from(c.distance.unwrap_or(0));
-        let end = i64::try_from(end).unwrap_or(i64::MAX);
-        let from = usize::try_from(end + distance).unwrap_or(0);
-        let to = match c.within {
-            Some(w) => usize::try_from(end + distance + i64::from(w)).unwrap_or(0).min(len),
-            None => len,
-        };
-        (from, to)
-    } else if c.startswith {
-        (0, c.bytes.len().min(len))
-    } else {
-        let from = usize::from(c.offset.unwrap_or(0));
-        let to = c.depth.map_or(len, |d| (from + usize::from(d)).min(len));
-        (from, to)
-    }
 }
 
 // The next occurrence in the window, at its end if the pattern must end the payload.
@@ -220,7 +445,9 @@ mod tests {
     }
 
     fn matches(options: &str, payload: &[u8]) -> bool {
-        program(options).run(payload) == Outcome::Match
+        let mut finds = Finds::default();
+        finds.begin(8);
+        program(options).run(payload, &mut finds) == Outcome::Match
     }
 
     #[test]
@@ -259,6 +486,62 @@ mod tests {
             (r#"content:"a"; isdataat:!1,relative;"#, "xa", "xab"),
             (r#"content:"a"; isdataat:!1,relative;"#, "axa", "axab"),
             (r#"isdataat:3,relative;"#, "abc", "ab"),
+            (r#"pcre:"/b+c/";"#, "abbc", "ab"),
+            (r#"pcre:!"/b+c/";"#, "ab", "abbc"),
+            (r#"content:"a"; pcre:"/^b/R";"#, "xab", "axb"),
+            (r#"content:"a"; pcre:"/^b/R";"#, "axab", "axb"),
+            (r#"content:"a"; pcre:!"/^b/R";"#, "ax", "ab"),
+            (r#"content:"a"; pcre:"/b/R";"#, "axb", "ba"),
+            (r#"pcre:"/a./"; content:"b"; within:1;"#, "a.ccaxb", "a.cb"),
+            (r#"pcre:"/^a/"; isdataat:!1,relative;"#, "a", "aa"),
+            (r#"pcre:"/a$/"; isdataat:1,relative;"#, "ba\n", "ba"),
+            (r#"byte_test:2,>,258,0;"#, "\x01\x03", "\x01\x02"),
+            (r#"byte_test:2,=,0x0201,0,little;"#, "\x01\x02", "\x02\x01"),
+            (r#"byte_test:1,!&,0x0f,1;"#, "\x01\x10", "\x10\x01"),
+            (r#"byte_test:1,^,7,0;"#, "\x06", "\x07"),
+            (r#"byte_test:1,=,3,0,bitmask 0x30;"#, "\x3f", "\x03"),
+            (r#"byte_test:1,>,1,5;"#, "aaaaaa", "aaaaa"),
+            (r#"content:"n="; byte_test:3,>=,100,0,relative,string,dec;"#, "n=100", "n=099"),
+            (r#"content:"n="; byte_test:2,=,26,-4,relative,string,hex;"#, "1An=", "1Bn="),
+            // The first n leads nowhere, the second does.
+            (r#"content:"n"; byte_test:1,=,5,0,relative,string,dec;"#, "n4n5", "n4n6"),
+            (r#"byte_jump:1,0,string,dec; content:"a"; within:1;"#, "2xxa", "2xa"),
+            (r#"byte_jump:1,0,relative; content:"a"; distance:0; within:1;"#, "\x01xa", "\x01a"),
+            (r#"byte_jump:1,0,from_beginning; isdataat:!2,relative;"#, "\x02bc", "\x01bc"),
+            (r#"byte_jump:0,0,from_end,post_offset -2; content:"a"; within:1;"#, "bbab", "baab.b"),
+            (r#"byte_jump:1,0,multiplier 2,align; content:"a"; within:1;"#, "\x01xxxxa", "\x01xxa"),
+            (r#"byte_jump:1,0;"#, "\x01a", "\x02a"),
+            (r#"byte_extract:1,0,n; content:"a"; distance:0; within:1;"#, "xa", "ax"),
+            (
+                r#"byte_math:bytes 1, offset 0, oper +, rvalue 1, result n; content:"a"; distance:0; within:1;"#,
+                "xa",
+                "ax",
+            ),
+            (r#"byte_test:0,=,123,0,string,dec;"#, "123x", "12x3"),
+            (r#"byte_jump:0,0,string,dec; content:"a"; within:1;"#, "02xxa", "02xa"),
+            (r#"byte_jump:1,0,bitmask 0x0f; content:"a"; within:1;"#, "\x31xa", "\x32xa"),
+            (r#"byte_extract:1,0,n,string,dec; content:"a"; offset:n; depth:1;"#, "3xxa", "2xxa"),
+            (r#"byte_extract:1,0,n; byte_test:1,=,n,1;"#, "\x05\x05", "\x05\x06"),
+            (r#"byte_extract:1,0,n,multiplier 2,align 4; isdataat:n;"#, "\x01xxxx", "\x01xxx"),
+            (r#"content:"l"; byte_extract:1,0,n,relative; content:"a"; distance:n; within:1;"#, "l\x02xxa", "l\x01xxa"),
+            (r#"byte_extract:1,0,n,string,dec; byte_test:n,=,7,1,string,dec;"#, "207", "200"),
+            (r#"byte_extract:1,0,n,string,dec; byte_jump:n,1,string,dec; content:"a"; within:1;"#, "201xa", "203xa"),
+            (r#"byte_math:bytes 1, offset 0, oper +, rvalue 2, result n; byte_test:1,=,n,1;"#, "\x01\x03", "\x01\x02"),
+            (r#"byte_math:bytes 1, offset 0, oper -, rvalue 1, result n, string dec; isdataat:n;"#, "3xx", "3x"),
+            (r#"byte_math:bytes 1, offset 0, oper <<, rvalue 2, result n; byte_test:1,=,n,1;"#, "\x01\x04", "\x01\x02"),
+            (r#"byte_math:bytes 1, offset 0, oper /, rvalue 2, result n; byte_test:1,=,n,1;"#, "\x08\x04", "\x08\x08"),
+            (
+                r#"byte_extract:1,0,m; byte_math:bytes 1, offset 1, oper *, rvalue m, result n, bitmask 0x0ff0; byte_test:1,=,n,2;"#,
+                "\x02\x30\x06",
+                "\x02\x30\x60",
+            ),
+            (r#"base64_decode; base64_data; content:"foo"; startswith;"#, "Zm9v", "Zm9"),
+            (
+                r#"content:"x="; base64_decode:bytes 4, offset 1, relative; base64_data; content:"foo"; endswith;"#,
+                "x=?Zm9vYmFy",
+                "x=Zm9v",
+            ),
+            (r#"base64_decode; base64_data; bsize:>3; pcre:"/^f.*r$/";"#, "Zm9vYmFy", "Zm9v"),
         ] {
             assert!(matches(options, yes.as_bytes()), "{options} matches {yes:?}");
             assert!(!matches(options, no.as_bytes()), "{options} does not match {no:?}");
@@ -268,7 +551,7 @@ mod tests {
     #[test]
     fn a_payload_made_to_retry_without_end_is_given_up() {
         let p = program(r#"content:"a"; content:"a"; distance:0; content:"a"; distance:0; content:"b"; distance:0;"#);
-        assert_eq!(p.run(&[b'a'; 60_000]), Outcome::GaveUp);
+        assert_eq!(p.run(&[b'a'; 60_000], &mut Finds::default()), Outcome::GaveUp);
     }
 
     proptest! {

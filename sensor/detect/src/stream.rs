@@ -10,7 +10,7 @@
 use lagewarte_flow::{Direction, Stream};
 use lagewarte_rules::ast::{PayloadTest, Proto, Rule};
 
-use crate::payload::{Outcome, Program};
+use crate::payload::{Finds, Outcome, Program};
 
 /// Where a rule looks for its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Looks {
             Self::Packet
         } else if rule.proto == Proto::TcpStream || rule.flow.only_stream {
             Self::StreamOnly
-        } else if !rule.packet.is_empty() {
+        } else if !rule.packet.is_empty() || !rule.headers.is_empty() {
             Self::Packet
         } else if rule.payload.iter().any(contents) {
             Self::Both
@@ -64,11 +64,11 @@ pub(crate) struct View<'s> {
 
 impl View<'_> {
     /// Runs a rule's contents over what is new in the stream.
-    pub(crate) fn run(self, program: &Program) -> Outcome {
+    pub(crate) fn run(self, program: &Program, finds: &mut Finds) -> Outcome {
         let Some((stream, direction)) = self.stream else { return Outcome::NoMatch };
         let mut outcome = Outcome::NoMatch;
         for w in stream.raw_windows(direction) {
-            match program.run_new(w.data, w.seen) {
+            match program.run_new(w.data, w.seen, finds) {
                 Outcome::Match => return Outcome::Match,
                 Outcome::GaveUp => outcome = Outcome::GaveUp,
                 Outcome::NoMatch => {}

@@ -6,17 +6,18 @@
 //! way. Each rule alerts once for a transaction. Must never allocate where no rule concerns the protocol, and never look
 //! twice at what did not change. Limits: [`MAX_WAITING`].
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use lagewarte_app::{Buffer, Marks, State};
 use lagewarte_flow::{AppProto, Direction};
-use lagewarte_rules::ast::{Content, PayloadTest};
+use lagewarte_rules::ast::{BufferTest, Content, PayloadTest};
 use rayon::prelude::*;
 
 use crate::{
     app::Verdict,
     entry::Entry,
     prefilter::{Matcher, rarity},
+    transform::{Chain, Made},
 };
 
 /// Most rules that wait for more of one direction of a transaction. Threat: a rule set of which thousands match a request
@@ -45,11 +46,22 @@ pub(crate) struct AppGroup {
     pub(crate) streaming: bool,
 }
 
-#[derive(Debug)]
-struct BufferGroup {
+/// Where a rule's fast pattern is looked for.
+#[derive(Clone, Debug, PartialEq)]
+struct Looks {
     buffer: Buffer,
     multi: bool,
     streaming: bool,
+    chain: Option<Arc<Chain>>,
+}
+
+/// Most buffers, each with what is made of it, that are searched beforehand for one protocol and direction: as many as
+/// [`Marks::scanned`] has bits. Rules of further ones are looked at without. Threat: a set with a chain of its own for each rule.
+const MAX_SEARCHED: usize = 128;
+
+#[derive(Debug)]
+struct BufferGroup {
+    looks: Looks,
     matcher: Matcher,
     behind: Vec<Vec<u32>>,
 }
@@ -87,7 +99,7 @@ impl Tables {
 impl AppGroup {
     fn new(entries: &[Entry], proto: AppProto, direction: Direction) -> Result<Option<Self>, String> {
         let mut group = Self::default();
-        let mut sets: Vec<(Buffer, bool, bool, Patterns)> = Vec::new();
+        let mut sets: Vec<(Looks, Patterns)> = Vec::new();
         for (i, e) in entries.iter().enumerate() {
             if !e.app.as_deref().is_some_and(|a| !a.parts.is_empty() && a.concerns(proto)) {
                 continue;
@@ -101,24 +113,30 @@ impl AppGroup {
                 continue;
             }
             let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
-            let Some((name, multi, streaming, content)) = fast_pattern(e) else {
+            let Some((test, content)) = fast_pattern(e) else {
                 group.always.push(i);
                 continue;
             };
-            let Some(buffer) = Buffer::by_name(name) else { continue };
-            let at = sets.iter().position(|s| s.0 == buffer).unwrap_or_else(|| {
-                sets.push((buffer, multi, streaming, Patterns::default()));
-                sets.len() - 1
-            });
-            sets[at].3.add(content, i); // found or pushed above
+            let Some(buffer) = Buffer::by_name(test.buffer.name) else { continue };
+            let (multi, streaming) = (test.buffer.multi, test.buffer.streaming);
+            let looks = Looks { buffer, multi, streaming, chain: Chain::new(&test.transforms) };
+            let at = match sets.iter().position(|s| s.0 == looks) {
+                Some(at) => at,
+                None if sets.len() == MAX_SEARCHED => {
+                    group.always.push(i);
+                    continue;
+                }
+                None => {
+                    sets.push((looks, Patterns::default()));
+                    sets.len() - 1
+                }
+            };
+            sets[at].1.add(content, i); // found or pushed above
         }
-        for (buffer, multi, streaming, patterns) in sets {
+        for (looks, patterns) in sets {
             let Some(matcher) = Matcher::new(&patterns.bytes)? else { continue };
-            group.streaming |= streaming;
-            group.buffers.push(BufferGroup { buffer, multi, streaming, matcher, behind: patterns.behind });
-        }
-        if group.buffers.len() > 128 {
-            return Err(String::from("more than 128 buffers of one protocol"));
+            group.streaming |= looks.streaming;
+            group.buffers.push(BufferGroup { looks, matcher, behind: patterns.behind });
         }
         let empty = group.always.is_empty() && group.buffers.is_empty();
         Ok((!empty).then_some(group))
@@ -132,18 +150,19 @@ impl AppGroup {
         place: usize,
         direction: Direction,
         marks: &mut Marks,
-        seen: (&mut [u32], &mut u32),
+        seen: (&mut [u32], &mut u32, &mut Made<(Buffer, usize)>),
         found: &mut Vec<u32>,
     ) {
-        let (seen, mark) = seen;
+        let (seen, mark, made) = seen;
         let Some(core) = state.core(place) else { return };
         let progress = core.progress(direction);
         if marks.seen == 0 {
             found.extend_from_slice(&self.always);
         }
         for (n, b) in self.buffers.iter().enumerate() {
-            let complete = progress >= state.buffer_at(b.buffer, direction);
-            if marks.scanned >> n & 1 == 1 || !(complete || b.streaming) {
+            let looks = &b.looks;
+            let complete = progress >= state.buffer_at(looks.buffer, direction);
+            if marks.scanned >> n & 1 == 1 || !(complete || looks.streaming) {
                 continue;
             }
             if complete {
@@ -153,8 +172,13 @@ impl AppGroup {
                 seen.fill(0);
                 1
             });
-            let most = if b.multi { crate::app::MAX_INSTANCES } else { 1 };
-            for bytes in (0..most).map_while(|i| state.buffer(place, b.buffer, direction, i)) {
+            let most = if looks.multi { crate::app::MAX_INSTANCES } else { 1 };
+            for i in 0..most {
+                let Some(bytes) = state.buffer(place, looks.buffer, direction, i) else { break };
+                let bytes = match &looks.chain {
+                    Some(chain) => made.of((looks.buffer, i), chain, bytes),
+                    None => bytes,
+                };
                 b.matcher.scan(bytes, |pattern| {
                     if let (Some(s), Some(rules)) = (seen.get_mut(pattern), b.behind.get(pattern))
                         && *s != *mark
@@ -215,13 +239,14 @@ impl Patterns {
     }
 }
 
-// The content in a buffer that is looked for first: the writer's choice, else the rarest; with the buffer's name and kind.
-fn fast_pattern(e: &Entry) -> Option<(&'static str, bool, bool, &Content)> {
-    let all = e.rule.buffers.iter().flat_map(|b| {
+// The content in a buffer that is looked for first: the writer's choice, else the rarest; with what is asked of the buffer.
+// Of a buffer that may be missing none must occur.
+fn fast_pattern(e: &Entry) -> Option<(&BufferTest, &Content)> {
+    let all = e.rule.buffers.iter().filter(|b| !b.absent()).flat_map(|b| {
         b.tests.iter().filter_map(move |t| match t {
-            PayloadTest::Content(c) if !c.negated => Some((b.buffer.name, b.buffer.multi, b.buffer.streaming, c)),
+            PayloadTest::Content(c) if !c.negated => Some((b, c)),
             _ => None,
         })
     });
-    all.clone().find(|(.., c)| c.fast_pattern).or_else(|| all.max_by_key(|(.., c)| rarity(&c.bytes)))
+    all.clone().find(|(_, c)| c.fast_pattern).or_else(|| all.max_by_key(|(_, c)| rarity(&c.bytes)))
 }

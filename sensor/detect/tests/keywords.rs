@@ -7,11 +7,15 @@
 
 mod common;
 
-use common::{CLIENT, End, Frame, Rig, SERVER, at, dns, frame, icmp, ip, patched, rules, session, sids, tcp, udp};
+use common::{
+    CLIENT, End, Frame, Rig, SERVER, at, dns, frame, icmp, ip, patched, rules, session, sids, tagged, tcp, udp,
+    with_ip_options,
+};
+use etherparse::TcpOptionElement::{MaximumSegmentSize, WindowScale};
 use lagewarte_detect::Output;
 use lagewarte_rules::{
     Rule,
-    ast::{Action, FlowState, Number, PacketTest, PayloadTest, TransactionTest},
+    ast::{Action, FlowState, Number, PacketTest, PayloadTest, TransactionTest, Transform},
     registry::{DECODE_EVENTS, HONOURED},
 };
 use serde_json::Value;
@@ -134,6 +138,57 @@ fn websocket(keyword: &'static str, holds: &str, does_not: &str) -> Case {
     case(keyword, rules.leak(), frames, &[(1, 8)])
 }
 
+/// The same with a body of its own.
+fn packed(keyword: &'static str, body: Vec<u8>, holds: &str, does_not: &str) -> Case {
+    let head = format!("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    Case { frames: request(&[head.as_bytes(), &body].concat()), ..http(keyword, holds, does_not) }
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut w = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut w, text).unwrap();
+    w.finish().unwrap()
+}
+
+fn zlib(text: &[u8]) -> Vec<u8> {
+    let mut w = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut w, text).unwrap();
+    w.finish().unwrap()
+}
+
+// A SYN with these options.
+fn syn(options: &[etherparse::TcpOptionElement]) -> Frame {
+    frame(|out| ip(CLIENT, SERVER, 64).tcp(1, 2, 3, 1024).syn().options(options).unwrap().write(out, b"").unwrap())
+}
+
+fn v6() -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+    let (from, to) = ([0xfe; 16], [0xfd; 16]);
+    etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]).ipv6(from, to, 64)
+}
+
+fn too_big(mtu: u32) -> Frame {
+    frame(|out| v6().icmpv6(etherparse::Icmpv6Type::PacketTooBig { mtu }).write(out, b"").unwrap())
+}
+
+fn vlans(ids: &[u16]) -> Frame {
+    tagged(udp(CLIENT, SERVER, b"x"), ids)
+}
+
+// A SunRPC call without credentials.
+fn call(program: u32, version: u32, procedure: u32) -> Vec<u8> {
+    [7, 0, 2, program, version, procedure].into_iter().flat_map(u32::to_be_bytes).collect()
+}
+
+// The packet, and the same with its checksum, which stands there, changed: one rule is for the one, one for the other.
+fn csum(keyword: &'static str, at: usize, whole: Frame) -> Case {
+    let mut broken = whole.clone();
+    broken.bytes[at] ^= 0x55;
+    let rules = format!(
+        "alert ip any any -> any any ({keyword}:valid; sid:1;)\nalert ip any any -> any any ({keyword}:invalid; sid:2;)"
+    );
+    case(keyword, rules.leak(), vec![whole, broken], &[(1, 1), (2, 2)])
+}
+
 /// One command of FTP, answered. Rules of which the first must alert once.
 fn ftp(keyword: &'static str, holds: &str, does_not: &str) -> Case {
     let rules = format!("alert ftp any any -> any any ({holds})\nalert ftp any any -> any any ({does_not})");
@@ -229,6 +284,134 @@ fn own_cases() -> Vec<Case> {
         one("prefilter", "dsize:1; prefilter;", texts(&["a", "ab"]), &[(1, 1)]),
         one("isdataat", "isdataat:2;", texts(&["abc", "ab"]), &[(1, 1)]),
         one("isdataat", r#"content:"a"; isdataat:!1,relative;"#, texts(&["ab", "xa"]), &[(1, 2)]),
+        one("pcre", r#"pcre:"/^a[0-9]+b$/i";"#, texts(&["A12B", "ab", "xa1b"]), &[(1, 1)]),
+        one("pcre", r#"content:"a"; pcre:!"/^b/R";"#, texts(&["ab", "ac"]), &[(1, 2)]),
+        http("pcre", r#"pcre:"/^\/a b\/(?!y)/U"; sid:1;"#, r#"pcre:"/^\/a b\/(?!x)/U"; sid:2;"#),
+        one("byte_test", "byte_test:1,>,0x61,1;", texts(&["ab", "ba", "b"]), &[(1, 1)]),
+        one("byte_test", "byte_test:0,>,100,1,string,dec;", texts(&["n101;", "n99;", "n"]), &[(1, 1)]),
+        one("byte_jump", r#"byte_jump:1,0,string,dec; content:"a"; within:1;"#, texts(&["2xxa", "2xax"]), &[(1, 1)]),
+        one(
+            "byte_extract",
+            r#"byte_extract:1,0,n,string,dec; content:"a"; offset:n; depth:1;"#,
+            texts(&["2xa", "1xa", "xxa"]),
+            &[(1, 1)],
+        ),
+        one(
+            "byte_math",
+            "byte_math:bytes 1, offset 0, oper *, rvalue 2, result n, string dec; isdataat:n;",
+            texts(&["2abcd", "2abc", "x"]),
+            &[(1, 1)],
+        ),
+        case(
+            "byte_math",
+            "alert udp any any -> any any (ipv4.hdr; byte_math:bytes 1, offset 8, oper +, rvalue 1, result n; \
+             udp.hdr; byte_test:1,=,n,3; sid:1;)",
+            [64, 79].map(|ttl| frame(|out| ip(CLIENT, SERVER, ttl).udp(1, 80).write(out, b"x").unwrap())).to_vec(),
+            &[(1, 2)],
+        ),
+        case(
+            "bsize",
+            "alert dns any any -> any any (dns.query; bsize:11; sid:1;)
+             alert dns any any -> any any (dns.query; bsize:!11; sid:2;)
+             alert dns any any -> any any (dns.query; bsize:10<>12; sid:3;)",
+            vec![question("example.org", 1), question("a.example.org", 1)],
+            &[(1, 1), (3, 1), (2, 2)],
+        ),
+        http("absent", "http.referer; absent; sid:1;", "flow:to_server; http.host; absent; sid:2;"),
+        http(
+            "absent",
+            r#"http.referer; absent:or_else; content:"never"; sid:1;"#,
+            r#"flow:to_server; http.host; absent:or_else; content:"never"; sid:2;"#,
+        ),
+        one(
+            "base64_decode",
+            r#"base64_decode:bytes 8; base64_data; content:"foobar";"#,
+            texts(&["Zm9vYmFy", "foobar"]),
+            &[(1, 1)],
+        ),
+        one("base64_data", r#"base64_decode; base64_data; content:"foo";"#, texts(&["Zm9v", "foo"]), &[(1, 1)]),
+        http(
+            "dotprefix",
+            r#"http.host; dotprefix; content:".h"; bsize:2; sid:1;"#,
+            r#"http.host; dotprefix; content:"h"; startswith; sid:2;"#,
+        ),
+        http(
+            "strip_whitespace",
+            r#"http.uri; strip_whitespace; content:"/ab/"; sid:1;"#,
+            r#"http.uri; strip_whitespace; content:" "; sid:2;"#,
+        ),
+        http(
+            "compress_whitespace",
+            r#"http.header; compress_whitespace; content:"Host: h Content-Length: 3 "; sid:1;"#,
+            r#"http.header; compress_whitespace; content:"|0d 0a|"; sid:2;"#,
+        ),
+        http(
+            "to_lowercase",
+            r#"http.method; to_lowercase; content:"post"; sid:1;"#,
+            r#"http.method; to_lowercase; content:"POST"; sid:2;"#,
+        ),
+        http(
+            "to_uppercase",
+            r#"http.host; to_uppercase; content:"H"; sid:1;"#,
+            r#"http.host; to_uppercase; content:"h"; sid:2;"#,
+        ),
+        http(
+            "to_md5",
+            r#"http.method; to_md5; content:"|a0 24 39 ec|"; startswith; bsize:16; sid:1;"#,
+            r#"http.method; to_md5; content:"POST"; sid:2;"#,
+        ),
+        http(
+            "to_sha1",
+            r#"http.request_body; to_sha1; content:"|a9 99 3e 36|"; startswith; bsize:20; sid:1;"#,
+            r#"http.request_body; to_sha1; content:"abc"; sid:2;"#,
+        ),
+        http(
+            "to_sha256",
+            r#"http.request_body; to_sha256; content:"|ba 78 16 bf|"; startswith; bsize:32; sid:1;"#,
+            r#"http.request_body; to_sha256; content:"abc"; sid:2;"#,
+        ),
+        http(
+            "url_decode",
+            r#"http.uri.raw; url_decode; content:"/a b/"; sid:1;"#,
+            r#"http.uri.raw; url_decode; content:"%20"; sid:2;"#,
+        ),
+        http(
+            "xor",
+            r#"http.request_body; xor:"01"; content:"`cb"; sid:1;"#,
+            r#"http.request_body; xor:"01"; content:"abc"; sid:2;"#,
+        ),
+        http(
+            "header_lowercase",
+            r#"http.header; header_lowercase; content:"content-length: 3"; sid:1;"#,
+            r#"http.header; header_lowercase; content:"Content-Length"; sid:2;"#,
+        ),
+        http(
+            "strip_pseudo_headers",
+            r#"http.request_line; strip_pseudo_headers; content:"POST"; sid:1;"#,
+            r#"http.request_line; xor:"6a"; strip_pseudo_headers; content:"|25 39 3e|"; sid:2;"#,
+        ),
+        http(
+            "pcrexform",
+            r#"http.uri; pcrexform:"/([a-z])\."; content:"x"; bsize:1; sid:1;"#,
+            r#"http.uri; pcrexform:"/([a-z])\."; content:"pdf"; sid:2;"#,
+        ),
+        http(
+            "from_base64",
+            r#"http.request_body; from_base64; content:"|69 b7|"; bsize:2; sid:1;"#,
+            r#"http.request_body; from_base64; content:"abc"; sid:2;"#,
+        ),
+        packed(
+            "gunzip",
+            gzip(b"packed text"),
+            r#"http.request_body; gunzip; content:"packed text"; sid:1;"#,
+            r#"http.request_body; gunzip; content:"|1f 8b|"; sid:2;"#,
+        ),
+        packed(
+            "zlib_deflate",
+            zlib(b"packed text"),
+            r#"http.request_body; zlib_deflate; content:"packed text"; sid:1;"#,
+            r#"http.request_body; zlib_deflate; content:"|78 9c|"; sid:2;"#,
+        ),
         one("dsize", "dsize:2<>5;", texts(&["ab", "abc", "abcd", "abcde"]), &[(1, 2), (1, 3)]),
         one("dsize", "dsize:0;", texts(&["", "a"]), &[(1, 1)]),
         case(
@@ -298,6 +481,70 @@ fn own_cases() -> Vec<Case> {
             "alert icmp any any -> any any (icmp_seq:8; sid:1;)",
             vec![echo(8, 0, 8, 7), echo(8, 0, 7, 8)],
             &[(1, 2)],
+        ),
+        case(
+            "tcp.mss",
+            "alert tcp any any -> any any (tcp.mss:<536; sid:1;)",
+            vec![syn(&[MaximumSegmentSize(1460)]), syn(&[MaximumSegmentSize(535)]), syn(&[WindowScale(7)])],
+            &[(1, 2)],
+        ),
+        case(
+            "tcp.wscale",
+            "alert tcp any any -> any any (tcp.wscale:7; sid:1;)",
+            vec![syn(&[WindowScale(8)]), syn(&[WindowScale(7)]), syn(&[MaximumSegmentSize(7)])],
+            &[(1, 2)],
+        ),
+        one(
+            "ipopts",
+            "ipopts:rr;",
+            vec![
+                with_ip_options(udp(CLIENT, SERVER, b"x"), &[0x94, 4, 0, 0]),
+                with_ip_options(udp(CLIENT, SERVER, b"x"), &[1, 7, 3, 4]),
+                udp(CLIENT, SERVER, b"x"),
+            ],
+            &[(1, 2)],
+        ),
+        one(
+            "ipopts",
+            "ipopts:any;",
+            vec![udp(CLIENT, SERVER, b"x"), with_ip_options(udp(CLIENT, SERVER, b"x"), &[0x94, 4, 0, 0])],
+            &[(1, 2)],
+        ),
+        case(
+            "icmpv6.mtu",
+            "alert icmpv6 any any -> any any (icmpv6.mtu:<1280; sid:1;)",
+            vec![too_big(1280), too_big(1279)],
+            &[(1, 2)],
+        ),
+        one("vlan.layers", "vlan.layers:2;", vec![vlans(&[]), vlans(&[5]), vlans(&[5, 6])], &[(1, 3)]),
+        case(
+            "vlan.id",
+            "alert udp any any -> any any (vlan.id:5; sid:1;)
+             alert udp any any -> any any (vlan.id:5,0; sid:2;)
+             alert udp any any -> any any (vlan.id:5,-1; sid:3;)
+             alert udp any any -> any any (vlan.id:!5,1; sid:4;)",
+            vec![vlans(&[5, 6]), vlans(&[6, 5]), vlans(&[])],
+            &[(1, 1), (2, 1), (4, 1), (1, 2), (3, 2)],
+        ),
+        csum("ipv4-csum", 24, udp(CLIENT, SERVER, b"x")),
+        csum("udpv4-csum", 40, udp(CLIENT, SERVER, b"x")),
+        csum("tcpv4-csum", 50, tcp(CLIENT, SERVER, "S", 1, 0, b"")),
+        csum("icmpv4-csum", 36, echo(8, 0, 1, 1)),
+        csum("icmpv6-csum", 56, too_big(1280)),
+        csum("udpv6-csum", 60, frame(|out| v6().udp(1, 2).write(out, b"x").unwrap())),
+        csum("tcpv6-csum", 70, frame(|out| v6().tcp(1, 2, 3, 4).syn().write(out, b"").unwrap())),
+        case(
+            "rpc",
+            "alert ip any any -> any any (rpc:100009,*,*; sid:1;)
+             alert ip any any -> any any (rpc:100009,1,*; sid:2;)
+             alert ip any any -> any any (rpc:100009,2,7; sid:3;)",
+            vec![
+                udp(CLIENT, SERVER, &call(100_009, 1, 6)),
+                udp(CLIENT, SERVER, &call(100_009, 2, 7)),
+                udp(CLIENT, SERVER, &call(100_000, 2, 7)),
+                tcp(CLIENT, SERVER, "PA", 1, 1, &[&[0x80, 0, 0, 24][..], &call(100_009, 3, 0)].concat()),
+            ],
+            &[(1, 1), (2, 1), (1, 2), (3, 2), (1, 4)],
         ),
         case(
             "decode-event",
@@ -716,6 +963,28 @@ fn outcome(c: &Case, change: impl Fn(&mut Rule)) -> Result<(), String> {
     Ok(())
 }
 
+// The keyword of a transform.
+const fn transform(t: &Transform) -> &'static str {
+    match t {
+        Transform::DotPrefix => "dotprefix",
+        Transform::StripWhitespace => "strip_whitespace",
+        Transform::CompressWhitespace => "compress_whitespace",
+        Transform::ToLowercase => "to_lowercase",
+        Transform::ToUppercase => "to_uppercase",
+        Transform::ToMd5 => "to_md5",
+        Transform::ToSha1 => "to_sha1",
+        Transform::ToSha256 => "to_sha256",
+        Transform::UrlDecode => "url_decode",
+        Transform::Xor(_) => "xor",
+        Transform::HeaderLowercase => "header_lowercase",
+        Transform::StripPseudoHeaders => "strip_pseudo_headers",
+        Transform::Pcre(_) => "pcrexform",
+        Transform::FromBase64 { .. } => "from_base64",
+        Transform::Gunzip(_) => "gunzip",
+        Transform::ZlibDeflate(_) => "zlib_deflate",
+    }
+}
+
 // Takes a keyword's effect out of a rule: as if its matcher always held.
 fn without(keyword: &str, r: &mut Rule) {
     r.packet.retain(|t| t.keyword() != keyword);
@@ -738,6 +1007,11 @@ fn without(keyword: &str, r: &mut Rule) {
         _ => "",
     };
     r.buffers.retain(|b| b.buffer.name != old);
+    r.payload.retain(|t| t.keyword() != keyword);
+    for b in r.buffers.iter_mut().chain(&mut r.headers) {
+        b.tests.retain(|t| t.keyword() != keyword);
+        b.transforms.retain(|t| transform(t) != keyword);
+    }
     let contents = r.payload.iter_mut().filter_map(|t| match t {
         PayloadTest::Content(c) => Some(c),
         _ => None,
@@ -756,8 +1030,14 @@ fn without(keyword: &str, r: &mut Rule) {
         }
     }
     match keyword {
-        "content" => r.payload.retain(|t| !matches!(t, PayloadTest::Content(_))),
-        "isdataat" => r.payload.retain(|t| matches!(t, PayloadTest::Content(_))),
+        "base64_data" => {
+            let inner = |t: &mut PayloadTest| match t {
+                PayloadTest::Base64(b) => std::mem::take(&mut b.tests),
+                _ => Vec::new(),
+            };
+            let moved: Vec<PayloadTest> = r.payload.iter_mut().flat_map(inner).collect();
+            r.payload.extend(moved);
+        }
         "pkt_data" => {
             let moved = std::mem::take(&mut r.payload);
             r.buffers.iter_mut().for_each(|b| b.tests.extend(moved.iter().cloned()));

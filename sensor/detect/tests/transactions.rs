@@ -40,7 +40,7 @@ fn talk(lines: &[(bool, &str)]) -> Vec<Frame> {
 
 #[test]
 fn every_served_buffer_and_protocol_is_the_application_layers() {
-    for b in BUFFERS {
+    for b in BUFFERS.iter().filter(|b| !b.protocols.is_empty()) {
         assert!(Buffer::by_name(b.name).is_some(), "{} is no buffer of the application layer", b.name);
     }
     for p in PROTOCOLS {

@@ -142,6 +142,7 @@ impl Out {
             ("detect", "candidates", t.detect.dropped),
             ("detect", "packet-alert-max", t.ordered.overflow),
             ("detect", "gave-up", t.detect.gave_up),
+            ("detect", "pcre-limited", t.detect.pcre_limited),
             ("detect", "thresholds-forgotten", t.ordered.forgotten),
             ("detect", "marks-forgotten", t.detect.marks_forgotten),
             ("detect", "marks-out-of-turn", t.detect.out_of_turn),

@@ -32,6 +32,7 @@ pub fn write(w: &mut JsonWriter, t: &Totals, uptime_s: u64) {
     w.key("alert").u64(t.ordered.alert).key("alert_queue_overflow").u64(t.ordered.overflow + t.detect.dropped);
     w.key("alerts_suppressed").u64(t.ordered.suppressed);
     w.key("packets").u64(t.detect.packets).key("verified").u64(t.detect.verified).key("gave_up").u64(t.detect.gave_up);
+    w.key("pcre_limited").u64(t.detect.pcre_limited);
     w.key("transactions").u64(t.detect.transactions).key("crowded").u64(t.detect.crowded);
     w.key("flowbits_full").u64(t.detect.flowbits_full).key("thresholds_forgotten").u64(t.ordered.forgotten);
     w.key("marks_forgotten").u64(t.detect.marks_forgotten).key("marks_out_of_turn").u64(t.detect.out_of_turn);

@@ -15,7 +15,7 @@ use lagewarte_decode::{Decoder, Packet, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Ordered, Output, Scratch};
 use lagewarte_event::eve::Record;
 use lagewarte_flow::{AppProto, ChunkKind, Config, Direction, Ended, Flow, FlowRef, FlowTable, Outcome, Reason};
-use lagewarte_rules::{Options, RuleSet};
+use lagewarte_rules::{Options, RuleSet, ast::PacketTest};
 use serde_json::Value;
 
 /// A frame and when it was seen, in milliseconds.
@@ -109,6 +109,26 @@ pub(crate) fn patched(mut f: Frame, at: usize, bytes: &[u8]) -> Frame {
     f
 }
 
+/// The same frame with these options behind its IPv4 header; a multiple of four bytes.
+pub(crate) fn with_ip_options(mut f: Frame, options: &[u8]) -> Frame {
+    const IP: usize = 14;
+    f.bytes.splice(IP + 20..IP + 20, options.iter().copied());
+    let words = u8::try_from(options.len() / 4).unwrap();
+    let total = u16::from_be_bytes([f.bytes[IP + 2], f.bytes[IP + 3]]) + u16::try_from(options.len()).unwrap();
+    f.bytes[IP] += words;
+    f.bytes[IP + 2..IP + 4].copy_from_slice(&total.to_be_bytes());
+    f
+}
+
+/// The same frame with VLAN tags, the outermost first.
+pub(crate) fn tagged(mut f: Frame, ids: &[u16]) -> Frame {
+    for id in ids.iter().rev() {
+        let [a, b] = id.to_be_bytes();
+        f.bytes.splice(12..12, [0x81, 0, a, b]);
+    }
+    f
+}
+
 /// The same frame with a time.
 pub(crate) fn at(ms: i64, f: Frame) -> Frame {
     Frame { ms, ..f }
@@ -166,12 +186,18 @@ pub(crate) struct Rig {
     pub(crate) recorded: Vec<u64>,
     /// Events of transactions that were written.
     pub(crate) written: Vec<Record>,
+    /// Whether checksums are tested: where a rule asks for them.
+    checksums: bool,
     index: u64,
 }
 
 impl Rig {
-    pub(crate) fn new(set: RuleSet, output: Output) -> Self {
+    pub(crate) fn new(mut set: RuleSet, output: Output) -> Self {
+        lagewarte_detect::vet(&mut set);
+        assert!(set.refused.is_empty(), "{:?}", set.refused);
+        let asks = |t: &PacketTest| matches!(t, PacketTest::Csum(..));
         Self {
+            checksums: set.rules.iter().any(|r| r.packet.iter().any(asks)),
             engine: Engine::new(set, output).unwrap(),
             table: FlowTable::new(Arc::new(Config::default()), 1),
             apps: Apps::new(app_config(), 1),
@@ -186,7 +212,7 @@ impl Rig {
     /// The matches of one frame, before the ordered stage.
     pub(crate) fn matches(&mut self, f: &Frame) -> Vec<Candidate> {
         self.index += 1;
-        let p = Decoder { checksums: false, ..Decoder::default() }.decode(RawFrame {
+        let p = Decoder { checksums: self.checksums, ..Decoder::default() }.decode(RawFrame {
             index: self.index,
             time: Timestamp::from_micros(1_700_000_000_000_000 + f.ms * 1000),
             linktype: 1,
