@@ -194,7 +194,7 @@ pub struct PcreFlags {
 pub struct Capture {
     /// Where it goes.
     pub to: CaptureTo,
-    /// Its name; of a key and its value (`key`, `value`) the one is the other's name.
+    /// Its name; of `key` and `value` of a packet the one is the other's name.
     pub name: String,
     /// The group's number, from 1.
     pub group: u16,

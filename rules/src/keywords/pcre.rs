@@ -51,13 +51,11 @@ pub(crate) fn pcre(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String>
     if negated && !p.captures.is_empty() {
         return Err(String::from("a pattern that must not match captures nothing"));
     }
-    if let Some(c) = p.captures.first() {
-        return Err(format!("what it captures ({}) is not kept by this version; take the name away", c.name));
-    }
     let at = match letter {
         None => d.here(),
         Some((c, buffer)) => match d.here() {
-            Some(at) if at.buffer == buffer => Some(at),
+            // `Q` is the body of a response as a file: both names are meant.
+            Some(at) if at.buffer == buffer || (c, at.buffer.name) == ('Q', "file.data") => Some(at),
             Some(at) => {
                 let (open, other) = (at.buffer.name, buffer.name);
                 return Err(format!("the letter {c} is for {other}, and {open} is open: write `pkt_data` before it"));

@@ -60,6 +60,7 @@ fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &C
         let way = way.unwrap_or(to_server);
         let mut w = JsonWriter::with_capacity(512);
         head(&mut w, flow, m, name, way, cfg);
+        flow.vars.write_metadata(&mut w);
         state.log(place, cfg, &mut w);
         w.close();
         out.push(record(flow, m, name, way, w.finish()));

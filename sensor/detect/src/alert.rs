@@ -20,12 +20,14 @@ use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
 };
-use lagewarte_flow::{Flow, FlowRef, Stream, community_id};
+use lagewarte_flow::{Flow, FlowRef, Stream, community_id, printable};
 use lagewarte_rules::{
     Rule,
-    ast::{Action, Target, Threshold},
+    ast::{Action, CaptureTo, Target, Threshold},
     thresholds::{RateFilter, Suppress},
 };
+
+use crate::payload::Finds;
 
 /// What alerts carry beyond the basics: YAML `outputs.eve-log` and `packet-alert-max`.
 #[derive(Clone, Debug)]
@@ -99,7 +101,57 @@ pub struct Candidate {
     pub(crate) info: Arc<Info>,
     pub(crate) context: Arc<Context>,
     transaction: Option<Arc<TxPart>>,
+    kept: Option<Kept>,
     pub(crate) output: AlertLimits,
+}
+
+/// What a rule captured for its own alert.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// The object `alert.context`; empty where there is none.
+    context: String,
+    /// The list `metadata.pktvars`; empty where there is none.
+    packet: String,
+}
+
+impl Kept {
+    /// Takes what the rule captured; what is the flow's goes to the flow. None where nothing is left.
+    pub(crate) fn take(finds: &mut Finds, mut flow: Option<&mut FlowRef<'_>>) -> Option<Self> {
+        let (mut context, mut packet) = (Vec::new(), Vec::new());
+        for (to, name, held) in finds.captured.drain(..) {
+            match (to, flow.as_deref_mut()) {
+                (CaptureTo::Flow, Some(f)) => {
+                    f.flow.vars.set(&name, &held);
+                }
+                (CaptureTo::Flow, None) => {}
+                (CaptureTo::Packet, _) => packet.push((name, printable(&held))),
+                (CaptureTo::Alert, _) => context.push((name, printable(&held))),
+            }
+        }
+        if context.is_empty() && packet.is_empty() {
+            return None;
+        }
+        let mut kept = Self::default();
+        if !context.is_empty() {
+            let mut w = JsonWriter::new();
+            w.open();
+            context.iter().for_each(|(name, held)| {
+                w.key(name).string(held);
+            });
+            w.close();
+            kept.context = w.finish();
+        }
+        if !packet.is_empty() {
+            let mut w = JsonWriter::new();
+            w.open_array();
+            packet.iter().for_each(|(name, held)| {
+                w.open().key(name).string(held).close();
+            });
+            w.close_array();
+            kept.packet = w.finish();
+        }
+        Some(kept)
+    }
 }
 
 /// What a transaction adds to the alerts on it.
@@ -335,6 +387,7 @@ impl Candidate {
         info: Arc<Info>,
         context: Arc<Context>,
         transaction: Option<Arc<TxPart>>,
+        kept: Option<Kept>,
         output: &Output,
     ) -> Self {
         debug_assert_eq!(p.index, context.index);
@@ -344,7 +397,7 @@ impl Candidate {
             rule_text: output.rule_text,
             verdict: output.verdict,
         };
-        Self { info, context, transaction, output }
+        Self { info, context, transaction, kept, output }
     }
 
     /// Number of the packet that matched, from 1.
@@ -389,6 +442,9 @@ impl Candidate {
         if self.output.rule_text {
             w.key("rule").string(&i.text);
         }
+        if let Some(k) = self.kept.as_ref().filter(|k| !k.context.is_empty()) {
+            w.key("context").raw(&k.context);
+        }
         w.close();
         let mut json = w.finish();
         if self.output.verdict {
@@ -406,9 +462,15 @@ impl Candidate {
             json.push(',');
             json.push_str(&c.tail);
         }
-        if let Some(more) = c.remembered.get().filter(|m| !m.is_empty()) {
-            json.push(',');
-            json.push_str(more);
+        let packet = self.kept.as_ref().map_or("", |k| &k.packet);
+        match (c.remembered.get().map_or("", |m| m.as_str()), packet) {
+            ("", "") => {}
+            (more, "") => json.extend([",", more]),
+            ("", packet) => json.extend([",\"metadata\":{\"pktvars\":", packet, "}"]),
+            // Into the object that stands there, before its end.
+            (more, packet) => {
+                json.extend([",", more.strip_suffix('}').unwrap_or(more), ",\"pktvars\":", packet, "}"]);
+            }
         }
         json.push('}');
         Record {
@@ -423,9 +485,4 @@ impl Candidate {
             json,
         }
     }
-}
-
-// As Suricata prints payloads: what is not printable ASCII is a dot, line ends stay.
-fn printable(payload: &[u8]) -> String {
-    payload.iter().map(|&b| if matches!(b, 0x20..=0x7e | b'\r' | b'\n') { char::from(b) } else { '.' }).collect()
 }

@@ -11,7 +11,7 @@ use lagewarte_flow::{AppProto, Direction, FlowRef};
 use lagewarte_rules::ast::Action;
 
 use crate::{
-    alert::{Candidate, Context},
+    alert::{Candidate, Context, Kept},
     engine::{Engine, MAX_CANDIDATES, Scratch},
     entry::Scope,
     group::{Class, Way},
@@ -193,6 +193,7 @@ impl Engine {
                     f.flow.detect.passed |= rule.action == Action::Pass;
                 }
             }
+            let kept = Kept::take(&mut s.work.finds, flow.as_deref_mut());
             let reported = match rule.action {
                 Action::Pass => rule.alert,
                 _ => true,
@@ -206,7 +207,7 @@ impl Engine {
                         .get_or_insert_with(|| {
                             Arc::new(self.output.context(p, flow.as_deref_mut(), stream))
                         });
-                    out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), None, &self.output));
+                    out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), None, kept, &self.output));
                     s.counters.matches += 1;
                     if !rule.conditional()
                         && let Some(f) = flow.as_deref_mut()

@@ -10,7 +10,7 @@ use lagewarte_flow::FlowRef;
 use lagewarte_rules::ast::Action;
 
 use crate::{
-    alert::{Candidate, Context, TxPart},
+    alert::{Candidate, Context, Kept, TxPart},
     app::Verdict,
     engine::{Engine, MAX_CANDIDATES, Scratch},
     entry::Entry,
@@ -140,6 +140,7 @@ impl Engine {
     ) -> bool {
         let rule = &entry.rule;
         entry.change(flow, &mut s.counters);
+        let kept = Kept::take(&mut s.work.finds, Some(flow));
         entry.marks.mark(p, &self.hosts, s);
         self.tag(rule, p, Some(flow), s);
         if rule.action != Action::Alert {
@@ -155,7 +156,7 @@ impl Engine {
                 let context =
                     context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow), stream.as_deref())));
                 flow.flow.stream = stream;
-                out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, &self.output));
+                out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, kept, &self.output));
                 s.counters.matches += 1;
                 if !rule.conditional() {
                     flow.flow.alerted = true;

@@ -76,7 +76,7 @@ impl Known {
         let bits: Vec<&str> = flow.flowbits.iter().filter_map(|b| self.name(b)).collect();
         let counters: Vec<(&str, u32)> =
             flow.flowints.iter().filter_map(|(n, v)| self.name(n).map(|name| (name, v))).collect();
-        if bits.is_empty() && counters.is_empty() {
+        if bits.is_empty() && counters.is_empty() && flow.vars.is_empty() {
             return String::new();
         }
         let mut w = JsonWriter::with_capacity(128);
@@ -95,6 +95,7 @@ impl Known {
             }
             w.close_array();
         }
+        flow.vars.write(&mut w);
         w.close();
         w.finish().get(1..).unwrap_or_default().to_owned() // without the brace that opened it
     }

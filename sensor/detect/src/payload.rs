@@ -5,6 +5,7 @@
 //! What is relative and fails makes the content or pattern before it look for its next occurrence, as Suricata does. Must
 //! never take more than [`MAX_STEPS`] searches for one rule on one buffer, and never look outside it.
 
+use lagewarte_flow::printable;
 use lagewarte_rules::{
     ast::{
         Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Capture, CaptureTo, Content, Interval,
@@ -329,7 +330,7 @@ impl Run<'_> {
         false
     }
 
-    // Keeps the groups of a match; of `key` and `value` the one names the other.
+    // Keeps the groups of a match; of a packet's `key` and `value` the one names the other.
     fn keep(&mut self, p: &Pattern, captures: &[Capture], subject: &[u8], from: usize) {
         if captures.is_empty() {
             return;
@@ -339,16 +340,16 @@ impl Run<'_> {
         for (c, held) in captures.iter().zip(p.captures(subject, from, &groups)) {
             let Some(mut held) = held else { continue };
             held.truncate(MAX_CAPTURED);
-            let name = match c.name.as_str() {
-                "key" => {
-                    key = Some(String::from_utf8_lossy(&held).into_owned());
+            let name = match (c.to, c.name.as_str()) {
+                (CaptureTo::Packet, "key") => {
+                    key = Some(printable(&held));
                     continue;
                 }
-                "value" => match key.take() {
+                (CaptureTo::Packet, "value") => match key.take() {
                     Some(key) => key,
                     None => continue,
                 },
-                name => name.to_owned(),
+                (_, name) => name.to_owned(),
             };
             self.finds.captured.push((c.to, name, held));
         }

@@ -262,7 +262,7 @@ mod tests {
     fn what_does_not_compile_is_refused_with_its_place() {
         let text = concat!(
             "alert udp any any -> any any (pcre:\"/a(b/\"; sid:1;)\n",
-            "alert udp any any -> any any (pcre:\"/a[/\"; sid:2;)\n",
+            "alert udp any any -> any any (pcre:\"/a(b)/,pkt:one,pkt:two\"; sid:2;)\n",
             "alert dns any any -> any any (dns.query; pcrexform:\"ab\"; content:\"a\"; sid:3;)\n",
             "alert udp any any -> any any (pcre:\"/a(b)/\"; sid:4;)\n",
         );

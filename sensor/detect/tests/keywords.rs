@@ -287,6 +287,22 @@ fn own_cases() -> Vec<Case> {
         one("pcre", r#"pcre:"/^a[0-9]+b$/i";"#, texts(&["A12B", "ab", "xa1b"]), &[(1, 1)]),
         one("pcre", r#"content:"a"; pcre:!"/^b/R";"#, texts(&["ab", "ac"]), &[(1, 2)]),
         http("pcre", r#"pcre:"/^\/a b\/(?!y)/U"; sid:1;"#, r#"pcre:"/^\/a b\/(?!x)/U"; sid:2;"#),
+        Case {
+            fields: &[
+                ("metadata", r#"{"flowvars":[{"who":"ann"}],"pktvars":[{"what":"b.r"},{"kind":"x"}]}"#),
+                ("alert.context", r#"{"all":"7"}"#),
+            ],
+            ..one(
+                "pcre",
+                r#"pcre:"/who=(\w+) (\w+)=(b.r) (\w)(\d)/s,flow:who,pkt:key,pkt:value,pkt:kind,alert:all"; content:" end"; distance:0; within:4;"#,
+                vec![udp(CLIENT, SERVER, b"who=joe what=bar y6 | who=ann what=b\x01r x7 end")],
+                &[(1, 1)],
+            )
+        },
+        Case {
+            fields: &[("metadata", r#"{"flowvars":[{"name":"b"}]}"#)],
+            ..one("pcre", r#"pcre:"/(a)(?P<flow_name>b)/";"#, texts(&["ab"]), &[(1, 1)])
+        },
         one("byte_test", "byte_test:1,>,0x61,1;", texts(&["ab", "ba", "b"]), &[(1, 1)]),
         one("byte_test", "byte_test:0,>,100,1,string,dec;", texts(&["n101;", "n99;", "n"]), &[(1, 1)]),
         one("byte_jump", r#"byte_jump:1,0,string,dec; content:"a"; within:1;"#, texts(&["2xxa", "2xax"]), &[(1, 1)]),

@@ -15,6 +15,7 @@ use crate::{
     stream::{Chunk, Memory, Stream},
     tags::Tags,
     tcp::Session,
+    vars::FlowVars,
 };
 
 /// Most flowbits set on one flow. Threat: a rule set with thousands of bits and a peer that sets them all.
@@ -129,6 +130,8 @@ pub struct Flow {
     pub flowints: FlowInts,
     /// Packets that rules asked to be recorded.
     pub tags: Tags,
+    /// What rules captured.
+    pub vars: FlowVars,
     /// What it speaks.
     pub app: AppState,
     /// What its two sides say, put together; None until TCP carries data.

@@ -16,6 +16,7 @@ mod stream;
 mod table;
 mod tags;
 mod tcp;
+mod vars;
 
 pub use app::{AppProto, AppState};
 pub use community::community_id;
@@ -29,3 +30,4 @@ pub use stream::{
 pub use table::{Counters, Ended, FlowTable, Outcome};
 pub use tags::{MAX_TAGS, Tagged, Tags};
 pub use tcp::{NEVER_RAISED, Pickup, StreamEvent, StreamEvents, TcpState};
+pub use vars::{FlowVars, MAX_FLOWVAR, MAX_FLOWVARS, printable};

@@ -107,6 +107,7 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     if f.proto == 50 {
         w.key("spi").u64(u64::from(f.client_port) << 16 | u64::from(f.server_port));
     }
+    f.vars.write_metadata(&mut w);
     if let Some((client, server)) = f.macs.filter(|_| cfg.ethernet) {
         w.key("ether").open();
         w.key("dest_macs").open_array().mac(server).close_array();

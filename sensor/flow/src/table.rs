@@ -24,6 +24,7 @@ use crate::{
     stream::{Fed, Memory, feed},
     tags::{MAX_TAGS, Tags},
     tcp::TcpState,
+    vars::FlowVars,
 };
 
 const NIL: u32 = u32::MAX;
@@ -303,6 +304,7 @@ impl FlowTable {
             flowbits: FlowBits::default(),
             flowints: FlowInts::default(),
             tags: Tags::default(),
+            vars: FlowVars::default(),
             app: AppState::default(),
             stream: None,
             exceptions: Exceptions::default(),
