@@ -611,7 +611,7 @@ fn uses(test: &PayloadTest) -> Vec<u16> {
             operand = Some(t.rvalue);
         }
         PayloadTest::Base64(b) => values.extend(b.bytes.into_iter().chain([b.offset])),
-        PayloadTest::Pcre(_) | PayloadTest::Bsize(_) | PayloadTest::Absent { .. } => {}
+        PayloadTest::Pcre(_) | PayloadTest::Bsize(_) | PayloadTest::Absent { .. } | PayloadTest::Lookup(_) => {}
     }
     let of_values = values.into_iter().filter_map(|v| match v {
         Value::Variable(n) => Some(n),

@@ -56,15 +56,15 @@ pub enum Shipped {
 }
 
 impl Shipper {
-    /// Ships one EVE object that was read at `observed`.
-    pub fn ship(&mut self, class: Class, eve: &str, observed: Timestamp) -> Shipped {
+    /// Ships one EVE object that was read at `observed`; `ruleset` is the hash of the set that made it, where a rule did.
+    pub fn ship(&mut self, class: Class, eve: &str, observed: Timestamp, ruleset: Option<&[u8; 32]>) -> Shipped {
         self.telemetry.produced(class);
         if !self.release.lets_out(class) {
             self.telemetry.dropped("release", "class"); // most events, and not worth reading
             return Shipped::Kept;
         }
         match self.admit(eve) {
-            Some(released) => self.spool(&released, observed),
+            Some(released) => self.spool(&released, observed, ruleset),
             None => Shipped::Kept,
         }
     }
@@ -84,7 +84,7 @@ impl Shipper {
     }
 
     /// Puts what the door gave into the spool.
-    pub fn spool(&mut self, released: &Released, observed: Timestamp) -> Shipped {
+    pub fn spool(&mut self, released: &Released, observed: Timestamp, ruleset: Option<&[u8; 32]>) -> Shipped {
         let envelope = |seq| {
             let envelope = Envelope {
                 seq,
@@ -93,7 +93,7 @@ impl Shipper {
                 event_us: released.event.micros(),
                 observed_us: observed.micros(),
                 spooled_us: self.clock.now().micros(),
-                ruleset: self.ruleset.clone(),
+                ruleset: ruleset.map_or_else(|| self.ruleset.clone(), |set| set.to_vec()),
                 constituent: released.constituent.to_string(),
                 profile: self.release.profile_label().to_owned(),
                 eve: released.eve.clone().into_bytes(),

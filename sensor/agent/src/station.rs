@@ -10,6 +10,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -43,6 +44,22 @@ pub struct Rules {
     pub loaded: usize,
     /// How many do not.
     pub refused: usize,
+}
+
+/// Says which rules are in force, in health events and envelopes.
+pub struct RulesNotice {
+    about: Arc<Mutex<About>>,
+    shipper: Arc<Mutex<Shipper>>,
+}
+
+impl RulesNotice {
+    /// These are, from now on.
+    pub fn in_force(&self, rules: &Rules) {
+        lock(&self.shipper).ruleset.clone_from(&rules.sha256);
+        let mut about = lock(&self.about);
+        about.ruleset = hex::encode(&rules.sha256);
+        (about.rules_loaded, about.rules_refused) = (rules.loaded, rules.refused);
+    }
 }
 
 /// The state of everything, at one moment.
@@ -99,7 +116,8 @@ pub struct Station {
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
-    about: About,
+    about: Arc<Mutex<About>>,
+    reloads: Option<Receiver<()>>,
     heartbeat: Option<JoinHandle<()>>,
 }
 
@@ -199,7 +217,8 @@ impl Prepared {
             telemetry,
             clock,
             stop: Arc::new(Stop::default()),
-            about,
+            about: Arc::new(Mutex::new(about)),
+            reloads: None,
             heartbeat: None,
         };
         station.watch_signals()?;
@@ -246,14 +265,23 @@ impl Station {
         &self.stop
     }
 
+    /// Requests to read the rules again (SIGUSR2), for whoever can; once.
+    pub fn reloads(&mut self) -> Option<Receiver<()>> {
+        self.reloads.take()
+    }
+    /// What says which rules are in force, to share with another thread.
+    pub fn rules_notice(&self) -> RulesNotice {
+        RulesNotice { about: Arc::clone(&self.about), shipper: Arc::clone(&self.shipper) }
+    }
+
     fn snapshots(&self) -> Arc<dyn Fn() -> Snapshot + Send + Sync> {
-        let (telemetry, spool, about) = (Arc::clone(&self.telemetry), self.spool.clone(), self.about.clone());
+        let (telemetry, spool, about) = (Arc::clone(&self.telemetry), self.spool.clone(), Arc::clone(&self.about));
         let uplink = Arc::clone(&self.uplink);
         Arc::new(move || Snapshot {
             telemetry: Arc::clone(&telemetry),
             spool: spool.status(),
             uplink: lock(&uplink).as_ref().map(Uplink::status).unwrap_or_default(),
-            about: about.clone(),
+            about: lock(&about).clone(),
         })
     }
 
@@ -285,18 +313,25 @@ impl Station {
         Ok(())
     }
 
-    fn watch_signals(&self) -> anyhow::Result<()> {
+    fn watch_signals(&mut self) -> anyhow::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let _inside = self.runtime.enter();
         let listen = |kind| signal(kind).context("cannot listen for signals");
         let (mut term, mut int, mut hup) =
             (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+        let mut usr2 = listen(SignalKind::user_defined2())?;
+        // One that waits is enough: the reload that follows reads what is there then.
+        let (reload, reloads) = sync_channel(1);
+        self.reloads = Some(reloads);
         let (stop, shipper) = (Arc::clone(&self.stop), Arc::clone(&self.shipper));
         self.runtime.spawn(async move {
             loop {
                 tokio::select! {
                     _ = term.recv() => stop.ask(),
                     _ = int.recv() => stop.ask(),
+                    _ = usr2.recv() => {
+                        let _ = reload.try_send(()); // full: one waits already; gone: nobody reloads here
+                    }
                     _ = hup.recv() => {
                         let mut shipper = lock(&shipper);
                         if let Some(Err(e)) = shipper.log.as_mut().map(ReleaseLog::reopen) {
@@ -333,7 +368,7 @@ impl Station {
 fn say(shipper: &Mutex<Shipper>, clock: &dyn Clock, s: &Snapshot) {
     let now = clock.now();
     let event = health::event(now, &s.about, &s.telemetry, &s.spool, &s.uplink);
-    lock(shipper).ship(Class::Health, &event, now);
+    lock(shipper).ship(Class::Health, &event, now, None);
 }
 
 /// A lock that a panicked thread left behind is used on: counters and the spool keep their own invariants.

@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
 use lagewarte_app::{
     dns::Choices as DnsChoices,
     tls::{Choices as TlsChoices, log::Part as TlsPart},
@@ -187,8 +186,8 @@ fn tls(wanted: &TlsSettings) -> TlsChoices {
 
 /// A rule set compiled, with what was refused on the way.
 pub struct Rules {
-    /// Ready to run, to be replaced as a whole.
-    pub engine: Arc<ArcSwap<Engine>>,
+    /// Ready to run.
+    pub engine: Arc<Engine>,
     /// Rules loaded.
     pub loaded: usize,
     /// Rules refused, in the order of their files.
@@ -197,12 +196,17 @@ pub struct Rules {
     pub sha256: [u8; 32],
 }
 
-/// Loads the rules of command line and configuration.
+/// Loads the rules of command line and configuration; `before` is the set that they follow, where one is in force.
 ///
 /// # Errors
 ///
 /// Where a classification file cannot be read or the set cannot be compiled.
-pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> anyhow::Result<Rules> {
+pub fn rules(
+    settings: &Settings,
+    engine: &cli::Engine,
+    options: &Options,
+    before: Option<&Engine>,
+) -> anyhow::Result<Rules> {
     let mut files: Vec<PathBuf> = engine.only_rules.clone();
     if files.is_empty() {
         files.clone_from(&settings.rule_files);
@@ -216,8 +220,18 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
     }
     let refused = nothing.into_iter().chain(set.refused.iter().cloned()).collect();
     let (loaded, sha256) = (set.rules.len(), set.sha256);
+    let output = output(settings, options);
+    let engine = match before {
+        Some(before) => before.successor(set, output),
+        None => Engine::new(set, output),
+    };
+    let engine = engine.map_err(anyhow::Error::msg).context("compiling the rules")?;
+    Ok(Rules { engine: Arc::new(engine), loaded, refused, sha256 })
+}
+
+fn output(settings: &Settings, options: &Options) -> Output {
     let eve = &settings.eve;
-    let output = Output {
+    Output {
         payload: eve.payload,
         payload_printable: eve.payload_printable,
         packet: eve.packet,
@@ -236,9 +250,7 @@ pub fn rules(settings: &Settings, engine: &cli::Engine, options: &Options) -> an
         in_iface: options.flow.in_iface.clone(),
         pcap_cnt: options.pcap_cnt,
         packet_alert_max: u16::try_from(settings.packet_alert_max).unwrap_or(u16::MAX),
-    };
-    let engine = Engine::new(set, output).map_err(anyhow::Error::msg).context("compiling the rules")?;
-    Ok(Rules { engine: Arc::new(ArcSwap::from_pointee(engine)), loaded, refused, sha256 })
+    }
 }
 
 /// Largest `threshold-file`. Threat: a wrong path (a capture, a device) read whole.

@@ -135,6 +135,27 @@ fn any_number_of_workers_gives_the_same_events() {
 }
 
 #[test]
+fn of_too_many_alerts_on_one_packet_the_first_in_evaluation_order_are_reported() {
+    let rules = r#"
+alert http any any -> any any (http.uri; content:"/a"; priority:3; sid:1;)
+alert http any any -> any any (http.uri; content:"/az"; priority:1; sid:2;)
+"#;
+    let set = lagewarte_rules::parse(&[("t.rules", rules.as_bytes())], &lagewarte_rules::Options::default());
+    let engine = Engine::new(set, Output::default()).expect("compiles");
+    let options = Options { engine: Some(Arc::new(ArcSwap::from_pointee(engine))), ..Options::file() };
+    // Twenty requests in one segment; the last is the gravest.
+    let requests = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n".repeat(19) + "GET /az HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut c = Capture::ethernet();
+    Session::open(&mut c, (ip(1), 40_000), (ip(2), 80), at(0)).client(requests.as_bytes()).close();
+    let mut source = CaptureFile::from_reader(Box::new(Cursor::new(c.write())), "t".into(), None).expect("a capture");
+    let mut sink = Collected::default();
+    let totals = pipeline::run(&mut source, &options, &mut sink, &AtomicBool::new(false)).expect("runs");
+    let alerts: Vec<&Record> = sink.0.iter().filter(|r| r.event_type == "alert").collect();
+    assert_eq!((alerts.len() as u64, totals.ordered.overflow), (15, 6));
+    assert!(alerts[0].json.contains("\"signature_id\":2,") && alerts[0].json.contains("\"tx_id\":19,"));
+}
+
+#[test]
 fn a_flow_says_whether_an_alert_was_reported_on_it() {
     let mut c = Capture::ethernet();
     for (n, source) in [1u8, 1, 1, 2].into_iter().enumerate() {

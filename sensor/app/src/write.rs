@@ -172,6 +172,7 @@ fn record(f: &Flow, m: &Moment<'_>, event_type: &'static str, way: Direction, js
         vlan: f.vlans.outer(),
         src: Some(ends[way.index()]),
         dest: Some(ends[way.reverse().index()]),
+        ruleset: None,
         json,
     }
 }

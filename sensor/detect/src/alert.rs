@@ -100,6 +100,8 @@ impl Default for Output {
 pub struct Candidate {
     pub(crate) info: Arc<Info>,
     pub(crate) context: Arc<Context>,
+    /// The entry's place in the evaluation order.
+    place: u32,
     transaction: Option<Arc<TxPart>>,
     kept: Option<Kept>,
     pub(crate) output: AlertLimits,
@@ -184,6 +186,8 @@ pub(crate) struct Info {
     pub(crate) rate: Option<RateFilter>,
     target: Option<Target>,
     pub(crate) action: Action,
+    /// The hash of the set it is of.
+    set: Arc<[u8; 32]>,
     /// `"gid":... "severity":n`, without braces.
     fixed: String,
     /// The metadata object; empty where there is none.
@@ -342,7 +346,7 @@ impl Output {
 }
 
 impl Info {
-    pub(crate) fn new(rule: &Rule) -> Self {
+    pub(crate) fn new(rule: &Rule, set: &Arc<[u8; 32]>) -> Self {
         let m = &rule.meta;
         let mut w = JsonWriter::with_capacity(256);
         w.open().key("gid").u64(m.gid.into());
@@ -374,6 +378,7 @@ impl Info {
             rate: rule.rate,
             target: m.target,
             action: rule.action,
+            set: Arc::clone(set),
             fixed: w.finish().get(1..).unwrap_or_default().to_owned(), // without the brace
             metadata: metadata.finish(),
             text: rule.text.clone(),
@@ -384,6 +389,7 @@ impl Info {
 impl Candidate {
     pub(crate) fn new(
         p: &Packet<'_>,
+        place: u32,
         info: Arc<Info>,
         context: Arc<Context>,
         transaction: Option<Arc<TxPart>>,
@@ -397,12 +403,18 @@ impl Candidate {
             rule_text: output.rule_text,
             verdict: output.verdict,
         };
-        Self { info, context, transaction, kept, output }
+        Self { info, context, place, transaction, kept, output }
     }
 
     /// Number of the packet that matched, from 1.
     pub fn packet_index(&self) -> u64 {
         self.context.index
+    }
+
+    /// Its place among the alerts of its packet, of which the first `packet-alert-max` are reported: as the rules are
+    /// evaluated, and by transaction for each.
+    pub fn order(&self) -> (u32, u64) {
+        (self.place, self.transaction.as_ref().map_or(0, |t| t.id))
     }
 
     /// The rule's sid.
@@ -482,6 +494,7 @@ impl Candidate {
             vlan: c.vlan,
             src: c.src,
             dest: c.dest,
+            ruleset: Some(*i.set),
             json,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use lagewarte_app::Buffer;
 use lagewarte_rules::{
-    Rule, RuleSet,
+    RuleSet,
     ast::{PacketTest, Proto},
     tags::TagOf,
 };
@@ -18,9 +18,11 @@ use crate::{
     address,
     alert::Output,
     entry::Entry,
+    gate::Gate,
     group::Groups,
     header_bytes::HeaderBytes,
     marks::{Hosts, Known, MAX_MARKS, Names},
+    matcher::Seen,
     payload::Finds,
     profile::Counts,
     tags::{MAX_HOST_TAGS, TaggedHosts},
@@ -36,6 +38,8 @@ pub const MAX_CANDIDATES: usize = 256;
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) entries: Vec<Entry>,
+    /// The cheapest tests of each entry.
+    pub(crate) gates: Vec<Gate>,
     pub(crate) groups: Groups,
     pub(crate) addresses: address::Index,
     /// Entries that ask for a decoder event: looked at for packets that could not be decoded.
@@ -61,15 +65,13 @@ pub struct Engine {
     /// What each entry costs, where that is asked for.
     pub(crate) profile: Option<Box<[Counts]>>,
     sha256: [u8; 32],
-    pub(crate) most_patterns: usize,
 }
 
 /// What a worker needs to inspect packets; keeps its allocations. Made by [`Engine::scratch`], good for any engine.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(crate) found: Vec<u32>,
-    pub(crate) seen: Vec<u32>,
-    pub(crate) mark: u32,
+    pub(crate) seen: Seen,
     /// The worker's place among others; None where there are no others.
     pub turn: Option<Turn>,
     pub(crate) work: Work,
@@ -151,7 +153,7 @@ impl Engine {
     /// # Errors
     /// A set too large for the matcher, in a sentence.
     pub fn new(set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS))
+        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS), true)
     }
 
     /// Compiles the set that follows this one; flows keep their flowbits, hosts their marks.
@@ -159,7 +161,16 @@ impl Engine {
     /// # Errors
     /// As [`Self::new`].
     pub fn successor(&self, set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::clone(&self.names), Arc::clone(&self.hosts), Arc::clone(&self.tagged_hosts))
+        Self::build(set, output, Arc::clone(&self.names), Arc::clone(&self.hosts), Arc::clone(&self.tagged_hosts), true)
+    }
+
+    /// Compiles a set of which every rule is verified on every packet and transaction: what groups and prefilter are held
+    /// against.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn unfiltered(set: RuleSet, output: Output) -> Result<Self, String> {
+        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS), false)
     }
 
     fn build(
@@ -168,8 +179,9 @@ impl Engine {
         names: Arc<Names>,
         hosts: Arc<Hosts>,
         tagged_hosts: Arc<TaggedHosts>,
+        prefilter: bool,
     ) -> Result<Self, String> {
-        let mut rules: Vec<Arc<Rule>> = set.rules.into_iter().map(Arc::new).collect();
+        let mut rules = set.rules;
         // Stable: the order of loading breaks ties.
         rules.sort_by_key(|r| {
             let (action, bits, priority) = r.order();
@@ -177,28 +189,35 @@ impl Engine {
         });
         let tags = |host: bool| rules.iter().flat_map(|r| &r.tags).any(|t| !host || t.of != TagOf::Session);
         let (tags, host_tags) = (tags(false), tags(true));
+        let hash = Arc::new(set.sha256);
         let mut entries = Vec::with_capacity(rules.len());
-        for rule in &rules {
-            Entry::push(rule, &names, &mut entries);
+        for mut rule in rules {
+            if !output.rule_text {
+                rule.text = String::new(); // nobody will ask
+            }
+            Entry::push(rule, &hash, &names, &mut entries);
         }
-        let groups = Groups::new(&entries)?;
+        let groups = Groups::new(&entries, prefilter)?;
         let those = |test: &dyn Fn(&Entry) -> bool| -> Vec<u32> {
             entries.iter().enumerate().filter(|(_, e)| test(e)).filter_map(|(i, _)| u32::try_from(i).ok()).collect()
         };
         let decoder = those(&|e| e.rule.packet.iter().any(|t| matches!(t, PacketTest::DecodeEvent(_))));
         let protocol_only = those(&Entry::protocol_only);
         let layer = those(&|e| !e.rule.layer_events.is_empty());
-        let transactions = Tables::new(&entries)?;
+        let arp = those(&|e| e.rule.proto == Proto::Arp);
+        let transactions = Tables::new(&entries, prefilter)?;
+        let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::OPEN }).collect();
+        entries.iter_mut().for_each(Entry::strip);
+        entries.shrink_to_fit();
         let [a, b, c, d, e, f, g, h, ..] = set.sha256;
         Ok(Self {
-            most_patterns: groups.most_patterns().max(transactions.most_patterns()),
             protocol_only,
             layer,
             transactions,
             id: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             addresses: address::Index::new(&entries),
             decoder,
-            arp: those(&|e| e.rule.proto == Proto::Arp),
+            arp,
             groups,
             hosts,
             tagged_hosts,
@@ -206,6 +225,7 @@ impl Engine {
             host_tags,
             known: names.list(),
             profile: output.profile.then(|| entries.iter().map(|_| Counts::default()).collect()),
+            gates,
             entries,
             names,
             output: Arc::new(output),

@@ -12,7 +12,7 @@ use lagewarte_flow::{Direction, FlowRef};
 use lagewarte_rules::{
     Rule,
     address::AddressSet,
-    ast::{Direction as HeaderDirection, FlowState, FlowbitOp, PayloadTest, Proto},
+    ast::{Direction as HeaderDirection, FlowState, FlowTest, FlowbitOp, PayloadTest, Proto},
     port::PortSet,
 };
 
@@ -67,7 +67,14 @@ pub(crate) enum Scope {
 }
 
 impl Entry {
-    pub(crate) fn push(rule: &Arc<Rule>, names: &Names, into: &mut Vec<Self>) {
+    pub(crate) fn push(mut rule: Rule, set: &Arc<[u8; 32]>, names: &Names, into: &mut Vec<Self>) {
+        let info = Arc::new(Info::new(&rule, set));
+        // What alerts show of the rule is written by now.
+        rule.text = String::new();
+        let meta = &mut rule.meta;
+        (meta.msg, meta.category, meta.classtype) = (String::new(), String::new(), None);
+        (meta.references, meta.metadata) = (Vec::new(), Vec::new());
+        let rule = &Arc::new(rule);
         let bits = |tests: bool| -> Vec<Bits> {
             let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
             let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
@@ -97,7 +104,7 @@ impl Entry {
             tests: bits(true),
             changes: bits(false),
             marks: Marks::new(rule, names),
-            info: Arc::new(Info::new(rule)),
+            info,
             scope,
             looks,
             in_turn,
@@ -126,6 +133,15 @@ impl Entry {
         });
         into.push(forward);
         into.extend(backward);
+    }
+
+    /// Lets go of what was compiled, where no other entry has it; the engine asks for it no more.
+    pub(crate) fn strip(&mut self) {
+        if let Some(rule) = Arc::get_mut(&mut self.rule) {
+            rule.payload = Vec::new();
+            rule.buffers = Vec::new();
+            rule.flowbits = Vec::new();
+        }
     }
 
     /// Whether it is looked for in packets (and not in transactions).
@@ -220,18 +236,7 @@ impl Entry {
         let Some(ip) = p.ip else {
             return self.rule.proto == Proto::Pkthdr || self.rule.proto == Proto::Arp && p.arp.is_some();
         };
-        let proto = match self.rule.proto {
-            Proto::Ip | Proto::Pkthdr => true,
-            Proto::Ipv4 => ip.src.is_ipv4(),
-            Proto::Ipv6 => ip.src.is_ipv6(),
-            Proto::Tcp | Proto::TcpPkt | Proto::TcpStream => ip.proto == 6,
-            Proto::Udp => ip.proto == 17,
-            Proto::Icmp => matches!(ip.proto, 1 | 58),
-            Proto::Icmpv4 => ip.proto == 1,
-            Proto::Icmpv6 => ip.proto == 58,
-            Proto::App => matches!(ip.proto, 6 | 17),
-            Proto::Arp => false,
-        };
+        let proto = proto_takes(self.rule.proto, ip.proto, ip.src.is_ipv6());
         let ports = match ports(p) {
             Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),
             None => self.src_port.is_any() && self.dest_port.is_any(),
@@ -241,24 +246,13 @@ impl Entry {
 
     fn flow(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>) -> bool {
         let test = &self.rule.flow;
-        if !test.present {
-            return true;
-        }
         let rebuilt = p.source == PacketSource::Defrag;
         if (test.no_frag && rebuilt) || (test.only_frag && !rebuilt) {
             return false;
         }
-        let established = flow.map(|f| f.established);
         // A packet without a flow goes to the server, as Suricata has it; a state it has not.
         let direction = flow.map_or(Direction::ToServer, |f| f.direction);
-        (!test.to_server || direction == Direction::ToServer)
-            && (!test.to_client || direction == Direction::ToClient)
-            && match test.state {
-                FlowState::Any => true,
-                FlowState::Stateless => established.is_some(),
-                FlowState::Established => established == Some(true),
-                FlowState::NotEstablished => established == Some(false),
-            }
+        flow_fits(test, direction, flow.map(|f| f.established))
     }
 
     fn bits(&self, flow: Option<&FlowRef<'_>>) -> bool {
@@ -287,4 +281,32 @@ impl Entry {
             }
         }
     }
+}
+
+/// Whether rules of a protocol look at packets of an IP protocol and family.
+pub(crate) const fn proto_takes(proto: Proto, ip: u8, v6: bool) -> bool {
+    match proto {
+        Proto::Ip | Proto::Pkthdr => true,
+        Proto::Ipv4 => !v6,
+        Proto::Ipv6 => v6,
+        Proto::Tcp | Proto::TcpPkt | Proto::TcpStream => ip == 6,
+        Proto::Udp => ip == 17,
+        Proto::Icmp => matches!(ip, 1 | 58),
+        Proto::Icmpv4 => ip == 1,
+        Proto::Icmpv6 => ip == 58,
+        Proto::App => matches!(ip, 6 | 17),
+        Proto::Arp => false,
+    }
+}
+
+/// Whether direction and state of a flow are what a rule asks for; no state where there is no flow.
+pub(crate) fn flow_fits(test: &FlowTest, direction: Direction, established: Option<bool>) -> bool {
+    (!test.to_server || direction == Direction::ToServer)
+        && (!test.to_client || direction == Direction::ToClient)
+        && match test.state {
+            FlowState::Any => true,
+            FlowState::Stateless => established.is_some(),
+            FlowState::Established => established == Some(true),
+            FlowState::NotEstablished => established == Some(false),
+        }
 }

@@ -14,6 +14,7 @@ use crate::{
     alert::{Candidate, Context, Kept},
     engine::{Engine, MAX_CANDIDATES, Scratch},
     entry::Scope,
+    gate::Key,
     group::{Class, Way},
     stream::View,
 };
@@ -64,6 +65,8 @@ impl Engine {
                 if !events.is_empty() {
                     scratch.found.extend_from_slice(&self.layer);
                 }
+                let key = Key::new(ports(p), ip.proto, ip.src.is_ipv6(), flow.as_deref());
+                scratch.found.retain(|i| self.gates.get(*i as usize).is_some_and(|g| g.lets(key)));
             }
             None if p.arp.is_some() => {
                 scratch.found.extend_from_slice(&self.arp);
@@ -110,20 +113,14 @@ impl Engine {
             Some(Direction::ToClient) => Way::ToClient,
             None => Way::None,
         };
-        if s.seen.len() < self.most_patterns {
-            s.seen.resize(self.most_patterns, 0);
-        }
+        let ports = ports(p);
         if class == Class::Tcp {
-            let of = self.groups.table(Class::TcpStream, way).of(ports(p));
-            for group in of {
-                for w in view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d)) {
-                    s.mark = next_mark(&mut s.seen, s.mark);
-                    group.candidates(w.data, &mut s.seen, s.mark, &mut s.found);
-                }
-                if !view.added && !payload(p).is_empty() {
-                    s.mark = next_mark(&mut s.seen, s.mark);
-                    group.candidates(payload(p), &mut s.seen, s.mark, &mut s.found);
-                }
+            let table = self.groups.table(Class::TcpStream, way);
+            for w in view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d)) {
+                table.candidates(ports, w.data, &mut s.seen, &mut s.found);
+            }
+            if !view.added && !payload(p).is_empty() {
+                table.candidates(ports, payload(p), &mut s.seen, &mut s.found);
             }
         }
         if p.never_sent() {
@@ -137,10 +134,7 @@ impl Engine {
                 s.found.extend_from_slice(&self.protocol_only);
             }
         }
-        for group in self.groups.table(class, way).of(ports(p)) {
-            s.mark = next_mark(&mut s.seen, s.mark);
-            group.candidates(payload(p), &mut s.seen, s.mark, &mut s.found);
-        }
+        self.groups.table(class, way).candidates(ports, payload(p), &mut s.seen, &mut s.found);
         let first = match flow {
             Some(f) => {
                 let side = f.direction.index(); // of two
@@ -207,7 +201,8 @@ impl Engine {
                         .get_or_insert_with(|| {
                             Arc::new(self.output.context(p, flow.as_deref_mut(), stream))
                         });
-                    out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), None, kept, &self.output));
+                    let info = Arc::clone(&entry.info);
+                    out.push(Candidate::new(p, i, info, Arc::clone(context), None, kept, &self.output));
                     s.counters.matches += 1;
                     if !rule.conditional()
                         && let Some(f) = flow.as_deref_mut()
@@ -223,14 +218,6 @@ impl Engine {
             self.remember(c, flow.as_deref().map(|f| &*f.flow), passed);
         }
     }
-}
-
-/// The next mark for patterns that were seen.
-fn next_mark(seen: &mut [u32], mark: u32) -> u32 {
-    mark.checked_add(1).unwrap_or_else(|| {
-        seen.fill(0);
-        1
-    })
 }
 
 /// What rules inspect: the payload of a transport that is known; of others Suricata inspects none.

@@ -52,18 +52,9 @@ impl Engine {
                 let mut marks = std::mem::take(marks);
                 s.counters.transactions += 1;
                 s.found.clear();
-                if s.seen.len() < self.most_patterns {
-                    s.seen.resize(self.most_patterns, 0);
-                }
                 s.work.made.clear();
-                group.candidates(
-                    state,
-                    place,
-                    direction,
-                    &mut marks,
-                    (&mut s.seen, &mut s.mark, &mut s.work.made),
-                    &mut s.found,
-                );
+                let scan = (&mut s.seen, &mut s.work.made);
+                group.candidates(state, place, direction, &mut marks, scan, &mut s.found);
                 let found = std::mem::take(&mut s.found);
                 let mut part: Option<Arc<TxPart>> = None;
                 for &i in &found {
@@ -105,7 +96,7 @@ impl Engine {
                     }
                     let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
                     let made = Arc::clone(made);
-                    if !self.fire(entry, p, flow, &mut context, Some(made), s, out) {
+                    if !self.fire((i, entry), p, flow, &mut context, Some(made), s, out) {
                         break;
                     }
                 }
@@ -130,7 +121,7 @@ impl Engine {
     #[expect(clippy::too_many_arguments, reason = "one match with what it is made of")]
     fn fire(
         &self,
-        entry: &Entry,
+        (place, entry): (u32, &Entry),
         p: &Packet<'_>,
         flow: &mut FlowRef<'_>,
         context: &mut Option<Arc<Context>>,
@@ -156,7 +147,8 @@ impl Engine {
                 let context =
                     context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow), stream.as_deref())));
                 flow.flow.stream = stream;
-                out.push(Candidate::new(p, Arc::clone(&entry.info), Arc::clone(context), part, kept, &self.output));
+                let info = Arc::clone(&entry.info);
+                out.push(Candidate::new(p, place, info, Arc::clone(context), part, kept, &self.output));
                 s.counters.matches += 1;
                 if !rule.conditional() {
                     flow.flow.alerted = true;

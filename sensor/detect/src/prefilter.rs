@@ -1,85 +1,74 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The multi-pattern matcher: one pass over a payload names the patterns that occur in it. The only place that knows
-//! which matcher it is (aho-corasick); verification does not rely on positions, so that another can take its place.
+//! Which rules may match some bytes: for each rule the content that is looked for first, and the rules behind each content.
 //!
-//! Must never miss an occurrence: a pattern found too often costs time, one missed costs an alert. Letters match in
-//! either case; [`crate::payload`] decides exactly.
+//! Must never leave out a rule that could match.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use std::collections::HashMap;
 
-/// A set of patterns.
+use lagewarte_rules::ast::{Content, PayloadTest};
+
+use crate::{
+    matcher::{Matcher, Pattern, Seen},
+    rarity,
+};
+
+/// Contents to look for, and the entries behind each.
 #[derive(Debug)]
-pub(crate) struct Matcher {
-    automaton: AhoCorasick,
+pub(crate) struct Prefilter {
+    matcher: Matcher,
+    /// Where the entries behind each pattern begin; one more at the end.
+    starts: Vec<u32>,
+    entries: Vec<u32>,
 }
 
-impl Matcher {
-    /// Compiles patterns; their numbers are their positions. None where there are none.
-    ///
-    /// # Errors
-    /// More patterns than the automaton can number.
-    pub(crate) fn new(patterns: &[Vec<u8>]) -> Result<Option<Self>, String> {
-        if patterns.is_empty() {
-            return Ok(None);
-        }
-        AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .build(patterns)
-            .map(|automaton| Some(Self { automaton }))
-            .map_err(|e| format!("the prefilter of {} patterns could not be built: {e}", patterns.len()))
+/// A prefilter that is being put together.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    numbers: HashMap<Pattern, u32>,
+    /// (pattern, entry)
+    pairs: Vec<(u32, u32)>,
+}
+
+impl Builder {
+    pub(crate) fn add(&mut self, content: &Content, entry: u32) {
+        let next = self.numbers.len() as u32; // fewer than there are rules
+        let n = *self.numbers.entry(Pattern::new(&content.bytes, content.nocase)).or_insert(next);
+        self.pairs.push((n, entry));
     }
 
-    /// Calls `hit` with the number of each pattern that occurs, possibly several times.
-    pub(crate) fn scan(&self, payload: &[u8], mut hit: impl FnMut(usize)) {
-        for m in self.automaton.find_overlapping_iter(payload) {
-            hit(m.pattern().as_usize());
-        }
+    /// None where nothing was added.
+    pub(crate) fn build(mut self) -> Option<Prefilter> {
+        let mut patterns: Vec<(Pattern, u32)> = self.numbers.into_iter().collect();
+        patterns.sort_unstable_by_key(|(_, n)| *n);
+        let matcher = Matcher::new(patterns.into_iter().map(|(p, _)| p).collect())?;
+        self.pairs.sort_unstable();
+        let starts = (0..=matcher.len()).map(|n| self.pairs.partition_point(|(p, _)| (*p as usize) < n) as u32);
+        Some(Prefilter { starts: starts.collect(), matcher, entries: self.pairs.into_iter().map(|(_, e)| e).collect() })
     }
 }
 
-/// How much a pattern narrows the search: the rarer its bytes in traffic and the longer it is, the more.
-pub(crate) fn rarity(pattern: &[u8]) -> u32 {
-    // Bits of surprise, roughly: counted once for each byte, and no more than sixteen bytes' worth.
-    pattern
-        .iter()
-        .take(16)
-        .map(|b| match b {
-            0 => 1,
-            b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 3,
-            0xff | b'\r' | b'\n' | b'/' | b'.' | b'-' | b':' | b'=' => 3,
-            b'a'..=b'z' | b'0'..=b'9' => 4,
-            b'A'..=b'Z' => 4, // letters are searched in either case
-            _ => 6,
-        })
-        .sum()
+impl Prefilter {
+    /// Appends the entries whose pattern occurs.
+    pub(crate) fn candidates(&self, data: &[u8], seen: &mut Seen, found: &mut Vec<u32>) {
+        self.matcher.scan(data, seen, |n| {
+            if let (Some(from), Some(to)) = (self.starts.get(n), self.starts.get(n + 1))
+                && let Some(entries) = self.entries.get(*from as usize..*to as usize)
+            {
+                found.extend_from_slice(entries);
+            }
+        });
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hits(patterns: &[&str], payload: &str) -> Vec<usize> {
-        let p: Vec<Vec<u8>> = patterns.iter().map(|p| p.as_bytes().to_vec()).collect();
-        let mut out = Vec::new();
-        if let Some(m) = Matcher::new(&p).unwrap() {
-            m.scan(payload.as_bytes(), |n| out.push(n));
-        }
-        out.sort_unstable();
-        out.dedup();
-        out
-    }
-
-    #[test]
-    fn every_pattern_that_occurs_is_named() {
-        assert_eq!(hits(&["abc", "bc", "c", "x", "ABCD"], "..aBcd"), [0, 1, 2, 4]);
-        assert_eq!(hits(&[], "abc"), [] as [usize; 0]);
-    }
-
-    #[test]
-    fn long_and_odd_patterns_are_rarer() {
-        assert!(rarity(b"\x90\x90\x90\x90") > rarity(b"\0\0\0\0"));
-        assert!(rarity(b"User-Agent") > rarity(b"GET "));
-    }
+/// Of contents in several places the one to look for first: the writer's choice, else the rarest. None where every one is
+/// negated.
+pub(crate) fn first<'r, P: Clone>(
+    tests: impl Iterator<Item = (P, &'r PayloadTest)> + Clone,
+) -> Option<(P, &'r Content)> {
+    let positive = tests.filter_map(|(place, t)| match t {
+        PayloadTest::Content(c) if !c.negated && !c.bytes.is_empty() => Some((place, c)),
+        _ => None,
+    });
+    positive.clone().find(|(_, c)| c.fast_pattern).or_else(|| positive.max_by_key(|(_, c)| rarity::of(&c.bytes)))
 }

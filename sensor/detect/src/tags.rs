@@ -148,6 +148,7 @@ impl Output {
             vlan: p.vlans.outer(),
             src,
             dest,
+            ruleset: None,
             json: w.finish(),
         }
     }

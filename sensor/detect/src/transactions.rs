@@ -6,17 +6,18 @@
 //! way. Each rule alerts once for a transaction. Must never allocate where no rule concerns the protocol, and never look
 //! twice at what did not change. Limits: [`MAX_WAITING`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use lagewarte_app::{Buffer, Marks, State};
 use lagewarte_flow::{AppProto, Direction};
-use lagewarte_rules::ast::{BufferTest, Content, PayloadTest};
+use lagewarte_rules::ast::{BufferTest, Content};
 use rayon::prelude::*;
 
 use crate::{
     app::Verdict,
     entry::Entry,
-    prefilter::{Matcher, rarity},
+    matcher::Seen,
+    prefilter::{Builder, Prefilter, first},
     transform::{Chain, Made},
 };
 
@@ -33,7 +34,6 @@ pub(crate) const FINISHED: u8 = 1;
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     groups: Vec<[Option<AppGroup>; 2]>,
-    most_patterns: usize,
 }
 
 /// The rules of one protocol and direction.
@@ -62,32 +62,26 @@ const MAX_SEARCHED: usize = 128;
 #[derive(Debug)]
 struct BufferGroup {
     looks: Looks,
-    matcher: Matcher,
-    behind: Vec<Vec<u32>>,
+    patterns: Prefilter,
 }
 
 impl Tables {
-    pub(crate) fn new(entries: &[Entry]) -> Result<Self, String> {
+    pub(crate) fn new(entries: &[Entry], prefilter: bool) -> Result<Self, String> {
         let mut protocols = vec![AppProto::Unknown];
         protocols.extend(AppProto::ALL);
         let groups: Result<Vec<[Option<AppGroup>; 2]>, String> = protocols
             .into_par_iter()
             .map(|p| {
-                Ok([AppGroup::new(entries, p, Direction::ToServer)?, AppGroup::new(entries, p, Direction::ToClient)?])
+                let of = |d| AppGroup::new(entries, p, d, prefilter);
+                Ok([of(Direction::ToServer)?, of(Direction::ToClient)?])
             })
             .collect();
-        let groups = groups?;
-        let all = groups.iter().flatten().flatten().flat_map(|g| &g.buffers).map(|b| b.behind.len());
-        Ok(Self { most_patterns: all.max().unwrap_or(0), groups })
+        Ok(Self { groups: groups? })
     }
 
     pub(crate) fn of(&self, p: AppProto, d: Direction) -> Option<&AppGroup> {
         // Declared in the order of AppProto: Unknown, then the rest.
         self.groups.get(p as usize)?.get(d.index())?.as_ref()
-    }
-
-    pub(crate) const fn most_patterns(&self) -> usize {
-        self.most_patterns
     }
 
     /// Whether there is a rule at all.
@@ -97,9 +91,9 @@ impl Tables {
 }
 
 impl AppGroup {
-    fn new(entries: &[Entry], proto: AppProto, direction: Direction) -> Result<Option<Self>, String> {
+    fn new(entries: &[Entry], proto: AppProto, direction: Direction, prefilter: bool) -> Result<Option<Self>, String> {
         let mut group = Self::default();
-        let mut sets: Vec<(Looks, Patterns)> = Vec::new();
+        let mut sets: Vec<(Looks, Builder)> = Vec::new();
         for (i, e) in entries.iter().enumerate() {
             if !e.app.as_deref().is_some_and(|a| !a.parts.is_empty() && a.concerns(proto)) {
                 continue;
@@ -113,7 +107,7 @@ impl AppGroup {
                 continue;
             }
             let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
-            let Some((test, content)) = fast_pattern(e) else {
+            let Some((test, content)) = fast_pattern(e).filter(|_| prefilter) else {
                 group.always.push(i);
                 continue;
             };
@@ -127,16 +121,16 @@ impl AppGroup {
                     continue;
                 }
                 None => {
-                    sets.push((looks, Patterns::default()));
+                    sets.push((looks, Builder::default()));
                     sets.len() - 1
                 }
             };
             sets[at].1.add(content, i); // found or pushed above
         }
         for (looks, patterns) in sets {
-            let Some(matcher) = Matcher::new(&patterns.bytes)? else { continue };
+            let Some(patterns) = patterns.build() else { continue };
             group.streaming |= looks.streaming;
-            group.buffers.push(BufferGroup { looks, matcher, behind: patterns.behind });
+            group.buffers.push(BufferGroup { looks, patterns });
         }
         let empty = group.always.is_empty() && group.buffers.is_empty();
         Ok((!empty).then_some(group))
@@ -150,10 +144,9 @@ impl AppGroup {
         place: usize,
         direction: Direction,
         marks: &mut Marks,
-        seen: (&mut [u32], &mut u32, &mut Made<(Buffer, usize)>),
+        (seen, made): (&mut Seen, &mut Made<(Buffer, usize)>),
         found: &mut Vec<u32>,
     ) {
-        let (seen, mark, made) = seen;
         let Some(core) = state.core(place) else { return };
         let progress = core.progress(direction);
         if marks.seen == 0 {
@@ -168,10 +161,6 @@ impl AppGroup {
             if complete {
                 marks.scanned |= 1 << n; // fewer than 128, as new() holds
             }
-            *mark = mark.checked_add(1).unwrap_or_else(|| {
-                seen.fill(0);
-                1
-            });
             let most = if looks.multi { crate::app::MAX_INSTANCES } else { 1 };
             for i in 0..most {
                 let Some(bytes) = state.buffer(place, looks.buffer, direction, i) else { break };
@@ -179,14 +168,7 @@ impl AppGroup {
                     Some(chain) => made.of((looks.buffer, i), chain, bytes),
                     None => bytes,
                 };
-                b.matcher.scan(bytes, |pattern| {
-                    if let (Some(s), Some(rules)) = (seen.get_mut(pattern), b.behind.get(pattern))
-                        && *s != *mark
-                    {
-                        *s = *mark;
-                        found.extend_from_slice(rules);
-                    }
-                });
+                b.patterns.candidates(bytes, seen, found);
             }
         }
         found.extend(marks.rules.iter().filter(|(_, s)| *s == WAITING).map(|(i, _)| *i));
@@ -220,33 +202,8 @@ impl AppGroup {
     }
 }
 
-#[derive(Default)]
-struct Patterns {
-    bytes: Vec<Vec<u8>>,
-    behind: Vec<Vec<u32>>,
-    numbers: HashMap<Vec<u8>, usize>,
-}
-
-impl Patterns {
-    fn add(&mut self, content: &Content, rule: u32) {
-        let lower = content.bytes.to_ascii_lowercase();
-        let n = *self.numbers.entry(lower).or_insert_with_key(|lower| {
-            self.bytes.push(lower.clone());
-            self.behind.push(Vec::new());
-            self.bytes.len() - 1
-        });
-        self.behind[n].push(rule); // pushed together with the pattern
-    }
-}
-
-// The content in a buffer that is looked for first: the writer's choice, else the rarest; with what is asked of the buffer.
-// Of a buffer that may be missing none must occur.
+// The content in a buffer that is looked for first, with what is asked of the buffer. Of a buffer that may be missing none
+// must occur.
 fn fast_pattern(e: &Entry) -> Option<(&BufferTest, &Content)> {
-    let all = e.rule.buffers.iter().filter(|b| !b.absent()).flat_map(|b| {
-        b.tests.iter().filter_map(move |t| match t {
-            PayloadTest::Content(c) if !c.negated => Some((b, c)),
-            _ => None,
-        })
-    });
-    all.clone().find(|(_, c)| c.fast_pattern).or_else(|| all.max_by_key(|(_, c)| rarity(&c.bytes)))
+    first(e.rule.buffers.iter().filter(|b| !b.absent()).flat_map(|b| b.tests.iter().map(move |t| (b, t))))
 }

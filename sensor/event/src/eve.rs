@@ -32,6 +32,8 @@ pub struct Record {
     pub src: Option<IpAddr>,
     /// Destination address as in the JSON.
     pub dest: Option<IpAddr>,
+    /// SHA-256 of the rule set that made it, where a rule did.
+    pub ruleset: Option<[u8; 32]>,
     /// The complete EVE object, without a newline.
     pub json: String,
 }

@@ -140,6 +140,7 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
         vlan: f.vlans.outer(),
         src: Some(f.client),
         dest: Some(f.server),
+        ruleset: None,
         json: w.finish(),
     }
 }

@@ -14,6 +14,7 @@ use rules::refused_rules;
 pub mod config;
 mod enrol;
 pub mod keys;
+mod reload;
 mod replay;
 mod rules;
 mod run;

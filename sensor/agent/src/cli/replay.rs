@@ -8,10 +8,11 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::PathBuf,
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
 use lagewarte_event::{Class, eve::Record};
 
 use super::{Replay, refused_rules};
@@ -56,9 +57,9 @@ impl Replay {
         let mut options = wiring::options(settings, &self.engine, None);
         let mut source = wiring::capture(&self.capture, settings, &self.engine)?;
         options.decoder.checksums = wiring::checksums(&self.capture, settings, &self.engine)?;
-        let rules = wiring::rules(settings, &self.engine, &options)?;
+        let rules = wiring::rules(settings, &self.engine, &options, None)?;
         refused_rules(&rules.refused, self.engine.init_errors_fatal)?;
-        options.engine = Some(rules.engine);
+        options.engine = Some(Arc::new(ArcSwap::new(rules.engine)));
         std::fs::create_dir_all(&self.out).with_context(|| {
             format!("cannot make the directory {}: name one that can be written with -l", self.out.display())
         })?;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
+use arc_swap::ArcSwap;
 use lagewarte_base::{clock::Clock, time::Timestamp};
 use lagewarte_capture::{Live, Source};
 use lagewarte_event::{
@@ -18,12 +19,12 @@ use lagewarte_event::{
     eve::{JsonWriter, Record},
 };
 
-use super::{Run, refused_rules};
+use super::{Run, refused_rules, reload::Reloader};
 use crate::{
     config::{self, Settings, Strictness},
-    pipeline::{self, LiveOptions, Paced, Played, Sink, Totals},
+    pipeline::{self, LiveOptions, Options, Paced, Played, Sink, Totals},
     shipper::Shipper,
-    station::{self, Prepared, Station},
+    station::{self, Prepared, Station, Stop},
     telemetry::{Capture, Telemetry},
     wiring,
 };
@@ -52,29 +53,47 @@ impl Run {
         let prepared = Prepared::open(settings)?;
         let mut options = wiring::options(settings, &self.engine, interface.as_deref());
         options.pcap_cnt = false;
-        let rules = wiring::rules(settings, &self.engine, &options)?;
+        let rules = wiring::rules(settings, &self.engine, &options, None)?;
         refused_rules(&rules.refused, self.engine.init_errors_fatal)?;
         if rules.loaded == 0 {
             tracing::warn!("no rule is in force: name rule files under rule-files, or with -S");
         }
         let in_force =
             station::Rules { sha256: rules.sha256.to_vec(), loaded: rules.loaded, refused: rules.refused.len() };
-        options.engine = Some(rules.engine);
+        let running = Arc::new(ArcSwap::new(rules.engine));
+        options.engine = Some(Arc::clone(&running));
         // Opened before the station starts, so that a missing interface is an error and not a blind sensor.
         let (mut source, clock) = self.source(settings, interface.as_deref(), pace)?;
         options.live = Some(LiveOptions { clock, interval_s: COUNT_S });
 
-        let station = prepared.start(&in_force)?;
+        let mut station = prepared.start(&in_force)?;
+        let reloader = Reloader {
+            settings,
+            engine: &self.engine,
+            options: Options { engine: None, live: None, ..options.clone() },
+            running,
+            notice: station.rules_notice(),
+        };
+        let requests = station.reloads();
         let mut out = Out {
             shipper: station.shared_shipper(),
             telemetry: Arc::clone(station.telemetry()),
             settings: settings.clone(),
         };
-        let done = pipeline::run(&mut *source, &options, &mut out, station.stop().flag());
-        if let Ok(totals) = &done {
-            out.count(totals);
-            idle(&station, !self.captures.is_empty(), self.once);
-        }
+        let over = Stop::default();
+        let done = std::thread::scope(|threads| {
+            if let Some(requests) = requests {
+                let (reloader, over) = (&reloader, &over);
+                threads.spawn(move || reloader.serve(&requests, over));
+            }
+            let done = pipeline::run(&mut *source, &options, &mut out, station.stop().flag());
+            if let Ok(totals) = &done {
+                out.count(totals);
+                idle(&station, !self.captures.is_empty(), self.once);
+            }
+            over.ask();
+            done
+        });
         station.close();
         done.map(|_| ())
     }
@@ -163,7 +182,8 @@ impl Out {
 impl Sink for Out {
     fn record(&mut self, record: Record) -> anyhow::Result<()> {
         if record.class != Class::Alert || self.settings.eve.alert {
-            self.shipper().ship(record.class, &record.json, record.observed);
+            let Record { class, json, observed, ruleset, .. } = &record;
+            self.shipper().ship(*class, json, *observed, ruleset.as_ref());
         }
         Ok(())
     }

@@ -129,6 +129,7 @@ impl Writer {
             vlan: p.vlans.outer(),
             src,
             dest,
+            ruleset: None,
             json: w.finish(),
         }
     }

@@ -39,6 +39,7 @@ pub(super) fn write(p: &Packet<'_>, in_iface: Option<&str>, pcap_cnt: bool, out:
         vlan: p.vlans.outer(),
         src: Some(arp.src.1.into()),
         dest: Some(arp.dst.1.into()),
+        ruleset: None,
         json: w.finish(),
     });
 }

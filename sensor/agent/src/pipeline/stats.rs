@@ -179,6 +179,7 @@ pub fn record(t: &Totals, in_iface: Option<&str>) -> Record {
         vlan: None,
         src: None,
         dest: None,
+        ruleset: None,
         json: w.finish(),
     }
 }

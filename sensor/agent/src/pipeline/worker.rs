@@ -175,6 +175,7 @@ impl Worker {
                 let engine = engine.filter(|e| e.transactional());
                 if let (Some(engine), Some(app)) = (engine, self.apps.get_mut(f.flow)) {
                     engine.inspect_transactions(p, f, app, &self.app_config, &mut self.scratch, &mut self.candidates);
+                    self.candidates.sort_by_key(Candidate::order); // they are this packet's
                 }
                 let moment = Moment { packet: p, direction: f.direction };
                 self.apps.write(f.flow, &moment, engine.is_some(), &mut self.written);

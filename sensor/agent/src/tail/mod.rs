@@ -302,7 +302,7 @@ impl<'s> Tail<'s> {
                     return false;
                 }
             }
-            match station.shipper().spool(&released, observed) {
+            match station.shipper().spool(&released, observed, None) {
                 Shipped::Refused(GapReason::Size) | Shipped::Spooled(_) | Shipped::Kept => return true,
                 Shipped::Refused(_) => {
                     if station.stop().wait(PAUSE) {

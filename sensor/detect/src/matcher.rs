@@ -1,0 +1,517 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! The multi-pattern matcher: one pass over some bytes names the patterns that occur in them. The only place that knows how;
+//! verification does not rely on positions.
+//!
+//! A pattern is found by two neighbouring windows of four bytes, the rarest it has, of which one lies at an even place
+//! wherever the pattern is: so only every second place is looked at. The window there is hashed into a filter; what passes
+//! is looked up, and only then is the whole pattern compared. Patterns of three or four bytes are in the filter with every
+//! byte that may lie beside them; shorter ones, and runs of one byte, are searched for by themselves, and do not fill it.
+//!
+//! Must never miss an occurrence: a pattern named too often costs time, one missed costs an alert. The worst that bytes can
+//! do is to pass the filter at every place: each then costs as many comparisons as patterns share a window, which
+//! [`Tables::add`] keeps few.
+
+use std::collections::HashMap;
+
+use memchr::{memchr, memchr2, memmem};
+
+use crate::rarity;
+
+/// Bytes are hashed with this bit set in each, so that letters are equal in either case.
+const FOLD: u32 = 0x2020_2020;
+/// What a byte can be once it is folded.
+const FOLDED: [u8; 128] = folded();
+/// Most patterns of two bytes, and most runs of one byte, that are searched for one by one. Threat: a set with every pair of
+/// bytes.
+const MAX_SINGLE: usize = 32;
+/// Spreads windows over the filter: 2^64 divided by the golden ratio.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Bytes to look for. With `nocase` they are in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pattern {
+    bytes: Vec<u8>,
+    nocase: bool,
+    /// The bits in which a byte may differ.
+    other_case: u8,
+}
+
+impl Pattern {
+    pub(crate) fn new(bytes: &[u8], nocase: bool) -> Self {
+        let nocase = nocase && bytes.iter().any(u8::is_ascii_alphabetic);
+        let (bytes, other_case) = if nocase { (bytes.to_ascii_lowercase(), 0x20) } else { (bytes.to_vec(), 0) };
+        Self { bytes, nocase, other_case }
+    }
+
+    fn is(&self, found: &[u8]) -> bool {
+        if self.nocase { found.eq_ignore_ascii_case(&self.bytes) } else { found == self.bytes }
+    }
+}
+
+/// Which patterns were named in this pass, so that each is named once.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    marks: Vec<u32>,
+    mark: u32,
+}
+
+impl Seen {
+    /// Begins a pass over a set of so many patterns.
+    fn begin(&mut self, patterns: usize) {
+        if self.marks.len() < patterns {
+            self.marks.resize(patterns, 0);
+        }
+        self.mark = self.mark.checked_add(1).unwrap_or_else(|| {
+            self.marks.fill(0);
+            1
+        });
+    }
+    fn has(&self, pattern: usize) -> bool {
+        self.marks.get(pattern).is_none_or(|m| *m == self.mark)
+    }
+    fn set(&mut self, pattern: usize) {
+        if let Some(m) = self.marks.get_mut(pattern) {
+            *m = self.mark;
+        }
+    }
+}
+
+/// A set of patterns.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    patterns: Vec<Pattern>,
+    /// None where all patterns are short.
+    filter: Option<Filter>,
+    /// By windows of four bytes: patterns of five and more.
+    long: Slots,
+    /// By three bytes: patterns of three, and of four at odd places.
+    middle: Slots,
+    /// Patterns searched for one by one.
+    single: Vec<(u32, Single)>,
+    /// Patterns of two bytes, where they are many.
+    pairs: Option<Pairs>,
+}
+
+#[derive(Debug)]
+enum Single {
+    /// Of one byte, in both cases: no more than there are bytes.
+    Byte(u8, u8),
+    /// In each case that it may have.
+    Bytes(Vec<memmem::Finder<'static>>),
+}
+
+impl Matcher {
+    /// Compiles patterns, none of them empty; their numbers are their positions. None where there are none.
+    pub(crate) fn new(patterns: Vec<Pattern>) -> Option<Self> {
+        if patterns.is_empty() {
+            return None;
+        }
+        let mut tables = Tables::default();
+        let mut single = Vec::new();
+        let mut pairs = Pairs::default();
+        let few = patterns.iter().filter(|p| p.bytes.len() == 2).count() <= MAX_SINGLE;
+        let mut runs = 0;
+        for (i, p) in (0u32..).zip(&patterns) {
+            match p.bytes.as_slice() {
+                [] => {}
+                [a] => single.push((i, Single::Byte(*a, if p.nocase { a.to_ascii_uppercase() } else { *a }))),
+                [a, b] if few => single.push((i, Single::Bytes(cases(*a, *b, p.nocase).map(|p| finder(&p)).collect()))),
+                [a, b] => pairs.add(i, cases(*a, *b, p.nocase)),
+                // Zeros and blanks are in all traffic: their windows would let everything through.
+                run if !p.nocase && runs < MAX_SINGLE && rarity::runs(run) => {
+                    runs += 1;
+                    single.push((i, Single::Bytes(vec![finder(run)])));
+                }
+                _ => tables.add(i, p),
+            }
+        }
+        let filter = (!tables.windows.is_empty()).then(|| Filter::of(&tables.windows));
+        let pairs = (!pairs.patterns.is_empty()).then_some(pairs);
+        Some(Self { filter, long: Slots::of(tables.long), middle: Slots::of(tables.middle), single, pairs, patterns })
+    }
+
+    /// How many patterns there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// Calls `hit` with the number of each pattern that occurs, once.
+    pub(crate) fn scan(&self, data: &[u8], seen: &mut Seen, mut hit: impl FnMut(usize)) {
+        for (i, single) in &self.single {
+            let occurs = match single {
+                Single::Byte(a, b) if a == b => memchr(*a, data).is_some(),
+                Single::Byte(a, b) => memchr2(*a, *b, data).is_some(),
+                Single::Bytes(finders) => finders.iter().any(|f| f.find(data).is_some()),
+            };
+            if occurs {
+                hit(*i as usize);
+            }
+        }
+        seen.begin(self.patterns.len());
+        if let Some(pairs) = &self.pairs {
+            pairs.scan(data, seen, &mut hit);
+        }
+        let Some(filter) = &self.filter else { return };
+        let look = |i: usize, window: u32| self.look(data, i, window, seen, &mut hit);
+        match filter {
+            Filter::Small(f) => pass(f, data, look),
+            Filter::Middle(f) => pass(f, data, look),
+            Filter::Large(f) => pass(f, data, look),
+            Filter::Huge(f) => pass(f, data, look),
+        }
+        // Three bytes at the end have no window that begins with them.
+        if let Some([a, b, c]) = data.last_chunk::<3>() {
+            self.compare(&self.middle, three(*a, *b, *c), data, data.len() - 3, seen, &mut hit);
+        }
+    }
+
+    /// A window passed the filter.
+    #[inline(never)]
+    fn look(&self, data: &[u8], i: usize, window: u32, seen: &mut Seen, hit: &mut impl FnMut(usize)) {
+        self.compare(&self.long, window, data, i, seen, hit);
+        if !self.middle.slots.is_empty() {
+            self.compare(&self.middle, window & 0x00ff_ffff, data, i, seen, hit);
+            self.compare(&self.middle, window >> 8, data, i + 1, seen, hit);
+        }
+    }
+
+    #[inline]
+    fn compare(&self, slots: &Slots, window: u32, data: &[u8], i: usize, seen: &mut Seen, hit: &mut impl FnMut(usize)) {
+        for slot in slots.of_window(window) {
+            let number = slot.pattern as usize;
+            if slot.window != window || seen.has(number) {
+                continue;
+            }
+            let Some(p) = self.patterns.get(number) else { continue };
+            let found = i.checked_sub(slot.at as usize).and_then(|start| data.get(start..)?.get(..p.bytes.len()));
+            // Its ends first: they are told apart without a call.
+            let ends = |f: &[u8]| {
+                let near = |a: Option<&u8>, b: Option<&u8>| a.zip(b).is_some_and(|(a, b)| (a ^ b) & !p.other_case == 0);
+                near(f.first(), p.bytes.first()) && near(f.last(), p.bytes.last())
+            };
+            if found.is_some_and(|f| ends(f) && p.is(f)) {
+                seen.set(number);
+                hit(number);
+            }
+        }
+    }
+}
+
+/// Looks at every second window of `data`, and calls `look` for each that passes the filter.
+#[inline]
+fn pass<const W: usize>(filter: &[u64; W], data: &[u8], mut look: impl FnMut(usize, u32)) {
+    let mut one = |i: usize, window: u32| {
+        let window = window | FOLD;
+        let (word, a, b) = place::<W>(window);
+        let bits = filter[word]; // a place below W
+        if bits >> a & 1 == 1 && bits >> b & 1 == 1 {
+            look(i, window);
+        }
+    };
+    let mut i = 0;
+    let mut rest = data;
+    // Eight bytes at a time, without a test of the length at each.
+    while let (Some(eight), Some((_, more))) = (rest.first_chunk::<8>(), rest.split_at_checked(8)) {
+        let eight = u64::from_le_bytes(*eight);
+        let Some(two) = more.first_chunk::<2>() else { break };
+        one(i, eight as u32);
+        one(i + 2, (eight >> 16) as u32);
+        one(i + 4, (eight >> 32) as u32);
+        one(i + 6, (eight >> 48) as u32 | u32::from(u16::from_le_bytes(*two)) << 16);
+        i += 8;
+        rest = more;
+    }
+    while let Some(window) = rest.first_chunk::<4>() {
+        one(i, u32::from_le_bytes(*window));
+        i += 2;
+        rest = rest.get(2..).unwrap_or_default();
+    }
+}
+
+/// The word of a window in a filter of `W` words, and its two bits.
+#[inline]
+const fn place<const W: usize>(window: u32) -> (usize, u32, u32) {
+    let h = (window as u64).wrapping_mul(MIX);
+    ((h >> 48) as usize & (W - 1), (h >> 42) as u32 & 63, (h >> 36) as u32 & 63)
+}
+
+/// Two bits for each window, both in one word. Of a few sizes, each known when compiled: that saves a test at each place.
+#[derive(Debug)]
+enum Filter {
+    Small(Box<[u64; 64]>),
+    Middle(Box<[u64; 1_024]>),
+    /// 32 KiB, what a first cache holds: the sets of packets and streams.
+    Large(Box<[u64; 4_096]>),
+    Huge(Box<[u64; 32_768]>),
+}
+
+impl Filter {
+    /// At least sixteen bits for a window, but for the largest sets: one in seventy then passes by chance.
+    fn of(windows: &[u32]) -> Self {
+        match windows.len() {
+            0..=256 => Self::Small(filled(windows)),
+            257..=4_096 => Self::Middle(filled(windows)),
+            4_097..=16_384 => Self::Large(filled(windows)),
+            _ => Self::Huge(filled(windows)),
+        }
+    }
+}
+
+fn filled<const W: usize>(windows: &[u32]) -> Box<[u64; W]> {
+    let mut filter = Box::new([0u64; W]);
+    for w in windows {
+        let (word, a, b) = place::<W>(*w);
+        filter[word] |= 1 << a | 1 << b; // a place below W
+    }
+    filter
+}
+
+/// What a set is put together from.
+#[derive(Default)]
+struct Tables {
+    windows: Vec<u32>,
+    long: Vec<Slot>,
+    middle: Vec<Slot>,
+    /// How many patterns are found by each window.
+    used: HashMap<u32, u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    window: u32,
+    pattern: u32,
+    /// Where the window lies in the pattern.
+    at: u32,
+}
+
+impl Tables {
+    /// A pattern of three bytes or more.
+    fn add(&mut self, pattern: u32, p: &Pattern) {
+        match *p.bytes.as_slice() {
+            [a, b, c] => {
+                let window = three(a, b, c);
+                self.windows.extend(FOLDED.iter().flat_map(|x| {
+                    let x = u32::from(*x);
+                    [window | x << 24, window << 8 | x]
+                }));
+                self.middle.push(Slot { window, pattern, at: 0 });
+            }
+            [a, b, c, d] => {
+                // At an even place it is a window; at an odd one its rarer end lies in one.
+                let whole = u32::from_le_bytes([a, b, c, d]) | FOLD;
+                self.windows.push(whole);
+                self.long.push(Slot { window: whole, pattern, at: 0 });
+                let (head, tail) = (three(a, b, c), three(b, c, d));
+                if rarity::of(&[a, b, c]) >= rarity::of(&[b, c, d]) {
+                    self.windows.extend(FOLDED.iter().map(|x| head << 8 | u32::from(*x)));
+                    self.middle.push(Slot { window: head, pattern, at: 0 });
+                } else {
+                    self.windows.extend(FOLDED.iter().map(|x| tail | u32::from(*x) << 24));
+                    self.middle.push(Slot { window: tail, pattern, at: 1 });
+                }
+            }
+            _ => {
+                // The rarest pair; where many patterns have it already, another.
+                let worth = |five: &[u8; 5]| {
+                    let worth = |w: u32| rarity::window(w).saturating_sub(self.used.get(&w).copied().unwrap_or(0));
+                    pair_of(five).into_iter().map(worth).min()
+                };
+                let places = (0u32..).zip(p.bytes.array_windows::<5>());
+                let Some((at, five)) = places.max_by_key(|(at, five)| (worth(five), std::cmp::Reverse(*at))) else {
+                    return;
+                };
+                for (at, window) in (at..).zip(pair_of(five)) {
+                    *self.used.entry(window).or_default() += 1;
+                    self.windows.push(window);
+                    self.long.push(Slot { window, pattern, at });
+                }
+            }
+        }
+    }
+}
+
+/// The two windows of five bytes.
+const fn pair_of([a, b, c, d, e]: &[u8; 5]) -> [u32; 2] {
+    [u32::from_le_bytes([*a, *b, *c, *d]) | FOLD, u32::from_le_bytes([*b, *c, *d, *e]) | FOLD]
+}
+
+fn three(a: u8, b: u8, c: u8) -> u32 {
+    (u32::from_le_bytes([a, b, c, 0]) | FOLD) & 0x00ff_ffff
+}
+
+const fn folded() -> [u8; 128] {
+    let mut all = [0; 128];
+    let mut i = 0;
+    while i < 128 {
+        // The bits beside the one that folding sets.
+        all[i] = (i as u8 & 0x1f) | 0x20 | (i as u8 & 0x60) << 1;
+        i += 1;
+    }
+    all
+}
+
+fn finder(bytes: &[u8]) -> memmem::Finder<'static> {
+    memmem::Finder::new(bytes).into_owned()
+}
+
+/// Two bytes in each case that they may have.
+fn cases(a: u8, b: u8, nocase: bool) -> impl Iterator<Item = [u8; 2]> {
+    let of = move |x: u8| [Some(x), Some(x.to_ascii_uppercase()).filter(|u| nocase && *u != x)].into_iter().flatten();
+    of(a).flat_map(move |a| of(b).map(move |b| [a, b]))
+}
+
+/// Many patterns of two bytes: a bit for each that there is.
+#[derive(Debug)]
+struct Pairs {
+    bits: Box<[u64; 1_024]>,
+    patterns: HashMap<u16, Vec<u32>>,
+}
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self { bits: Box::new([0; 1_024]), patterns: HashMap::new() }
+    }
+}
+
+impl Pairs {
+    fn add(&mut self, pattern: u32, cases: impl Iterator<Item = [u8; 2]>) {
+        for pair in cases.map(u16::from_le_bytes) {
+            self.bits[usize::from(pair >> 6)] |= 1 << (pair & 63); // 10 bits
+            self.patterns.entry(pair).or_default().push(pattern);
+        }
+    }
+
+    fn scan(&self, data: &[u8], seen: &mut Seen, hit: &mut impl FnMut(usize)) {
+        for pair in data.array_windows().map(|p| u16::from_le_bytes(*p)) {
+            if self.bits[usize::from(pair >> 6)] >> (pair & 63) & 1 == 0 {
+                continue;
+            }
+            for number in self.patterns.get(&pair).into_iter().flatten().map(|n| *n as usize) {
+                if !seen.has(number) {
+                    seen.set(number);
+                    hit(number);
+                }
+            }
+        }
+    }
+}
+
+/// Slots by the hash of their window.
+#[derive(Debug, Default)]
+struct Slots {
+    /// Where the slots of each bucket begin; one more at the end.
+    buckets: Vec<u32>,
+    shift: u32,
+    slots: Vec<Slot>,
+}
+
+impl Slots {
+    fn of(mut slots: Vec<Slot>) -> Self {
+        let size = slots.len().next_power_of_two().max(2);
+        let shift = 64 - size.ilog2();
+        slots.sort_by_key(|s| (bucket(s.window, shift), s.pattern));
+        let mut buckets = vec![0u32; size + 1];
+        for s in &slots {
+            buckets[bucket(s.window, shift) + 1] += 1; // a bucket below `size`
+        }
+        let mut sum = 0;
+        for b in &mut buckets {
+            sum += *b;
+            *b = sum;
+        }
+        Self { buckets, shift, slots }
+    }
+
+    fn of_window(&self, window: u32) -> &[Slot] {
+        let b = bucket(window, self.shift);
+        match (self.buckets.get(b), self.buckets.get(b + 1)) {
+            (Some(from), Some(to)) => self.slots.get(*from as usize..*to as usize).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+}
+
+fn bucket(window: u32, shift: u32) -> usize {
+    (u64::from(window).wrapping_mul(MIX) >> shift) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hits(patterns: &[(&str, bool)], data: &str) -> Vec<usize> {
+        let p: Vec<Pattern> = patterns.iter().map(|(p, nocase)| Pattern::new(p.as_bytes(), *nocase)).collect();
+        let mut out = Vec::new();
+        if let Some(m) = Matcher::new(p) {
+            m.scan(data.as_bytes(), &mut Seen::default(), |n| out.push(n));
+        }
+        out.sort_unstable();
+        out
+    }
+
+    #[test]
+    fn every_pattern_that_occurs_is_named_once() {
+        let set =
+            [("abc", true), ("bc", true), ("c", true), ("x", true), ("ABCDE", true), ("ABCDE", false), ("d", false)];
+        assert_eq!(hits(&set, "..aBcde..abcdeabcde"), [0, 1, 2, 4, 6]);
+        assert_eq!(hits(&[], "abc"), [] as [usize; 0]);
+        assert_eq!(hits(&[("abcd", false)], "abc"), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn patterns_are_found_at_every_place_and_at_both_ends() {
+        for pattern in ["ab", "abc", "abcd", "abcde", "abcdef"] {
+            for before in 0..24 {
+                for after in 0..24 {
+                    let data = format!("{}{}{}", ".".repeat(before), pattern.to_uppercase(), "-".repeat(after));
+                    assert_eq!(hits(&[(pattern, true)], &data), [0], "{pattern} in {data}");
+                    assert_eq!(hits(&[(pattern, false)], &data), [] as [usize; 0], "{pattern} in {data}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_patterns_that_occur_are_named(
+            set in prop::collection::vec(("[abAB@`]{1,7}", any::<bool>()), 1..40), data in "[abAB@`]{0,60}",
+        ) {
+            let set: Vec<(&str, bool)> = set.iter().map(|(p, n)| (p.as_str(), *n)).collect();
+            let want: Vec<usize> = (0..set.len()).filter(|i| {
+                let (p, nocase) = set[*i];
+                if nocase { data.to_ascii_lowercase().contains(&p.to_ascii_lowercase()) } else { data.contains(p) }
+            }).collect();
+            prop_assert_eq!(hits(&set, &data), want);
+        }
+        #[test]
+        fn any_bytes_may_be_looked_for_in_any_bytes(
+            set in prop::collection::vec(prop::collection::vec(0u8..7, 1..6), 1..90),
+            data in prop::collection::vec(0u8..8, 0..60),
+            shift: u8,
+        ) {
+            // Any bytes, but few of them at once, so that they meet.
+            let turn = |all: &[u8]| all.iter().map(|b| b.wrapping_mul(37).wrapping_add(shift)).collect::<Vec<u8>>();
+            let (set, data) = (set.iter().map(|p| turn(p)).collect::<Vec<_>>(), turn(&data));
+            let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect()).unwrap();
+            let mut got = Vec::new();
+            m.scan(&data, &mut Seen::default(), |n| got.push(n));
+            got.sort_unstable();
+            let want: Vec<usize> = (0..set.len()).filter(|i| memmem::find(&data, &set[*i]).is_some()).collect();
+            prop_assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn a_set_of_any_size_finds_its_patterns() {
+        for n in [1, 300, 5_000, 40_000] {
+            let set: Vec<Pattern> = (0..n).map(|i: u32| Pattern::new(format!("<{i:07}>").as_bytes(), false)).collect();
+            let m = Matcher::new(set).unwrap();
+            let mut got = Vec::new();
+            m.scan(format!("..<{:07}>.<{n:07}>.", n - 1).as_bytes(), &mut Seen::default(), |i| got.push(i));
+            assert_eq!(got, [n as usize - 1]);
+        }
+    }
+}

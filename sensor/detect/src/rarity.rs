@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! How rare bytes are in traffic: which content of a rule, and which window of a content, is looked for first.
+//!
+//! A guess costs time when it is wrong, never an alert.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+/// What traffic is full of; a window that occurs here tells nothing. Folded as [`window`] takes it.
+const COMMON: &[&str] = &[
+    "get / http/1.1 200 ok host: www. connection: keep-alive user-agent: mozilla/5.0 (windows nt 10.0; win64; x64) ",
+    "applewebkit/537.36 (khtml, like gecko) chrome/ safari/ compatible; msie accept-encoding: gzip, deflate ",
+    "accept-language: en-us,en;q=0. accept: text/html,application/xhtml+xml,application/xml;image/ content-type: ",
+    "content-length: transfer-encoding: chunked cache-control: no-cache server: date: expires: last-modified: ",
+    "application/x-www-form-urlencoded application/octet-stream application/json javascript set-cookie: location: ",
+    "referer: http://www. https:// .com/ .net/ .org/ .html .php .asp .jpg .exe .dll index. login admin user pass ",
+    "<html><head><title></title></head><body><div class=\" id=\" style=\" href=\" src=\" </a><br><script type=\" ",
+    "function var return document. window. width height color name value data file system program this object class ",
+    "tion ation ment ing ent ions and the for with from that http/1.0 post / 404 not found 302 microsoft windows ",
+    "certificate digicert global root ca inc. rsa validation secure server co ltd \u{ff}smb \u{fe}smb ipc$ ",
+    "000000 111111 123456789 ffff //// ---- ==== **** .... ,,,, //// ;;;; xxxx aaaa zzzz %20 %2f &amp; 19 20 201 202 ",
+];
+
+/// What is worth no more is a run of one byte: zeros and blanks for the most part.
+const RUN: u32 = 6;
+
+static WINDOWS: LazyLock<HashSet<u32>> = LazyLock::new(|| {
+    let text: Vec<u8> = COMMON.concat().chars().map(|c| (c as u32 as u8) | 0x20).collect(); // Latin-1 throughout
+    text.array_windows().map(|w| u32::from_le_bytes(*w)).collect()
+});
+
+/// How much a pattern narrows the search: the rarer its bytes in traffic and the longer it is, the more. Bits of surprise,
+/// roughly; no more than sixteen bytes' worth.
+pub(crate) fn of(pattern: &[u8]) -> u32 {
+    // As much of it as is common says nothing.
+    let windows = pattern.array_windows().take(13).map(|w| u32::from_le_bytes(*w) | 0x2020_2020);
+    let common = windows.filter(|w| WINDOWS.contains(w)).count() as u32; // at most 13
+    bytes(pattern).saturating_sub(2 * common)
+}
+
+fn bytes(pattern: &[u8]) -> u32 {
+    let mut before = None;
+    let mut sum = 0;
+    for b in pattern.iter().take(16) {
+        // A byte that repeats the one before says little: padding, separators.
+        sum += if before == Some(*b) { 1 } else { byte(*b) };
+        before = Some(*b);
+    }
+    sum
+}
+
+/// Whether a pattern is little more than one byte over and over.
+pub(crate) fn runs(pattern: &[u8]) -> bool {
+    bytes(pattern) <= RUN
+}
+
+/// The same of a folded window.
+pub(crate) fn window(window: u32) -> u32 {
+    match bytes(&window.to_le_bytes()) {
+        0..=RUN => 0,
+        _ if WINDOWS.contains(&window) => 1,
+        worth => worth + 40, // many may share what is rare before something common is better
+    }
+}
+
+const fn byte(b: u8) -> u32 {
+    match b {
+        0 | b' ' => 1,
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | 1..=0x1f => 3,
+        0xff | b'/' | b'.' | b'-' | b':' | b'=' | b'!'..=b'$' | b'\'' | b'(' | b'0'..=b'2' => 3,
+        b'a'..=b'z' | b'3'..=b'9' => 4,
+        b'A'..=b'Z' => 4, // letters are searched in either case
+        _ => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_and_odd_patterns_are_rarer() {
+        assert!(of(b"\x90\x91\x90\x91") > of(b"\0\0\0\0"));
+        assert!(of(b"X-Evil-Agent") > of(b"GET "));
+        assert!(of(b"AbCd") > of(b"AAAA"));
+    }
+
+    #[test]
+    fn what_is_everywhere_comes_last() {
+        let fold = |w: &[u8; 4]| u32::from_le_bytes(*w) | 0x2020_2020;
+        assert!(window(fold(b"evil")) > window(fold(b"http")));
+        assert!(window(fold(b"evil")) > window(fold(b"\0\0\0\0")));
+        assert!(of(b"/evil.cgi") > of(b"User-Agent: Mozilla/5.0"));
+    }
+}

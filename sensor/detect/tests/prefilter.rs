@@ -1,0 +1,183 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! Groups and prefilter change the cost of detection, never its result; and no rule makes that cost unbounded.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "helpers of tests: what they build is theirs; how long something takes is asked of the wall clock"
+)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::*;
+use lagewarte_detect::{Engine, Output};
+use proptest::prelude::*;
+
+/// A content over few letters, so that generated rules match generated traffic.
+fn content() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        "[abAB]{1,2}",
+        "[abAB]{3,4}",
+        "[abAB]{5,9}",
+        Just(String::from("GET /")),
+        Just(String::from("|00 00 00|"))
+    ];
+    let place = prop_oneof![
+        4 => Just(""),
+        1 => Just("offset:2;"),
+        1 => Just("depth:9;"),
+        1 => Just("distance:1;"),
+        1 => Just("within:6;"),
+        1 => Just("startswith;"),
+    ];
+    (text, any::<bool>(), prop::bool::weighted(0.15), place).prop_map(|(text, nocase, negated, place)| {
+        format!(
+            "content:{}\"{text}\"; {} {place} ",
+            if negated { "!" } else { "" },
+            if nocase { "nocase;" } else { "" },
+        )
+    })
+}
+
+/// A rule without its sid.
+fn rule() -> impl Strategy<Value = String> {
+    let ports = || {
+        prop_oneof![
+            4 => Just("any"),
+            1 => Just("80"),
+            1 => Just("[79:81,40000]"),
+            1 => Just("!80"),
+            1 => Just("1024:"),
+            1 => Just("4000"),
+        ]
+    };
+    let flow = prop_oneof![
+        3 => Just(""),
+        1 => Just("flow:to_server;"),
+        1 => Just("flow:to_client,established;"),
+        1 => Just("flow:established,to_server;"),
+    ];
+    let extra = prop_oneof![
+        6 => Just(""),
+        1 => Just("dsize:>4;"),
+        1 => Just("flowbits:set,a;"),
+        1 => Just("flowbits:isset,a;"),
+        1 => Just("flowbits:isnotset,a;"),
+    ];
+    let action = prop_oneof![9 => Just("alert"), 1 => Just("pass")];
+    let arrow = prop_oneof![4 => Just("->"), 1 => Just("<>")];
+    let payload = (
+        prop_oneof![3 => Just("tcp"), 3 => Just("udp"), 1 => Just("ip"), 1 => Just("tcp-pkt"), 1 => Just("tcp-stream")],
+        prop::collection::vec(content(), 0..3).prop_map(|c| c.concat()),
+    );
+    let http = prop::collection::vec(
+        (prop_oneof![Just("http.uri"), Just("http.host"), Just("http.method"), Just("http.request_body")], content()),
+        1..3,
+    );
+    let body = prop_oneof![
+        3 => payload.prop_map(|(p, c)| (p, c)),
+        2 => http.prop_map(|parts| ("http", parts.iter().map(|(b, c)| format!("{b}; {c}")).collect())),
+    ];
+    (action, body, ports(), arrow, ports(), flow, extra).prop_map(
+        |(action, (proto, tests), src, arrow, dest, flow, extra)| {
+            format!("{action} {proto} any {src} {arrow} any {dest} ({flow} {tests} {extra}")
+        },
+    )
+}
+
+fn traffic() -> impl Strategy<Value = Vec<Frame>> {
+    let bytes = || prop_oneof!["[abAB]{0,14}", "GET /[abAB]{0,9}", Just(String::from("\0\0\0ab\0"))];
+    let datagrams = prop::collection::vec((bytes(), any::<bool>()), 0..4).prop_map(|all| {
+        all.into_iter()
+            .map(|(b, back)| if back { udp(SERVER, CLIENT, b.as_bytes()) } else { udp(CLIENT, SERVER, b.as_bytes()) })
+            .collect::<Vec<_>>()
+    });
+    let plain = prop::collection::vec((any::<bool>(), bytes()), 0..5)
+        .prop_map(|all| all.into_iter().map(|(c, b)| (c, b.into_bytes())).collect::<Vec<_>>());
+    let http = ("[abAB]{0,9}", "[ab]{1,9}", "[abAB]{0,20}").prop_map(|(uri, host, body)| {
+        let request = format!("POST /{uri} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        vec![(true, request.into_bytes()), (false, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".to_vec())]
+    });
+    (datagrams, prop_oneof![plain, http]).prop_map(|(mut frames, talk)| {
+        let talk: Vec<(bool, &[u8])> =
+            talk.iter().map(|(c, b)| (*c, b.as_slice())).filter(|(_, b)| !b.is_empty()).collect();
+        frames.extend(session(CLIENT, SERVER, &talk));
+        frames
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn groups_and_prefilter_give_what_verifying_every_rule_gives(
+        rules in prop::collection::vec(rule(), 1..30), frames in traffic(),
+    ) {
+        let text: String =
+            rules.iter().enumerate().map(|(i, r)| format!("{r} sid:{};)\n", i + 1)).collect();
+        // What the language refuses (a distance without a match before it in a buffer, say) is not in question here.
+        let set = || lagewarte_rules::parse(&[("g.rules", text.as_bytes())], &lagewarte_rules::Options::default());
+        let output = || Output { packet_alert_max: 100, ..Output::default() };
+        let mut filtered = Rig::new(set(), output());
+        let mut all = Rig::new(set(), output());
+        all.engine = Engine::unfiltered(set(), output()).unwrap();
+        let (mut got, mut want) = (filtered.run(&frames), all.run(&frames));
+        got.extend(filtered.finish());
+        want.extend(all.finish());
+        prop_assert_eq!(got, want, "{}", text);
+        prop_assert!(filtered.scratch.counters.verified <= all.scratch.counters.verified);
+    }
+}
+
+/// How long a rule set takes over a megabyte, in packets of one flow.
+fn cost(text: &str, byte: u8) -> (Duration, lagewarte_detect::Counters) {
+    let payload = vec![byte; 1_400];
+    let frames: Vec<Frame> = (0..750).map(|_| udp(CLIENT, SERVER, &payload)).collect();
+    let mut rig = Rig::new(rules(text), Output::default());
+    let begun = Instant::now();
+    rig.run(&frames);
+    (begun.elapsed(), rig.scratch.counters)
+}
+
+/// A generous bound for an unoptimised build on a busy machine: what is not bounded takes minutes.
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn contents_of_one_byte_cost_one_search_each() {
+    // Every byte there is, and most of them a thousand times over in other rules.
+    let text: String = (0..2_000)
+        .map(|i| format!("alert udp any any -> any any (content:\"|{:02x}|\"; sid:{};)\n", i % 256, i + 1))
+        .collect();
+    let (took, counters) = cost(&text, b'a');
+    // The eight rules of this byte are verified, once a packet.
+    assert_eq!(counters.verified, 8 * 750);
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn contents_that_match_everywhere_are_compared_once_a_packet() {
+    let text: String = (0..2_000)
+        .map(|i| format!("alert udp any any -> any any (content:\"{}{i:04}\"; sid:{};)\n", "a".repeat(40), i + 1))
+        .chain([format!("alert udp any any -> any any (content:\"{}\"; noalert; sid:9999;)\n", "a".repeat(40))])
+        .collect();
+    let (took, counters) = cost(&text, b'a');
+    assert_eq!(counters.verified, 750);
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn thousands_of_ports_in_thousands_of_rules_neither_grow_nor_slow_the_index() {
+    // 500 ports each, no two neighbours: 250,000 ranges twice over.
+    let ports: Vec<String> = (0..500).map(|p| (p * 2 + 1).to_string()).collect();
+    let list = ports.join(",");
+    let text: String = (0..1_000)
+        .map(|i| format!("alert udp any any -> any [{list},{}] (dsize:>1500; sid:{};)\n", 2_000 + i, i + 1))
+        .collect();
+    let begun = Instant::now();
+    let (_, counters) = cost(&text, b'a'); // to port 80
+    assert_eq!(counters.verified, 0);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
