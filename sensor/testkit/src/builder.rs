@@ -85,7 +85,7 @@ pub fn with_vlans(frame: &[u8], ids: &[u16]) -> Frame {
     out
 }
 
-fn icmp(src: IpAddr, dst: IpAddr, kind: u8, code: u8, rest: &[u8], payload: &[u8]) -> Frame {
+pub(crate) fn icmp(src: IpAddr, dst: IpAddr, kind: u8, code: u8, rest: &[u8], payload: &[u8]) -> Frame {
     let mut body = [&[kind, code, 0, 0], rest, payload].concat();
     let mut sum = Sum16BitWords::new().add_slice(&body);
     if let (IpAddr::V6(s), IpAddr::V6(d)) = (src, dst) {
@@ -97,7 +97,7 @@ fn icmp(src: IpAddr, dst: IpAddr, kind: u8, code: u8, rest: &[u8], payload: &[u8
     ip(src, dst, if src.is_ipv4() { 1 } else { 58 }, &body)
 }
 
-fn ip(src: IpAddr, dst: IpAddr, proto: u8, payload: &[u8]) -> Frame {
+pub(crate) fn ip(src: IpAddr, dst: IpAddr, proto: u8, payload: &[u8]) -> Frame {
     let len = u16::try_from(payload.len()).unwrap_or_else(|e| too_long(&e));
     let (ethertype, header) = match (src, dst) {
         (IpAddr::V4(s), IpAddr::V4(d)) => {

@@ -8,6 +8,7 @@
 
 mod builder;
 mod capture;
+pub mod generate;
 mod retarget;
 
 pub use builder::{Endpoint, Frame, Session, arp, icmp_echo, icmp_unreachable, tcp, udp, with_vlans};
