@@ -6,7 +6,6 @@
 //!
 //! Writes OUT/flows.pcap and OUT/index.jsonl (a line a rule: sid, hit and miss with their flows; or why there is none).
 //! FROM and COUNT choose a part of the rules; all of them are known for flowbits.
-#![expect(clippy::print_stdout, reason = "a tool's answer")]
 
 use std::{error::Error, fs, path::Path};
 

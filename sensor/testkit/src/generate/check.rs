@@ -44,7 +44,9 @@ pub(crate) fn window(c: &Content, len: usize, last: usize, values: &Values) -> O
     }
     if c.starts {
         to = to.min(size);
-        (from > 0).then_some(()).map_or(Some(()), |()| None)?;
+        if from > 0 {
+            return None;
+        }
     }
     if c.ends {
         from = from.max(all - size);

@@ -43,11 +43,6 @@ const SEEDS: u64 = 12;
 const LONGEST: usize = 20_000;
 const WORK: u32 = 300;
 
-/// Finds them.
-pub(crate) fn solve(goal: &Goal<'_>) -> Option<Vec<u8>> {
-    variants(goal, 1).pop()
-}
-
 /// Finds up to `n`, of different seeds.
 pub(crate) fn variants(goal: &Goal<'_>, n: usize) -> Vec<Vec<u8>> {
     let (mut least, mut most) = (goal.least, None);

@@ -15,8 +15,6 @@ pub(crate) struct Text {
     pub src: String,
     /// Source ports.
     pub src_port: String,
-    /// `<>`.
-    pub both: bool,
     /// Destination addresses.
     pub dest: String,
     /// Destination ports.
@@ -33,8 +31,8 @@ impl Text {
         let mut words = words(head).into_iter();
         let mut word = || words.next();
         let (action, proto, src, src_port) = (word()?, word()?.to_lowercase(), word()?, word()?);
-        let both = word()? == "<>";
-        Some(Self { action, proto, src, src_port, both, dest: word()?, dest_port: word()?, options: options(body) })
+        word()?; // the arrow
+        Some(Self { action, proto, src, src_port, dest: word()?, dest_port: word()?, options: options(body) })
     }
 
     /// The first value of an option.
