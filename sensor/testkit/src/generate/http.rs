@@ -25,6 +25,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
 ];
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+/// Sets a field to a value; whether it replaces one that is there.
+type Setter<'s> = dyn FnMut(&[u8], Vec<u8>, bool) + 's;
 
 /// Both messages. `variant` chooses between ways to put them together: whether there is a Host that nobody asked for
 /// (1), whether a field's own buffer is stronger than the header block (2), where raw bytes go (4).
@@ -185,7 +187,7 @@ fn fields(
         Some(_) => {}
         None => out.push((name.to_vec(), value)),
     };
-    let own = |set: &mut dyn FnMut(&[u8], Vec<u8>, bool), strong: bool| {
+    let own = |set: &mut Setter<'_>, strong: bool| {
         for (buffer, in_request, in_response) in FIELDS {
             let name = if request { in_request } else { in_response };
             if let Some(value) = buffers.get(*buffer)
