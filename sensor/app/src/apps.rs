@@ -329,7 +329,11 @@ impl Apps {
     fn begin(&mut self, flow: &Flow, tcp: bool) -> Option<State> {
         let proto = flow.app.proto;
         *Counters::slot(&mut self.counters.flow, proto, tcp) += 1;
-        (self.cfg.mode(proto, tcp) == Mode::On).then(|| State::new(proto, !tcp)).flatten()
+        let mut state = (self.cfg.mode(proto, tcp) == Mode::On).then(|| State::new(proto, !tcp)).flatten();
+        if let Some(State::Tls(tls)) = &mut state {
+            tls.from = flow.app.original;
+        }
+        state
     }
 
     fn fed(

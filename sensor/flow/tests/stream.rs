@@ -125,6 +125,24 @@ fn bytes_are_handed_on_when_they_are_acknowledged_and_once() {
 }
 
 #[test]
+fn inline_bytes_are_handed_on_as_they_come_and_holes_only_when_they_are_acknowledged() {
+    let mut config = Config::default();
+    config.stream.inline = true;
+    let mut r = Run::open(config);
+    r.client(ACK, 1001, 5001, b"abc");
+    assert_eq!(r.take(), [data(TS, 0, b"abc")]);
+    r.client(ACK, 1007, 5001, b"ghi");
+    assert_eq!(r.take(), [], "a hole may be filled yet");
+    r.client(ACK, 1004, 5001, b"def");
+    assert_eq!(r.take(), [data(TS, 3, b"defghi")]);
+    r.client(ACK, 1013, 5001, b"mno");
+    r.server(ACK, 5001, 1016, b"");
+    assert_eq!(r.take(), [mark(TS, 9, ChunkKind::Gap(3)), data(TS, 12, b"mno")]);
+    r.client(ACK | FIN, 1016, 5001, b"!");
+    assert_eq!(r.take(), [data(TS, 15, b"!"), mark(TS, 16, ChunkKind::End)]);
+}
+
+#[test]
 fn segments_out_of_order_wait_for_the_one_before() {
     let mut r = Run::open(Config::default());
     r.client(ACK, 1004, 5001, b"def");

@@ -403,7 +403,14 @@ pub const KEYS: &[Key] = &[
         "inline",
         "The same once 65536 urgent bytes were taken out of a direction.",
     ),
-    off("stream.{inline,bypass,drop-invalid}", ListensOnly, "Inline modes."),
+    on(
+        "stream.inline",
+        FlagOrAuto,
+        "no",
+        "yes",
+        "Whether bytes are parsed as they come and not when they are acknowledged (`auto`: no). Nothing is blocked either way; a segment that was lost behind the sensor is then taken for received.",
+    ),
+    off("stream.{bypass,drop-invalid}", ListensOnly, "Inline modes."),
     off(
         "stream.{prealloc-sessions,max-synack-queued,max-syn-queued,max-sessions,liberal-timestamps}",
         BuiltDifferently,

@@ -23,6 +23,8 @@ pub struct Stream {
     pub reassembly_memcap: u64,
     /// `reassembly.memcap-policy`.
     pub reassembly_policy: Exception,
+    /// `inline`.
+    pub inline: bool,
     /// `reassembly.depth`, bytes; 0 is all.
     pub depth: u64,
     /// `reassembly.raw`.
@@ -54,6 +56,7 @@ impl Stream {
             checksum_validation: flag("checksum-validation").unwrap_or(d.checksum_validation),
             reassembly_memcap: size("reassembly.memcap").unwrap_or(d.reassembly_memcap),
             reassembly_policy: policy("reassembly.memcap-policy"),
+            inline: flag("inline").unwrap_or(d.inline),
             depth: size("reassembly.depth").unwrap_or(d.depth),
             raw: flag("reassembly.raw").unwrap_or(d.raw),
             chunk: [
@@ -75,6 +78,7 @@ impl Stream {
             reassembly_policy: self.reassembly_policy,
             midstream_policy: self.midstream_policy,
             checksum_validation: self.checksum_validation,
+            inline: self.inline,
             depth: self.depth,
             raw: self.raw,
             chunk: self.chunk,

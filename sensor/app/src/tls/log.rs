@@ -113,8 +113,8 @@ impl Choices {
     }
 }
 
-/// Writes the member `tls`.
-pub fn event(s: &Session, choices: &Choices, w: &mut JsonWriter) {
+/// Writes the member `tls`. `from`: what the flow spoke before.
+pub fn event(s: &Session, from: Option<&str>, choices: &Choices, w: &mut JsonWriter) {
     use Part as P;
     let on = |p: Part| choices.has(p);
     let server = s.server_chain.as_deref();
@@ -160,6 +160,9 @@ pub fn event(s: &Session, choices: &Choices, w: &mut JsonWriter) {
         validity(client, [on(P::Client); 2], w);
         certificates(client, [on(P::ClientCertificate), on(P::ClientChain)], w);
         w.close();
+    }
+    if let Some(from) = from {
+        w.key("from_proto").string(from);
     }
     w.close();
 }

@@ -32,6 +32,8 @@ pub struct Tls {
     txs: Txs<Tx>,
     /// Whether a direction cannot be followed any more.
     lost: bool,
+    /// What the flow spoke before it changed to TLS.
+    pub(crate) from: AppProto,
 }
 
 /// The connection.
@@ -79,7 +81,7 @@ impl Transaction for Tx {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { txs: Txs::new(1), lost: false }
+        Self { txs: Txs::new(1), lost: false, from: AppProto::Unknown }
     }
 }
 
@@ -178,9 +180,9 @@ impl Protocol for Tls {
         wanted.then_some(("tls", None))
     }
     fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
-        log::event(&tx.session, &config.tls, w);
+        log::event(&tx.session, self.from.name(), &config.tls, w);
     }
     fn metadata(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
-        log::event(&tx.session, &config.tls, w);
+        log::event(&tx.session, self.from.name(), &config.tls, w);
     }
 }

@@ -20,6 +20,8 @@ pub struct Config {
     pub midstream_policy: Exception,
     /// Segments with a wrong checksum change nothing: `stream.checksum-validation`.
     pub checksum_validation: bool,
+    /// Bytes are looked at as they come, and not when they are acknowledged: `stream.inline`.
+    pub inline: bool,
     /// Bytes of each direction that are put together; 0 is all: `stream.reassembly.depth`.
     pub depth: u64,
     /// Whether rules look into streams beside the application's parts of them: `stream.reassembly.raw`.
@@ -46,6 +48,7 @@ impl Default for Config {
             reassembly_policy: Exception::Ignore,
             midstream_policy: Exception::Ignore,
             checksum_validation: true,
+            inline: false,
             depth: 1 << 20,
             raw: true,
             chunk: [2560, 2560],

@@ -105,6 +105,7 @@ fn store(
     for (d, first) in [Direction::ToServer, Direction::ToClient].into_iter().zip(session.first()) {
         if let Some(first) = first {
             stream.half_mut(d).begin(first, cfg.stream.depth);
+            stream.half_mut(d).set_inline(cfg.stream.inline);
             stream.half_mut(d).watch(cfg.stream.raw, cfg.stream.chunk[d.index()]); // an index of two
         }
     }

@@ -109,6 +109,8 @@ pub(crate) struct Half {
     depth: u64,
     /// Something arrived there.
     too_deep: bool,
+    /// Bytes are handed on as they come, not when they are acknowledged.
+    inline: bool,
     finished: bool,
     ended: bool,
     /// A hole was given up.
@@ -168,6 +170,9 @@ impl Half {
             self.base = Some(first);
             self.depth = if depth == 0 { u64::MAX } else { depth };
         }
+    }
+    pub(crate) const fn set_inline(&mut self, inline: bool) {
+        self.inline = inline;
     }
     pub(crate) const fn begun(&self) -> bool {
         self.base.is_some()

@@ -11,14 +11,23 @@ use crate::{
 impl Half {
     /// Up to where bytes may be handed on.
     pub(super) fn limit(&self) -> u64 {
-        if self.finished { u64::MAX } else { self.acked.min(self.fin.unwrap_or(u64::MAX)) }
+        match (self.finished, self.inline) {
+            (true, _) => u64::MAX,
+            (false, true) => self.fin.unwrap_or(u64::MAX),
+            (false, false) => self.acknowledged(),
+        }
+    }
+
+    // Up to where the other side has acknowledged.
+    fn acknowledged(&self) -> u64 {
+        self.acked.min(self.fin.unwrap_or(u64::MAX))
     }
 
     /// Where a hole that will not be filled any more ends.
     pub(super) fn hole(&self) -> Option<u64> {
         let end = self.end();
         let next = self.ahead.front().map(|b| b.at);
-        let to = if self.finished { next? } else { self.limit().min(next.unwrap_or(u64::MAX)) }.min(self.depth);
+        let to = if self.finished { next? } else { self.acknowledged().min(next.unwrap_or(u64::MAX)) }.min(self.depth);
         (to > end).then_some(to)
     }
 
@@ -27,7 +36,7 @@ impl Half {
         let end = self.end();
         if self.too_deep && end >= self.depth && self.shown >= end {
             Some(ChunkKind::Depth)
-        } else if self.finished || self.fin.is_some_and(|f| self.acked > f && end >= f) {
+        } else if self.finished || self.fin.is_some_and(|f| (self.inline || self.acked > f) && end >= f) {
             Some(ChunkKind::End)
         } else {
             None
