@@ -183,7 +183,7 @@ fn version(range: &str) -> Result<bool, String> {
 
 pub(crate) fn prefilter(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     none(value)?;
-    if d.packet.is_empty() && d.payload.is_empty() {
+    if d.packet.is_empty() && d.payload.is_empty() && d.spoken.is_empty() && d.transaction.is_empty() {
         return Err(String::from("it must follow the keyword that is to be looked at first"));
     }
     Ok(())
