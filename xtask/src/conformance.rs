@@ -105,7 +105,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let sensor = match &args.sensor {
         Some(s) => s.clone(),
         None => {
-            check(&mut crate::run::cargo(&["build", "-p", "lagewarte-agent", "--bins", "--locked"]))?;
+            crate::run::build_bins()?;
             paths::debug_dir().join("lagewarte-sensor")
         }
     };

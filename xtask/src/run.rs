@@ -25,6 +25,12 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     c
 }
 
+/// Builds every program, for development. Always of the whole workspace: with `-p` cargo would choose other features for the
+/// dependencies, and build them again.
+pub(crate) fn build_bins() -> anyhow::Result<()> {
+    check(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))
+}
+
 /// Runs to the end with inherited output; an exit code other than 0 is an error.
 pub(crate) fn check(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;

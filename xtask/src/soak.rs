@@ -4,11 +4,11 @@
 //!
 //! Must never say that it went well where a fault that was planned could not be brought about: the report shows the count.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use crate::{
-    engine,
-    run::{cargo, check},
+    engine, paths,
+    run::{build_bins, check},
     setup,
 };
 
@@ -40,8 +40,8 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     setup::ensure(setup::Need::Everything)?;
     let library = engine::ensure()?;
     let python = setup::python()?;
-    check(&mut cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"]))?;
-    let mut soak = cargo(&["run", "--quiet", "--locked", "-p", "lagewarte-e2e", "--bin", "soak", "--"]);
+    build_bins()?;
+    let mut soak = Command::new(paths::debug_dir().join("soak"));
     soak.envs([("LAGEWARTE_ENGINE", library), ("LAGEWARTE_PYTHON", python)]);
     let minutes = (args.hours.max(0.0) * 60.0).round();
     for (name, value) in [

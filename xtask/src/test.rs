@@ -70,12 +70,28 @@ fn clippy() -> anyhow::Result<()> {
 }
 
 fn unit() -> anyhow::Result<()> {
-    check(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    run::build_bins()?;
     check(&mut cargo(&["test", "--workspace", "--exclude", "lagewarte-e2e", "--locked"]))
 }
 
+/// One after the other: each is a small world of its own on this machine. Of the whole workspace, as the unit tests are:
+/// with `-p` cargo would choose other features for the dependencies and build them all again.
 fn e2e() -> anyhow::Result<()> {
-    check(&mut cargo(&["test", "-p", "lagewarte-e2e", "--locked", "--", "--nocapture", "--test-threads", "1"]))
+    let folder = paths::root().join("aggregator/e2e/tests");
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = file?.path();
+        if path.extension().is_some_and(|e| e == "rs") {
+            names.extend(path.file_stem().map(|n| n.to_string_lossy().into_owned()));
+        }
+    }
+    anyhow::ensure!(!names.is_empty(), "no test in {}", folder.display());
+    names.sort();
+    let mut test = cargo(&["test", "--workspace", "--locked"]);
+    for name in &names {
+        test.args(["--test", name]);
+    }
+    check(test.args(["--", "--nocapture", "--test-threads", "1"]))
 }
 
 /// The detection cases beside the checkout, where they are: GPL data, so never part of it.
@@ -85,7 +101,7 @@ fn conformance() -> anyhow::Result<()> {
 
 /// The committed captures, damaged some hundred times: the short form of what `benches/mutate.py` does by the ten thousand.
 fn damage() -> anyhow::Result<()> {
-    check(&mut cargo(&["build", "-p", "lagewarte-agent", "--bins", "--locked"]))?;
+    run::build_bins()?;
     check(
         Command::new("python3")
             .arg(paths::root().join("benches/mutate.py"))
@@ -98,7 +114,7 @@ fn damage() -> anyhow::Result<()> {
 
 /// What the sensor reads in the committed captures against what tshark reads in them.
 fn agreement() -> anyhow::Result<()> {
-    check(&mut cargo(&["build", "-p", "lagewarte-agent", "--bins", "--locked"]))?;
+    run::build_bins()?;
     check(
         Command::new("python3")
             .arg(paths::root().join("rules/captures/agree.py"))
