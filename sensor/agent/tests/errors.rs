@@ -72,7 +72,7 @@ fn ten_kinds_of_mistakes_in_a_rule_file_are_each_refused_with_their_line_and_the
         ("alert tcp any any -> any any (msg:\"x\"; frobnicate:1; sid:8;)", "ten.rules:9"),
         ("alert tcp any any -> any any (msg:\"no sid\";)", "ten.rules:10"),
         ("frob tcp any any -> any any (msg:\"x\"; sid:10;)", "ten.rules:11"),
-        ("alert http any any -> any any (msg:\"x\"; http.uri; pcre:\"/a/\"; sid:11;)", "ten.rules:12"),
+        ("alert http any any -> any any (msg:\"x\"; http.uri; lua:a.lua; sid:11;)", "ten.rules:12"),
     ];
     let mut file = String::from("alert tcp any any -> any 80 (msg:\"good\"; flow:to_server; sid:100;)\n");
     mistakes.iter().for_each(|(rule, _)| file.push_str(&format!("{rule}\n")));
