@@ -31,7 +31,6 @@ KNOWN = {
     ("", "http", "host"): "tshark repeats the request's host at the answer; the sensor has it once",
     ("captures/background", "tls", "only tshark"): NO_PARSER,
     ("sets/tests/1100201", "tls", "*"): NO_PARSER,
-    ("sets/tests/1100702", "tls", "*"): NO_PARSER,
     ("sets/tests/1100703", "tls", "*"): NO_PARSER,
 }
 
