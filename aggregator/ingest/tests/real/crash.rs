@@ -49,7 +49,8 @@ fn ingest_child() {
         uplink_listen: var("UPLINK").parse().unwrap(),
         flush: Duration::from_millis(10),
         flush_rows: 50,
-        lease: Duration::from_secs(2),
+        // Longer than a process may be kept waiting on a busy machine, or it is taken over while it lives.
+        lease: Duration::from_secs(4),
         doubled_wait: Duration::from_secs(20),
         ..Options::new(PathBuf::from(&dir).join(var("DATA")))
     };

@@ -144,7 +144,7 @@ async fn a_sensor_is_not_given_away_before_the_journal_is_replayed() {
         of_first == [sensor.id]
     };
     until("the other aggregator wants it", &wanted).await;
-    // Several beats of a lease of two seconds; each would have let it go.
+    // Beats of a lease of four seconds; each would have let it go.
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(wanted().await, "it was given away");
@@ -169,7 +169,7 @@ async fn the_aggregator_with_the_oldest_lease_leads_and_a_lost_one_is_replaced()
     until("the first has its leases", async || lanes().await == 2).await;
     let options = Options {
         uplink_listen: site.places[1],
-        lease: Duration::from_secs(2),
+        lease: Duration::from_secs(4),
         ..Options::new(site.world.dir.path().join("second"))
     };
     let (second, _) = site.world.ingest(options).await;
