@@ -131,16 +131,27 @@ impl Probe<'_> {
         best
     }
 
-    // A server's preface (RFC 9113, 3.4): SETTINGS on stream 0.
+    // A server's preface (RFC 9113, 3.4): SETTINGS on stream 0. One that comes before the client has spoken has to be whole
+    // and to say something.
     fn http2_server(&self) -> Answer {
-        if self.direction == Direction::ToServer || self.other != AppProto::Http2 {
+        let first = self.other == AppProto::Unknown;
+        if self.direction == Direction::ToServer || !(first || self.other == AppProto::Http2) {
             return No;
         }
         match self.data {
-            [0, high, low, 4, 0 | 1, 0, 0, 0, 0, ..] if u16::from_be_bytes([*high, *low]) % 6 == 0 => {
-                Is(AppProto::Http2)
+            [0, high, low, 4, 0 | 1, 0, 0, 0, 0, rest @ ..] => {
+                let len = usize::from(u16::from_be_bytes([*high, *low]));
+                let known = |s: &[u8]| matches!(s, [0, 1..=6 | 8 | 9, ..]);
+                match (len.is_multiple_of(6), first) {
+                    (false, _) => No,
+                    (true, false) => Is(AppProto::Http2),
+                    (true, true) if len == 0 || !rest.chunks_exact(6).take(len / 6).all(known) => No,
+                    (true, true) if rest.len() < len => Perhaps,
+                    (true, true) => Is(AppProto::Http2),
+                }
             }
-            [0] | [0, _] | [0, _, _] | [0, _, _, 4, ..] if self.data.len() < 9 => Perhaps,
+            [0] | [0, _] | [0, _, _] if !first => Perhaps,
+            [0, _, _, 4, ..] if self.data.len() < 9 => Perhaps,
             _ => No,
         }
     }
@@ -557,6 +568,18 @@ mod tests {
         ] {
             assert_eq!(tcp(direction, 7777, data), Is(want), "{:?}", String::from_utf8_lossy(data));
         }
+    }
+
+    /// A server may send its preface before the client's has come: then only that direction was recognised.
+    #[test]
+    fn a_server_that_speaks_http2_first_is_recognised() {
+        let preface =
+            b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\x01\0\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff\0\0\x04\x08\0\0\0\0\0";
+        assert_eq!(tcp(S, 80, preface), Is(AppProto::Http2));
+        assert_eq!((tcp(S, 80, &preface[..8]), tcp(S, 80, &preface[..20])), (Perhaps, Perhaps));
+        let mut odd = *preface;
+        odd[10] = 77; // no such setting
+        assert_eq!((tcp(S, 80, &odd), tcp(S, 80, b"\0\0\0\x04\0\0\0\0\0")), (No, No));
     }
 
     #[test]

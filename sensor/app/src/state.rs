@@ -210,10 +210,10 @@ impl State {
         Self::FtpData(Box::new(ftp::data::FtpData::new(transfer)))
     }
 
-    /// Whether a protocol must hear its client first; None where either may begin.
+    /// Whether a protocol must hear its client first; None where either may begin, as in HTTP/2 (RFC 9113, 3.4).
     pub(crate) const fn begins(proto: AppProto) -> Option<Direction> {
         match proto {
-            AppProto::Http | AppProto::Http2 | AppProto::Tls | AppProto::Dcerpc => Some(Direction::ToServer),
+            AppProto::Http | AppProto::Tls | AppProto::Dcerpc => Some(Direction::ToServer),
             _ => None,
         }
     }

@@ -337,8 +337,12 @@ impl Session {
         }
         let acks = p.flags & flag::ACK != 0;
         let fits = if self.state == TcpState::SynSent {
-            // The answer of a closed port acknowledges the SYN; a client may take its SYN back.
-            from == Direction::ToServer || p.ack.wrapping_sub(self.peers[0].isn) < BLIND_WINDOW
+            // The answer of a closed port acknowledges the SYN. A client may take its SYN back, with the number after it; one
+            // with another number answers a segment of an older connection and ends nothing (RFC 9293, 3.10.7.3).
+            match from {
+                Direction::ToServer => p.seq.wrapping_sub(self.peers[0].isn) <= 1,
+                Direction::ToClient => p.ack.wrapping_sub(self.peers[0].isn) < BLIND_WINDOW,
+            }
         } else {
             let [mine, other] = self.sides(from);
             let far = mine.window.max(BLIND_WINDOW / 2);

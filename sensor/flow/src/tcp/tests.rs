@@ -70,6 +70,19 @@ fn a_closed_port_and_a_blind_reset_are_told_apart() {
     assert_eq!(states.last(), Some(&"closed"));
 }
 
+/// An old connection of the same ports answers the SYN; the client refuses that answer, and its own attempt goes on. It was
+/// taken for the end, and everything after it was lost to the parsers.
+#[test]
+fn a_client_that_refuses_an_old_connections_answer_goes_on() {
+    let refuses = (C, flag::RST, 2_497_211_857, 0, 0);
+    let open = [refuses, (C, SYN, 100, 0, 0), (S, SYN | ACK, 900, 101, 0), (C, ACK, 101, 901, 0)];
+    let (states, events) = play((SYN, 100, 0), &open);
+    assert_eq!(states.last(), Some(&"established"));
+    assert_eq!(events, ["stream.rst_invalid_ack"]);
+    let (states, _) = play((SYN, 100, 0), &[(C, flag::RST, 101, 0, 0)]);
+    assert_eq!(states, ["syn_sent", "closed"], "it may take its SYN back");
+}
+
 #[test]
 fn a_handshake_with_wrong_numbers_does_not_open() {
     let (states, events) = play((SYN, 100, 0), &[(S, SYN | ACK, 900, 55, 0), (C, SYN | ACK, 900, 101, 0)]);
