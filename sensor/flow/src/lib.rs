@@ -29,5 +29,5 @@ pub use stream::{
 };
 pub use table::{Counters, Ended, FlowTable, Outcome};
 pub use tags::{MAX_TAGS, Tagged, Tags};
-pub use tcp::{NEVER_RAISED, Pickup, StreamEvent, StreamEvents, TcpState};
+pub use tcp::{Pickup, StreamEvent, StreamEvents, TcpState};
 pub use vars::{FlowVars, MAX_FLOWVAR, MAX_FLOWVARS, printable};

@@ -86,17 +86,6 @@ stream_events! {
     ReassemblyUrgentOobLimitReached = "reassembly_urgent_oob_limit_reached",
 }
 
-/// Names of Suricata's stream events that this sensor cannot raise, and that its rules therefore may not ask for.
-/// Each belongs to inline mode or to a part that is built differently here.
-pub const NEVER_RAISED: &[&str] = &[
-    "3whs_ack_in_wrong_dir",
-    "3whs_ack_data_inject",
-    "3whs_synack_tfo_data_ignored",
-    "wrong_thread",
-    "reassembly_no_segment",
-    "reassembly_insert_invalid",
-];
-
 /// A set of stream events of one packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamEvents(u128);

@@ -12,7 +12,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use events::{NEVER_RAISED, StreamEvent, StreamEvents};
+pub use events::{StreamEvent, StreamEvents};
 pub(crate) use session::{Session, Step};
 
 use crate::flow::State;
