@@ -71,7 +71,8 @@ fn clippy() -> anyhow::Result<()> {
 
 fn unit() -> anyhow::Result<()> {
     run::build_bins()?;
-    check(&mut cargo(&["test", "--workspace", "--exclude", "lagewarte-e2e", "--locked"]))
+    // All of them, also after a failure: a run is long, and one failure says little about the next.
+    check(&mut cargo(&["test", "--workspace", "--exclude", "lagewarte-e2e", "--locked", "--no-fail-fast"]))
 }
 
 /// One after the other: each is a small world of its own on this machine. Of the whole workspace, as the unit tests are:

@@ -160,16 +160,39 @@ impl Fs for RealFs {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(Held(file)))),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(e)) => Err(e),
         }
     }
 }
 
+/// A lock file that is held. Closing it is not enough: a child that another thread has forked and that has not come to
+/// its exec yet still holds the descriptor, and with it the lock. So it is given back by word.
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_is_free_though_a_forked_child_still_has_its_descriptor() {
+        let path = std::env::temp_dir().join(format!("lagewarte-held-{}", std::process::id()));
+        let file = File::create(&path).unwrap();
+        file.try_lock().unwrap();
+        let the_childs = file.try_clone().unwrap();
+        assert!(RealFs.lock(&path).unwrap().is_none(), "held as long as the guard lives");
+        drop(Held(file));
+        assert!(RealFs.lock(&path).unwrap().is_some());
+        drop(the_childs);
+        fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn a_private_file_is_private_and_replace_leaves_no_temporary() {
