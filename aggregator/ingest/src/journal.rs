@@ -234,19 +234,24 @@ impl Journal {
 
     /// Writes a segment; durable when this returns.
     pub(crate) fn write(&self, number: u64, rows: &Rows, advances: &[(Key, Mark)]) -> io::Result<()> {
-        let mut body = u32::try_from(advances.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
+        let mut marks = u32::try_from(advances.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
         for ((sensor, epoch), mark) in advances {
-            body.extend_from_slice(sensor.as_bytes());
+            marks.extend_from_slice(sensor.as_bytes());
             for n in [epoch.counter, epoch.nonce, mark.up_to, mark.compare_to] {
-                body.extend_from_slice(&n.to_be_bytes());
+                marks.extend_from_slice(&n.to_be_bytes());
             }
         }
-        body.extend_from_slice(&rows.to_bytes());
+        let pieces = rows.pieces();
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(&marks);
+        pieces.iter().for_each(|p| checksum.update(p));
+        let head = [&MAGIC[..], &checksum.finalize().to_be_bytes(), &marks].concat();
         let path = self.path(number, "segment");
-        let head = [&MAGIC[..], &crc32fast::hash(&body).to_be_bytes()].concat();
         let written = self.fs.create(&path, true).and_then(|mut file| {
             file.append(&head)?;
-            file.append(&body)?;
+            for piece in &pieces {
+                file.append(piece)?;
+            }
             file.sync()?;
             self.fs.sync_dir(&self.dir)
         });

@@ -3,6 +3,7 @@
 //! Hostile events: every one becomes a row or a poison with its reason; nothing panics.
 use lagewarte_base::id::Epoch;
 use proptest::prelude::*;
+use serde_json::Value as Json;
 
 use super::*;
 
@@ -135,8 +136,8 @@ fn the_limits_themselves_are_taken() {
 #[test]
 fn the_external_side_is_the_other_one_and_never_a_private_guess() {
     let sides_of = |src: &str, dest: &str, inner: &str| {
-        let json = serde_json::json!({"src_ip": src, "dest_ip": dest, "lagewarte": {"inner": inner}});
-        sides(&json).map(|s| s.1.to_canonical().to_string()).unwrap()
+        let [src, dest, inner] = [src, dest, inner].map(|t| Member::Text(t.into()));
+        sides([&src, &dest], &inner).map(|s| s.1.to_canonical().to_string()).unwrap()
     };
     for (src, dest, inner, want) in [
         ("203.0.113.7", "10.0.0.1", "dest", "203.0.113.7"),

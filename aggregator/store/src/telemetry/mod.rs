@@ -17,6 +17,7 @@ mod insert;
 mod isolate;
 mod known;
 mod limits;
+mod members;
 mod migrate;
 mod query;
 mod repair;

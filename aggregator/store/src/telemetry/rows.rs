@@ -6,12 +6,15 @@
 //! the day they were made, so that a replay after a migration is still the identical insert. Must never be edited
 //! after the segment is sealed. Limits: a segment holds at most [`MAX_SEGMENT_BYTES`].
 
-use std::net::Ipv6Addr;
+use std::{borrow::Cow, net::Ipv6Addr};
 
 use lagewarte_base::{id::EventId, reader::Reader, time::Timestamp};
 use uuid::Uuid;
 
-use super::columns::{Column, Table, Type};
+use super::{
+    columns::{Column, Table, Type},
+    members::Named,
+};
 
 /// Largest encoded segment that is read back. Threat: a damaged length in a journal asking for unbounded memory.
 pub const MAX_SEGMENT_BYTES: usize = 64 << 20;
@@ -129,21 +132,28 @@ impl Rows {
         &self.parts
     }
 
-    /// The segment as bytes for a journal, which adds its own checksum.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.size() + 4096);
-        out.push(VERSION);
-        out.extend_from_slice(&self.lane.to_le_bytes());
-        out.extend_from_slice(&self.first_received.micros().to_le_bytes());
-        out.extend_from_slice(&self.last_received.micros().to_le_bytes());
-        block(&mut out, self.segment.as_bytes());
+    /// The segment as bytes for a journal, which adds its own checksum: pieces one after the other, the rows where they
+    /// lie, so that a large segment is not copied.
+    pub fn pieces(&self) -> Vec<Cow<'_, [u8]>> {
+        let mut head = vec![VERSION];
+        head.extend_from_slice(&self.lane.to_le_bytes());
+        head.extend_from_slice(&self.first_received.micros().to_le_bytes());
+        head.extend_from_slice(&self.last_received.micros().to_le_bytes());
+        block(&mut head, self.segment.as_bytes());
+        let mut out = vec![Cow::from(head)];
         for p in &self.parts {
-            out.push(p.table as u8);
-            out.extend_from_slice(&p.count.to_le_bytes());
-            block(&mut out, p.columns.as_bytes());
-            block(&mut out, &p.bytes);
+            let mut head = vec![p.table as u8];
+            head.extend_from_slice(&p.count.to_le_bytes());
+            block(&mut head, p.columns.as_bytes());
+            length(&mut head, &p.bytes);
+            out.extend([Cow::from(head), Cow::from(&p.bytes)]);
         }
         out
+    }
+
+    /// [`Rows::pieces`] in one.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.pieces().concat()
     }
 
     /// Reads [`Rows::to_bytes`] back.
@@ -193,9 +203,13 @@ impl Rows {
 }
 
 fn block(out: &mut Vec<u8>, bytes: &[u8]) {
+    length(out, bytes);
+    out.extend_from_slice(bytes);
+}
+
+fn length(out: &mut Vec<u8>, bytes: &[u8]) {
     // A segment stays far below 4 GiB: MAX_SEGMENT_BYTES.
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(bytes);
 }
 
 fn read_block<'a>(r: &mut Reader<'a>) -> Option<&'a [u8]> {
@@ -218,7 +232,7 @@ pub(super) enum Value<'a> {
     Time(Timestamp),
     Text(&'a [u8]),
     Ip(Ipv6Addr),
-    Lists(Vec<(&'a str, Vec<&'a str>)>),
+    Lists(&'a [Named<'a>]),
 }
 
 /// Appends a value as RowBinary (ClickHouse documentation, "RowBinary"); false where it does not fit the column.
@@ -249,7 +263,7 @@ pub(super) fn encode(out: &mut Vec<u8>, column: &Column, value: &Value<'_>) -> b
         (Type::Ip, Value::Ip(ip)) => out.extend_from_slice(&ip.octets()),
         (Type::NameLists, Value::Lists(lists)) => {
             varint(out, lists.len());
-            for (name, values) in lists {
+            for (name, values) in *lists {
                 text(out, name.as_bytes());
                 varint(out, values.len());
                 for v in values {
