@@ -74,7 +74,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let links = start::links(config)?;
     let (telemetry, engine) = start::telemetry(config).await?;
     let engine = engine.map(Arc::new);
-    telemetry.migrate().await?;
+    control.one_at_a_time(telemetry.migrate()).await??;
     let options = Options {
         uplink_listen: config.uplink.listen,
         names: config.uplink.names.clone(),

@@ -76,7 +76,7 @@ pub(super) fn who() -> String {
 async fn migrate(cli: &Cli, config: &Config) -> anyhow::Result<()> {
     let control = open(config).await?;
     let (telemetry, engine) = start::telemetry(config).await?;
-    let steps = telemetry.migrate().await?;
+    let steps = control.one_at_a_time(telemetry.migrate()).await??;
     drop(telemetry);
     start::stop_engine(engine).await;
     control.close().await;

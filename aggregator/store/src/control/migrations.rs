@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Control, ControlError, Result,
-    db::{Pool, vals},
+    db::{Pool, Tx, vals},
 };
 
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -28,13 +28,31 @@ impl Control {
         self.migrate_to(MIGRATIONS.len()).await
     }
 
-    async fn migrate_to(&self, last: usize) -> Result<usize> {
+    /// Runs `work` while no other aggregator of this database does: for migrations of the telemetry store, which has no
+    /// lock of its own. Writers of SQLite wait meanwhile.
+    ///
+    /// # Errors
+    /// The database's, before `work` has begun.
+    pub async fn one_at_a_time<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let lock = self.locked().await?;
+        let done = work.await;
+        drop(lock);
+        Ok(done)
+    }
+
+    /// A transaction that no two hold at once.
+    async fn locked(&self) -> Result<Tx> {
         let mut tx = self.pool.begin_unlocked().await?;
         if matches!(self.pool, Pool::Postgres(_)) {
             // Two aggregators that start together: CREATE TABLE IF NOT EXISTS alone races in PostgreSQL.
             // The number is this project's own, "lagewart" in ASCII; the lock ends with the transaction.
             tx.execute("SELECT pg_advisory_xact_lock(7809632580889866868)", vec![]).await?;
         }
+        Ok(tx)
+    }
+
+    async fn migrate_to(&self, last: usize) -> Result<usize> {
+        let mut tx = self.locked().await?;
         tx.execute(
             "CREATE TABLE IF NOT EXISTS schema_migration \
              (version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL)",
@@ -88,6 +106,11 @@ fn statements(sql: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
     use super::*;
     use crate::control::testing::{Db, each_db};
 
@@ -102,6 +125,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_done_one_at_a_time_never_overlaps() {
+        each_db(async |db: Db| {
+            let url = db.url().await;
+            let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let work = async || {
+                let control = Control::open(&url).await.unwrap();
+                let done = control.one_at_a_time(async {
+                    most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    7
+                });
+                done.await.unwrap()
+            };
+            assert_eq!(tokio::join!(work(), work(), work()), (7, 7, 7));
+            assert_eq!(most.load(Ordering::SeqCst), 1);
+        })
+        .await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

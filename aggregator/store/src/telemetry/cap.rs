@@ -3,9 +3,9 @@
 //! How large the store is, and what goes first where it grows beyond its cap.
 //!
 //! Whole partitions are dropped, oldest first, in the order of [`ORDER_OF_DELETION`]; what is not named there is never
-//! dropped (evidence, the hourly counts of alerts, gaps, completed inserts, the schema's own tables). Each partition is
-//! written to the table `eviction` before it goes, so that nobody asks a table for a time that it no longer has, and
-//! pages can say what is missing. Must never drop the newest [`KEEP_DAYS`] days of any table.
+//! dropped (the hourly counts of alerts, gaps, completed inserts, the schema's own tables). Each partition is written to the
+//! table `eviction` before it goes, so that nobody asks a table for a time that it no longer has, and pages can say what is
+//! missing. Must never drop the newest [`KEEP_DAYS`] days of any table.
 
 use clickhouse::Row;
 use serde::Deserialize;

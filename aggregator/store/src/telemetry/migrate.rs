@@ -24,10 +24,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, sql: include_str!("migrations/0002_pseudonym_key.sql") },
     Migration { version: 3, sql: include_str!("migrations/0003_rollups.sql") },
     Migration { version: 4, sql: include_str!("migrations/0004_fence.sql") },
+    Migration { version: 5, sql: include_str!("migrations/0005_rollups_by_time.sql") },
 ];
 
 /// Newest version of the schema.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_version (version UInt32, sha256 String, \
      applied_us DateTime64(6, 'UTC')) ENGINE = MergeTree ORDER BY version \
@@ -41,7 +42,7 @@ struct Applied {
 
 impl Telemetry {
     /// Brings the schema to this program's version and returns how many migrations were applied: zero at the second
-    /// call. Safe to call from several aggregators at once.
+    /// call. One at a time: several aggregators take turns by [`crate::control::Control::one_at_a_time`].
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Newer`] and [`TelemetryError::Changed`] where the store is not of this
@@ -137,6 +138,12 @@ impl Telemetry {
                 t,
                 c,
             ),
+            Guard::Sorted(t, c) => (
+                "SELECT count() FROM system.tables WHERE database = {db:String} AND name = {table:String} \
+                 AND startsWith(sorting_key, {column:String}) AND NOT startsWith(engine, 'Replicated')",
+                t,
+                c,
+            ),
         };
         let q = self.client().query_raw(sql).param("db", self.database()).param("table", table).param("column", column);
         // All of the answer: one that is left half read is an error in the engine's log.
@@ -163,12 +170,14 @@ pub(super) fn versions() -> impl Iterator<Item = (u32, String)> {
     MIGRATIONS.iter().map(|m| (m.version, hex::encode(Sha256::digest(m.sql))))
 }
 
-/// On what a statement depends, as the line `-- if table NAME` or `-- if column TABLE.NAME` before it says.
+/// On what a statement depends, as the line before it says: `-- if table NAME`, `-- if column TABLE.NAME`, or
+/// `-- if sorted TABLE.NAME` for a table that lies by this column first and is not replicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guard<'a> {
     Always,
     Table(&'a str),
     Column(&'a str, &'a str),
+    Sorted(&'a str, &'a str),
 }
 
 /// The statements of a migration: separated by a line that ends with a semicolon; lines of comment are dropped, but for
@@ -186,6 +195,10 @@ fn statements(sql: &str) -> impl Iterator<Item = (Guard<'_>, &str)> {
                     line.trim().strip_prefix("if column ").and_then(|c| c.split_once('.'))
                 {
                     guard = Guard::Column(table, column);
+                } else if let Some((table, column)) =
+                    line.trim().strip_prefix("if sorted ").and_then(|c| c.split_once('.'))
+                {
+                    guard = Guard::Sorted(table, column);
                 }
                 rest = next.trim_start();
             }

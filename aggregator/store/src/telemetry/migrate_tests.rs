@@ -5,12 +5,13 @@ use super::*;
 
 #[test]
 fn statements_are_split_and_comments_dropped() {
-    let sql = "-- why\n-- more\nCREATE A;\n\nCREATE B (x);\n-- if table t\nDROP C;\n\n-- if column t.c\n-- why\nDROP D;\n-- end\n";
+    let sql = "-- why\n-- more\nCREATE A;\n\nCREATE B (x);\n-- if table t\nDROP C;\n\n-- if column t.c\n-- why\nDROP D;\n-- if sorted t.c\nDROP E;\n-- end\n";
     let want = [
         (Guard::Always, "CREATE A"),
         (Guard::Always, "CREATE B (x)"),
         (Guard::Table("t"), "DROP C"),
         (Guard::Column("t", "c"), "DROP D"),
+        (Guard::Sorted("t", "c"), "DROP E"),
     ];
     assert_eq!(statements(sql).collect::<Vec<_>>(), want);
 }
