@@ -30,6 +30,7 @@ use crate::{
     Options, Step,
     journal::{Journal, Key, Mark},
     metrics::Metrics,
+    waters::{Unanswered, Waters},
 };
 
 /// A segment is closed at this many bytes of rows. Threat: a segment larger than the journal can read back.
@@ -117,6 +118,7 @@ pub(crate) struct Lane {
     work: mpsc::Sender<Work>,
     journal: Arc<Journal>,
     telemetry: Telemetry,
+    waters: Arc<Waters>,
     progress: Arc<Progress>,
     ready: watch::Receiver<bool>,
 }
@@ -172,10 +174,12 @@ pub(crate) struct Place {
 impl Lane {
     /// Starts the lane's tasks. `barrier` opens when all lanes have replayed: a token must not grow old while another lane
     /// goes on. Gives the lane and a handle that ends after the senders are gone.
+    #[expect(clippy::too_many_arguments, reason = "called once, where everything is put together")]
     pub(crate) fn start(
         journal: Journal,
         unfinished: Vec<u64>,
         telemetry: Telemetry,
+        waters: Arc<Waters>,
         options: Arc<Options>,
         metrics: Arc<Metrics>,
         barrier: Arc<tokio::sync::Barrier>,
@@ -207,7 +211,7 @@ impl Lane {
             let _ = set_ready.send(true); // no session is waiting
             tokio::join!(builder.run(incoming, segments), inserter.run(written));
         });
-        (Self { work, journal, telemetry, progress, ready }, task)
+        (Self { work, journal, telemetry, waters, progress, ready }, task)
     }
 
     /// Whether everything that the journal held unfinished at the start is durable.
@@ -223,13 +227,12 @@ impl Lane {
     /// Where an epoch stands, and how its progress is heard of. Waits while the lane replays.
     ///
     /// `acked`: what the sensor was told before, by this aggregator or another: it is durable, and may be gone from its spool.
-    pub(crate) async fn hello(&self, key: Key, acked: u64) -> Result<Place, TelemetryError> {
+    pub(crate) async fn hello(&self, key: Key, acked: u64) -> Result<Place, Unanswered> {
         self.replayed().await;
         let mut mark = self.journal.mark(key);
         if mark.is_none() || self.journal.suspect() {
             // Unknown here: a new epoch, or a journal that was lost. Only the store can tell.
-            let waters = self.telemetry.high_water(&Scope::System, key.0).await?;
-            let stored = waters.iter().find(|(epoch, _)| *epoch == key.1).map_or(0, |(_, seq)| *seq);
+            let stored = self.waters.of(key).await?;
             let up_to = mark.map_or(0, |m| m.up_to).max(acked);
             self.journal.learn(key, Mark { up_to, compare_to: stored });
             mark = self.journal.mark(key);

@@ -28,6 +28,7 @@ mod metrics;
 mod register;
 mod session;
 mod tls;
+mod waters;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -281,11 +282,13 @@ impl Ingest {
         })?;
         let leases = Arc::new(leases);
         let barrier = Arc::new(Barrier::new(LANES as usize));
+        let waters = Arc::new(waters::Waters::new(telemetry.clone()));
         let (mut lanes, mut lane_tasks) = (Vec::new(), Vec::new());
         for (journal, unfinished) in journals.into_iter().zip(left) {
             let (options, metrics, barrier) = (Arc::clone(&options), Arc::clone(&metrics), Arc::clone(&barrier));
+            let (telemetry, waters, lost) = (telemetry.clone(), Arc::clone(&waters), set_lost.clone());
             let (lane, task) =
-                lane::Lane::start(journal, unfinished, telemetry.clone(), options, metrics, barrier, set_lost.clone());
+                lane::Lane::start(journal, unfinished, telemetry, waters, options, metrics, barrier, lost);
             lanes.push(lane);
             lane_tasks.push(task);
         }

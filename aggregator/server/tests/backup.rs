@@ -124,9 +124,9 @@ async fn state(t: &Telemetry, n: i64) -> (Vec<(String, u64)>, Vec<String>, Strin
     let mut more = format!("{:?}\n", t.alerts_by_hour(&Scope::Land, from, to).await.unwrap());
     more += &format!("{:?}\n", t.top_signatures(&Scope::Land, from, to, 100).await.unwrap());
     more += &format!("{:?}\n", t.segments(&Scope::System, from).await.unwrap());
-    for sensor in [1, 2] {
-        more += &format!("{:?}\n", t.high_water(&Scope::System, Uuid::from_u128(sensor)).await.unwrap());
-    }
+    let epochs = [1, 2].map(|sensor| (Uuid::from_u128(sensor), Epoch { counter: 1, nonce: 9 }));
+    let waters = t.high_water(&Scope::System, &epochs).await.unwrap();
+    more += &format!("{:?}\n", epochs.map(|e| waters.get(&e)));
     for c in t.check_rollups(&Scope::System, Table::Alert, from, to).await.unwrap() {
         assert_eq!((c.differing, c.raw), (0, c.rolled), "{c:?}");
         more += &format!("{c:?}\n");

@@ -5,9 +5,10 @@
 //! `cargo run --release -p lagewarte-store --example hundred_million -- [ROWS [DIR]]` (default 100,000,000 alerts over 30
 //! days of 2,056 constituents). The engine makes the rows itself: constituents, signatures (3,000) and external
 //! addresses (2 million) by a Zipf-like law, event JSON of about 770 bytes that differs in every row. All rollups are
-//! filled by their views, as by ingest. Needs about 25 GB; DIR (default: a new folder below the temporary one) is removed
-//! at the end. With an existing DIR of an earlier run that was left, rows are not made again. Must never be taken for a
-//! test: it fails only where a rollup does not equal raw.
+//! filled by their views, as by ingest. Needs 25 GB and leaves 30 free, or does not begin; DIR (default: a new folder below
+//! the temporary one) is removed at the end, unless `KEEP` is set. A DIR that holds all its rows is asked again; one whose
+//! making was cut is refused, since nobody knows what is half there. Must never be taken for a test: it fails only where a
+//! rollup does not equal raw.
 
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, reason = "a measurement: what fails ends it")]
 
@@ -36,6 +37,8 @@ const DAYS: u64 = 30;
 const CONSTITUENTS: u64 = 2_056;
 /// Rows of one insert.
 const CHUNK: u64 = 1_000_000;
+/// Bytes of the disk that are left free.
+const KEEP_FREE: u64 = 30_000_000_000;
 /// Aims of the house: p95 in milliseconds.
 const AIM_ONE: f64 = 200.0;
 const AIM_LAND: f64 = 1_000.0;
@@ -58,30 +61,25 @@ fn main() {
 }
 
 async fn measure(dir: &Path, rows: u64) {
+    // Written when all rows are there: how many, and the day after the last one, at whose beginning questions are asked.
+    let marker = dir.join("complete");
+    let complete: Option<(u64, i64)> = fs::read_to_string(&marker).ok().and_then(|t| {
+        let (rows, today) = t.trim().split_once(' ')?;
+        Some((rows.parse().ok()?, today.parse().ok()?))
+    });
+    match complete {
+        Some((there, _)) => assert_eq!(there, rows, "{} holds another number of rows", dir.display()),
+        None => assert!(!dir.exists(), "{} is half made: remove it, or name another", dir.display()),
+    }
     let engine = Engine::start(&Options::new(&dir.join("engine"), None).unwrap()).unwrap();
     let c = engine.connection();
-    // Questions are asked at the beginning of the day after the last one made.
-    let marker = dir.join("today");
-    let today = fs::read_to_string(&marker).ok().and_then(|t| t.trim().parse().ok());
-    let today = today.unwrap_or(SystemClock.now().micros().div_euclid(DAY) * DAY);
+    let today = complete.map_or(SystemClock.now().micros().div_euclid(DAY) * DAY, |(_, today)| today);
     let t = Telemetry::with_clock(&c, Arc::new(ManualClock::new(Timestamp::from_micros(today))));
     t.migrate().await.unwrap();
-    let there: u64 = ask(&c, "SELECT count() FROM alert").await.parse().unwrap();
-    fs::write(&marker, today.to_string()).unwrap();
-    let begun = Instant::now();
-    let mut made = there;
-    while made < rows {
-        let n = CHUNK.min(rows - made);
-        // Days fill one after another, oldest first, as they come.
-        let back = DAYS - made * DAYS / rows;
-        ask(&c, &insert(today - back as i64 * DAY, n, made)).await;
-        made += n;
-        if (made / CHUNK).is_multiple_of(10) || made == rows {
-            eprintln!("{made} rows, {:.0} s", begun.elapsed().as_secs_f64());
-        }
-    }
-    if rows > there {
-        println!("made {} rows in {:.0} s", rows - there, begun.elapsed().as_secs_f64());
+    println!("load of the machine at the beginning: {}", load());
+    if complete.is_none() {
+        make(&c, rows, today).await;
+        fs::write(&marker, format!("{rows} {today}")).unwrap();
     }
     // Completed inserts of the last day, which one panel joins: a lane closes one each 250 ms.
     ask(&c, "TRUNCATE TABLE segment").await;
@@ -108,10 +106,37 @@ async fn measure(dir: &Path, rows: u64) {
         );
         assert_eq!((check.differing, check.raw), (0, check.rolled));
     }
-    questions(&t, &c, today).await;
-    panels(&engine.grafana(), today).await;
+    let mut runs = Vec::new();
+    questions(&t, &c, today, &mut runs).await;
+    panels(&engine.grafana(), today, &mut runs).await;
+    report(&c, &runs).await;
     drop(t);
     engine.stop();
+}
+
+/// What the system says of its load: figures of a busy machine are none of an idle one.
+fn load() -> String {
+    fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
+}
+
+async fn make(c: &Connection, rows: u64, today: i64) {
+    let free: u64 = ask(c, "SELECT min(unreserved_space) FROM system.disks").await.parse().unwrap();
+    // 175 bytes a row, and room for merges.
+    let need = rows * 250 + KEEP_FREE;
+    assert!(free > need, "{} MB are free, {} MB are wanted", free >> 20, need >> 20);
+    let begun = Instant::now();
+    let mut made = 0;
+    while made < rows {
+        let n = CHUNK.min(rows - made);
+        // Days fill one after another, oldest first, as they come.
+        let back = DAYS - made * DAYS / rows;
+        ask(c, &insert(today - back as i64 * DAY, n, made)).await;
+        made += n;
+        if (made / CHUNK).is_multiple_of(10) || made == rows {
+            eprintln!("{made} rows, {:.0} s", begun.elapsed().as_secs_f64());
+        }
+    }
+    println!("made {rows} rows in {:.0} s", begun.elapsed().as_secs_f64());
 }
 
 async fn sizes(t: &Telemetry) {
@@ -134,27 +159,64 @@ async fn sizes(t: &Telemetry) {
     println!("all tables: {:.1} bytes an event on disk", all as f64 / alerts as f64);
 }
 
-/// Runs a question for each of `askers` twice and prints its times; the first of all is left out.
-async fn time<F: AsyncFn(&Scope)>(what: &str, askers: &[Scope], f: F) {
-    let Some(first) = askers.first() else { return };
-    f(first).await;
-    let mut took = Vec::new();
-    for _ in 0..2 {
-        for scope in askers {
-            let begun = Instant::now();
-            f(scope).await;
-            took.push(begun.elapsed().as_secs_f64() * 1000.0);
-        }
-    }
-    report(what, askers.len() > 6, took);
+/// One question that was asked: when, and how long the asker waited.
+struct Run {
+    what: String,
+    one: bool,
+    begun_us: i64,
+    wall_ms: f64,
 }
 
-fn report(what: &str, one: bool, mut took: Vec<f64>) {
-    took.sort_by(f64::total_cmp);
-    let at = |q: f64| took[((took.len() as f64 * q).ceil() as usize).clamp(1, took.len()) - 1];
-    let aim = if one { AIM_ONE } else { AIM_LAND };
-    let (who, verdict) = (if one { "one" } else { "Land" }, if at(0.95) < aim { "" } else { "missed" });
-    println!("| {what} | {who} | {} | {:.0} | {:.0} | {verdict} |", took.len(), at(0.5), at(0.95));
+/// Runs a question for each of `askers` twice; the first of all is left out.
+async fn time<F: AsyncFn(&Scope)>(runs: &mut Vec<Run>, what: &str, askers: &[Scope], f: F) {
+    let Some(first) = askers.first() else { return };
+    f(first).await;
+    for scope in askers.iter().chain(askers) {
+        let one = matches!(scope, Scope::Constituent(_));
+        run(runs, what, one, f(scope)).await;
+    }
+}
+
+async fn run<T>(runs: &mut Vec<Run>, what: &str, one: bool, asked: impl Future<Output = T>) {
+    let (begun_us, begun) = (SystemClock.now().micros(), Instant::now());
+    asked.await;
+    runs.push(Run { what: what.to_owned(), one, begun_us, wall_ms: begun.elapsed().as_secs_f64() * 1000.0 });
+}
+
+/// Prints the table, with what the engine's own log says of each question's cost.
+async fn report(c: &Connection, runs: &[Run]) {
+    let since = runs.first().map_or(0, |r| r.begun_us);
+    tokio::time::sleep(std::time::Duration::from_secs(9)).await; // the log is written every 7.5 seconds
+    let log = ask(c, &format!("SELECT toUnixTimestamp64Micro(query_start_time_microseconds), (ProfileEvents['UserTimeMicroseconds'] + ProfileEvents['SystemTimeMicroseconds']) / 1000, read_rows FROM system.query_log WHERE type = 'QueryFinish' AND query_kind = 'Select' AND query_start_time_microseconds >= fromUnixTimestamp64Micro({since}) ORDER BY 1")).await;
+    let log: Vec<Vec<f64>> = log.lines().map(|l| l.split('\t').map(|f| f.parse().unwrap()).collect()).collect();
+    println!("| question | asker | runs | wall p50 ms | wall p95 ms | CPU p50 ms | CPU p95 ms | rows read | aim |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for same in runs.chunk_by(|a, b| (&a.what, a.one) == (&b.what, b.one)) {
+        let (mut wall, mut cpu, mut read) = (Vec::new(), Vec::new(), 0.0f64);
+        for r in same {
+            let (from, to) = (r.begun_us as f64, r.begun_us as f64 + r.wall_ms * 1000.0);
+            let logged: Vec<_> = log.iter().filter(|l| (from..to).contains(&l[0])).collect();
+            wall.push(r.wall_ms);
+            cpu.push(logged.iter().map(|l| l[1]).sum());
+            read = read.max(logged.iter().map(|l| l[2]).sum());
+        }
+        let at = |times: &mut Vec<f64>, q: f64| {
+            times.sort_by(f64::total_cmp);
+            times[((times.len() as f64 * q).ceil() as usize).clamp(1, times.len()) - 1]
+        };
+        let (who, aim) = if same[0].one { ("one", AIM_ONE) } else { ("Land", AIM_LAND) };
+        let p95 = at(&mut wall, 0.95);
+        println!(
+            "| {} | {who} | {} | {:.0} | {p95:.0} | {:.0} | {:.0} | {read} | {} |",
+            same[0].what,
+            wall.len(),
+            at(&mut wall, 0.5),
+            at(&mut cpu, 0.5),
+            at(&mut cpu, 0.95),
+            if p95 < aim { "" } else { "missed" }
+        );
+    }
+    println!("load of the machine at the end: {}", load());
 }
 
 /// Constituents from the largest to the smallest, evenly by rank.
@@ -162,8 +224,7 @@ fn constituents() -> Vec<String> {
     (0..20u64).map(|i| format!("gemeinde-{:04}", 1 + i * (CONSTITUENTS - 2) / 19)).collect()
 }
 
-async fn questions(t: &Telemetry, c: &Connection, today: i64) {
-    println!("| question | asker | runs | p50 ms | p95 ms | aim |\n| --- | --- | --- | --- | --- | --- |");
+async fn questions(t: &Telemetry, c: &Connection, today: i64, runs: &mut Vec<Run>) {
     let own: Vec<Scope> = constituents().iter().map(|c| Scope::Constituent(c.parse().unwrap())).collect();
     let land = vec![Scope::Land; 6];
     // An address that attacks everywhere, and one that was seen a few times.
@@ -179,50 +240,61 @@ async fn questions(t: &Telemetry, c: &Connection, today: i64) {
     for (who, askers) in [("one", &own), ("Land", &land)] {
         let day = at(to.micros() - DAY);
         let month = at(to.micros() - 29 * DAY);
-        time(&format!("alerts by hour, a day ({who})"), askers, async |s| {
-            drop(t.alerts_by_hour(s, day, to).await.unwrap())
-        })
-        .await;
+        time(runs, "alerts by hour, a day", askers, async |s| drop(t.alerts_by_hour(s, day, to).await.unwrap())).await;
         if who == "one" {
-            time("alerts by hour, 29 days", askers, async |s| drop(t.alerts_by_hour(s, month, to).await.unwrap()))
-                .await;
+            time(runs, "alerts by hour, 29 days", askers, async |s| {
+                drop(t.alerts_by_hour(s, month, to).await.unwrap())
+            })
+            .await;
         }
-        time("top signatures, a day", askers, async |s| drop(t.top_signatures(s, day, to, 20).await.unwrap())).await;
+        time(runs, "top signatures, a day", askers, async |s| drop(t.top_signatures(s, day, to, 20).await.unwrap()))
+            .await;
         if who == "one" {
-            time("top signatures, 29 days", askers, async |s| drop(t.top_signatures(s, month, to, 20).await.unwrap()))
-                .await;
+            time(runs, "top signatures, 29 days", askers, async |s| {
+                drop(t.top_signatures(s, month, to, 20).await.unwrap())
+            })
+            .await;
         }
         let any = AlertFilter::default();
-        time("newest 100 alerts, a day", askers, async |s| drop(t.alerts(s, day, to, &any, 100).await.unwrap())).await;
+        time(runs, "newest 100 alerts, a day", askers, async |s| drop(t.alerts(s, day, to, &any, 100).await.unwrap()))
+            .await;
         let sid = AlertFilter { signature_id: Some(2_000_007), ip: None };
-        time("newest 100 alerts of a signature, a day", askers, async |s| {
+        time(runs, "newest 100 alerts of a signature, a day", askers, async |s| {
             drop(t.alerts(s, day, to, &sid, 100).await.unwrap())
         })
         .await;
         for (kind, ip) in [("common", &common), ("rare", &rare)] {
             let of = AlertFilter { signature_id: None, ip: ip.parse().ok() };
             let what = format!("newest 100 alerts of a {kind} address");
-            time(&format!("{what}, a day"), askers, async |s| drop(t.alerts(s, day, to, &of, 100).await.unwrap()))
-                .await;
+            time(runs, &format!("{what}, a day"), askers, async |s| {
+                drop(t.alerts(s, day, to, &of, 100).await.unwrap())
+            })
+            .await;
             if who == "one" || kind == "rare" {
-                time(&format!("{what}, 29 days"), askers, async |s| {
+                time(runs, &format!("{what}, 29 days"), askers, async |s| {
                     drop(t.alerts(s, month, to, &of, 100).await.unwrap())
                 })
                 .await;
             }
         }
     }
-    let sensor: lagewarte_base::id::Uuid = "00000000-0000-4000-8000-000000000100".parse().unwrap();
-    time("high water of a sensor (ingest)", &land, async |_| drop(t.high_water(&Scope::System, sensor).await.unwrap()))
-        .await;
     let epoch = lagewarte_base::id::Epoch { counter: 1, nonce: 7 };
-    time("10,000 ids of a sensor (ingest)", &land, async |_| {
+    let sensors = |n: u64| (100..100 + n).map(|i| format!("00000000-0000-4000-8000-{i:012}").parse().unwrap());
+    let sensor: lagewarte_base::id::Uuid = sensors(1).next().unwrap();
+    for n in [1, 200] {
+        let keys: Vec<_> = sensors(n).map(|s| (s, epoch)).collect();
+        time(runs, &format!("high water of {n} epochs (ingest)"), &land, async |_| {
+            drop(t.high_water(&Scope::System, &keys).await.unwrap())
+        })
+        .await;
+    }
+    time(runs, "10,000 ids of a sensor (ingest)", &land, async |_| {
         drop(t.existing(&Scope::System, sensor, epoch, 1, 10_000).await.unwrap())
     })
     .await;
 }
 
-async fn panels(c: &Connection, today: i64) {
+async fn panels(c: &Connection, today: i64, runs: &mut Vec<Run>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dashboards/grafana/lagebild.json");
     let dashboard: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let to = today / 1_000_000 - 433;
@@ -232,16 +304,15 @@ async fn panels(c: &Connection, today: i64) {
             for one in [true, false] {
                 let askers: Vec<Option<String>> =
                     if one { constituents().into_iter().map(Some).collect() } else { vec![None; 6] };
-                let mut took = Vec::new();
+                let what = format!("panel „{}“, a day", p["title"].as_str().unwrap_or_default());
                 for (i, who) in askers.iter().chain(&askers).enumerate() {
                     let sql = grafana::expand(sql, to - 86_400, to, 60, who.as_deref());
-                    let begun = Instant::now();
-                    ask(c, &sql).await;
                     if i > 0 {
-                        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+                        run(runs, &what, one, ask(c, &sql)).await;
+                    } else {
+                        ask(c, &sql).await;
                     }
                 }
-                report(&format!("panel „{}“, a day", p["title"].as_str().unwrap_or_default()), one, took);
             }
         }
     }

@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::net::TcpListener;
+use std::{collections::HashMap, net::TcpListener};
 
 use common::{alert, anyone, ask, health, id, now, sensor};
 use lagewarte_base::{id::Epoch, time::Timestamp};
@@ -101,7 +101,8 @@ async fn two_shards_are_written_apart_and_read_as_one() {
     assert_eq!(hops.iter().map(|h| h.events).max(), Some(60));
     assert_eq!(t.sensor_health(&system, from).await.unwrap().len(), 1);
     let epoch = Epoch { counter: 1, nonce: 0xabcd };
-    assert_eq!(t.high_water(&system, sensor(2)).await.unwrap(), [(epoch, 30)]);
+    let key = (sensor(2), epoch);
+    assert_eq!(t.high_water(&system, &[key]).await.unwrap(), HashMap::from([(key, 30)]));
     assert_eq!(t.existing(&system, sensor(2), epoch, 29, 40).await.unwrap(), [29, 30]);
     assert_eq!(t.event_ids(&system, Table::Alert, from, to).await.unwrap().len(), 60);
     // Within a scope.

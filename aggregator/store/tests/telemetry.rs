@@ -6,13 +6,15 @@
 
 mod common;
 
+use std::collections::HashMap;
+
 use common::{alert, anyone, ask, health, id, now, sensor, store};
 use lagewarte_base::{id::Epoch, time::Timestamp};
 use lagewarte_event::Gap;
 use lagewarte_store::{
     scope::Scope,
     telemetry::{
-        AlertFilter, Rollup, Rows, Telemetry, TelemetryError,
+        AlertFilter, MAX_MEASURED, Rollup, Rows, Telemetry, TelemetryError,
         columns::{Table, create_table},
         extract, gap, quarantine,
     },
@@ -241,7 +243,7 @@ async fn a_constituent_sees_its_own_rows_and_nothing_else() {
     forbidden(t.alert_groups(&own, from, to).await.unwrap_err());
     forbidden(t.alert_groups_of(&own, &segments).await.unwrap_err());
     forbidden(t.event_ids(&own, Table::Alert, from, to).await.unwrap_err());
-    forbidden(t.high_water(&own, sensor(1)).await.unwrap_err());
+    forbidden(t.high_water(&own, &[(sensor(1), Epoch { counter: 1, nonce: 1 })]).await.unwrap_err());
     forbidden(t.existing(&own, sensor(1), Epoch { counter: 1, nonce: 0xabcd }, 1, 9).await.unwrap_err());
     forbidden(t.latency(&own, from, to).await.unwrap_err());
     forbidden(t.quarantined(&own, from, to).await.unwrap_err());
@@ -288,7 +290,11 @@ async fn what_is_stored_of_an_epoch_is_known_by_id() {
     set.push(&gap(&id(1, 0), &Gap { from_seq: 7, to_seq: 8, reason: "quota".into() }, at(n)));
     t.insert_segment(&set).await.unwrap();
     let epoch = Epoch { counter: 1, nonce: 0xabcd };
-    assert_eq!(t.high_water(&Scope::System, sensor(1)).await.unwrap(), [(epoch, 8)]);
+    // The other sensor has one number of that epoch, the last has none, and no epoch is taken for another.
+    let other = Epoch { counter: 2, nonce: 0xabcd };
+    let epochs = [(sensor(1), epoch), (sensor(2), epoch), (sensor(3), epoch), (sensor(1), other)];
+    let waters = t.high_water(&Scope::System, &epochs).await.unwrap();
+    assert_eq!(waters, HashMap::from([(epochs[0], 8), (epochs[1], 9)]));
     assert_eq!(t.existing(&Scope::System, sensor(1), epoch, 1, 100).await.unwrap(), [1, 3, 4]);
     assert_eq!(t.existing(&Scope::System, sensor(1), epoch, 2, 3).await.unwrap(), [3]);
     assert_eq!(t.existing(&Scope::System, sensor(1), Epoch { counter: 1, nonce: 1 }, 1, 100).await.unwrap(), [0u64; 0]);
@@ -318,6 +324,35 @@ async fn hops_are_measured_from_the_stored_times() {
         ]
     );
     assert_eq!(t.latency(&Scope::System, at(n + MINUTE), at(n + 2 * MINUTE)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn hops_of_a_busy_day_are_measured_on_a_sample_of_bounded_size() {
+    let s = store(module_path!()).await;
+    let (c, n, rows) = (s.engine.connection(), now(), 2 * MAX_MEASURED + 50_000);
+    // Each alert is sent 0 to 999 µs after it was spooled, whatever else is the same.
+    let alerts = format!(
+        "INSERT INTO alert (sensor, epoch, nonce, seq, constituent, event_us, observed_us, spooled_us, sent_us, received_us, segment) \
+         WITH fromUnixTimestamp64Micro({n}) AS t SELECT '{}', 1, 2, number, 'stadt-a', t, t, t, \
+         t + toIntervalMicrosecond(number % 1000), t + INTERVAL 1 SECOND, 'l/1' FROM numbers({rows})",
+        sensor(1)
+    );
+    ask(&c, &alerts).await.unwrap();
+    ask(
+        &c,
+        &format!(
+            "INSERT INTO segment (segment, durable_us) SELECT 'l/1', fromUnixTimestamp64Micro({n}) + INTERVAL 3 SECOND"
+        ),
+    )
+    .await
+    .unwrap();
+    let hops = s.telemetry.latency(&Scope::System, at(n), at(n + MINUTE)).await.unwrap();
+    let sent = hops.iter().find(|h| h.hop == "spooled→sent").unwrap();
+    // A third of them, since half would still be more than may be held.
+    assert!((rows / 3).abs_diff(sent.events) < rows / 100, "{sent:?}");
+    assert!((490.0..510.0).contains(&sent.p50_us) && (985.0..=995.0).contains(&sent.p99_us), "{sent:?}");
+    let durable = hops.iter().find(|h| h.hop == "received→durable").unwrap();
+    assert_eq!((durable.p50_us, durable.p99_us), (2_000_000.0, 2_000_000.0));
 }
 
 #[tokio::test]

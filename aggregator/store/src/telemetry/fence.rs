@@ -27,7 +27,6 @@ use uuid::Uuid;
 use super::{
     columns::Table,
     insert::{Telemetry, TelemetryError},
-    repair::{Touched, rolled_up},
 };
 use crate::Scope;
 
@@ -62,14 +61,6 @@ struct Half {
     rows: u64,
     first_us: i64,
     last_us: i64,
-}
-
-#[derive(Row, Deserialize)]
-struct Span {
-    #[serde(with = "clickhouse::serde::uuid")]
-    sensor: Uuid,
-    from: i64,
-    to: i64,
 }
 
 /// What a takeover found.
@@ -159,7 +150,8 @@ impl Telemetry {
         let ask = self.client().query_raw(&sql).param("prefix", format!("{lane}-")).param("below", below);
         let halves: Vec<Half> = ask.param("limit", MAX_REPAIRS).fetch_all().await.map_err(fail())?;
         for half in halves {
-            self.count_again(&half.segment).await?;
+            // Exact: the lane is shut out, and its sensors are free only after the repair.
+            self.count_again(&Scope::System, &half.segment).await?;
             let lane = half.segment.split('-').nth(1).and_then(|l| l.parse().ok()).unwrap_or_default();
             let us = Timestamp::from_micros;
             // Its own lane is shut out; this row is written by whoever repairs.
@@ -168,27 +160,6 @@ impl Telemetry {
                 .await?;
             done.segments += 1;
             done.rows += half.rows;
-        }
-        Ok(())
-    }
-
-    /// Counts the buckets that a segment touches again out of raw. Exact, because nobody inserts for its sensors: their lane
-    /// is shut out, and they are free only after the repair.
-    async fn count_again(&self, segment: &str) -> Result<(), TelemetryError> {
-        for table in rolled_up() {
-            let sql = format!(
-                "SELECT sensor, toUnixTimestamp64Micro(min(event_us)) AS from, toUnixTimestamp64Micro(max(event_us)) AS to \
-                 FROM {} WHERE segment = {{segment:String}} GROUP BY sensor ORDER BY sensor",
-                table.name()
-            );
-            let fail = TelemetryError::store(format!("looking for the buckets of segment {segment}"));
-            let spans: Vec<Span> =
-                self.client().query_raw(&sql).param("segment", segment).fetch_all().await.map_err(fail)?;
-            for span in spans {
-                let us = Timestamp::from_micros;
-                let touched = Touched { table, sensor: Some(span.sensor), from: us(span.from), to: us(span.to) };
-                self.rebuild_rollups(&Scope::System, &touched).await?;
-            }
         }
         Ok(())
     }

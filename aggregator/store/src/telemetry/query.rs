@@ -6,6 +6,8 @@
 //! operation (segments, gaps, quarantine) answer to no constituent. Must never build SQL from a caller's text. Limits:
 //! [`super::limits`].
 
+use std::collections::HashMap;
+
 use clickhouse::Row;
 use lagewarte_base::{
     id::{Epoch, EventId},
@@ -196,17 +198,13 @@ struct IdRow {
 }
 
 #[derive(Row, Deserialize)]
-struct Water {
-    epoch: u64,
-    nonce: u64,
-    seq: u64,
-}
-
-#[derive(Row, Deserialize)]
 struct Latency {
     events: u64,
     hops: Vec<Vec<f64>>,
 }
+
+/// Alerts whose times [`Telemetry::latency`] holds at once. Threat: a question over a busy day that needs gigabytes.
+pub const MAX_MEASURED: u64 = 200_000;
 
 /// Tables that hold an event's id.
 const WITH_IDS: [Table; 5] = [Table::Alert, Table::Flow, Table::Record, Table::Health, Table::Quarantine];
@@ -381,27 +379,35 @@ impl Telemetry {
             .collect())
     }
 
-    /// Highest sequence number stored of each epoch of a sensor, over all tables: what a lost journal is repaired by.
-    /// Lower numbers may still be missing; [`Telemetry::existing`] says which.
+    /// Highest sequence number stored of each of these epochs, over all tables, where there is any: what a lost journal is
+    /// repaired by. Lower numbers may still be missing; [`Telemetry::existing`] says which. One question for hundreds costs
+    /// little more than for one.
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
-    pub async fn high_water(&self, scope: &Scope, sensor: Uuid) -> Result<Vec<(Epoch, u64)>, TelemetryError> {
-        let each = |t: &Table| {
+    pub async fn high_water(
+        &self,
+        scope: &Scope,
+        epochs: &[(Uuid, Epoch)],
+    ) -> Result<HashMap<(Uuid, Epoch), u64>, TelemetryError> {
+        // UUIDs and numbers only: nothing of a sensor's own words stands in the statement. The sensors stand there by
+        // themselves, since they have an index.
+        let sensors = epochs.iter().map(|(s, _)| format!("toUUID('{s}')")).collect::<Vec<_>>().join(", ");
+        let keys = epochs.iter().map(|(s, e)| format!("(toUUID('{s}'), {}, {})", e.counter, e.nonce));
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        let each = |name: &str, seq: &str| {
             format!(
-                "SELECT epoch, nonce, max(seq) AS seq FROM {} WHERE sensor = {{sensor:UUID}} GROUP BY epoch, nonce",
-                t.name()
+                "SELECT sensor, epoch, nonce, max({seq}) AS seq FROM {name} WHERE sensor IN ({sensors}) \
+                 AND (sensor, epoch, nonce) IN ({keys}) GROUP BY sensor, epoch, nonce"
             )
         };
-        let union = WITH_IDS.iter().map(each).collect::<Vec<_>>().join(" UNION ALL ");
-        let gaps =
-            "SELECT epoch, nonce, max(to_seq) AS seq FROM gap WHERE sensor = {sensor:UUID} GROUP BY epoch, nonce";
+        let tables = WITH_IDS.iter().map(|t| each(t.name(), "seq")).chain([each("gap", "to_seq")]);
         let sql = format!(
-            "SELECT epoch, nonce, max(seq) AS seq FROM ({union} UNION ALL {gaps}) GROUP BY epoch, nonce ORDER BY epoch, nonce LIMIT {{limit:UInt32}}"
+            "SELECT sensor, epoch, nonce, max(seq) AS seq FROM ({}) GROUP BY sensor, epoch, nonce LIMIT {{limit:UInt32}}",
+            tables.collect::<Vec<_>>().join(" UNION ALL ")
         );
-        let q = self.operation(scope, Ingest, &sql, "high water")?.param("sensor", sensor.to_string());
-        let rows: Vec<Water> = self.all("high water", q).await?;
-        Ok(rows.into_iter().map(|w| (Epoch { counter: w.epoch, nonce: w.nonce }, w.seq)).collect())
+        let rows: Vec<IdRow> = self.all("high water", self.operation(scope, Ingest, &sql, "high water")?).await?;
+        Ok(rows.into_iter().map(|r| ((r.sensor, Epoch { counter: r.epoch, nonce: r.nonce }), r.seq)).collect())
     }
 
     /// Which of the sequence numbers `from..=to` of an epoch are stored (quarantine included), ascending.
@@ -436,24 +442,34 @@ impl Telemetry {
     }
 
     /// p50 and p99 of each hop of the alerts received in `[from, to)`: read → spooled → sent → received → durable, and
-    /// the whole way; alerts that took longer than a day to become durable are left out. Sensor and aggregator have a clock
-    /// each; a hop between them carries their difference.
+    /// the whole way; alerts that took longer than a day to become durable are left out. Exact up to [`MAX_MEASURED`] alerts;
+    /// of more, a sample by id that is about as large at most. Sensor and aggregator have a clock each; a hop between them carries
+    /// their difference.
     ///
     /// # Errors
     /// The store's answer; [`TelemetryError::Forbidden`] for a constituent.
     pub async fn latency(&self, scope: &Scope, from: Timestamp, to: Timestamp) -> Result<Vec<Hop>, TelemetryError> {
-        const HOPS: [&str; 5] = ["read→spooled", "spooled→sent", "sent→received", "received→durable", "read→durable"];
-        const SQL: &str = "WITH toUnixTimestamp64Micro(observed_us) AS r, toUnixTimestamp64Micro(spooled_us) AS p, \
-             toUnixTimestamp64Micro(sent_us) AS s, toUnixTimestamp64Micro(alert.received_us) AS a, d.us AS z \
-             SELECT count() AS events, [quantilesExact(0.5, 0.99)(p - r)::Array(Float64), quantilesExact(0.5, 0.99)(s - p)::Array(Float64), \
-             quantilesExact(0.5, 0.99)(a - s)::Array(Float64), quantilesExact(0.5, 0.99)(z - a)::Array(Float64), \
-             quantilesExact(0.5, 0.99)(z - r)::Array(Float64)] AS hops \
+        const HOPS: [(&str, &str); 5] = [
+            ("read→spooled", "p - r"),
+            ("spooled→sent", "s - p"),
+            ("sent→received", "a - s"),
+            ("received→durable", "z - a"),
+            ("read→durable", "z - r"),
+        ];
+        const RECEIVED: &str = "alert.received_us >= fromUnixTimestamp64Micro({from:Int64}) \
+             AND alert.received_us < fromUnixTimestamp64Micro({to:Int64})";
+        let quantiles = HOPS.map(|(_, us)| format!("quantilesExact(0.5, 0.99)({us})::Array(Float64)")).join(", ");
+        let sql = format!(
+            "WITH toUnixTimestamp64Micro(observed_us) AS r, toUnixTimestamp64Micro(spooled_us) AS p, \
+             toUnixTimestamp64Micro(sent_us) AS s, toUnixTimestamp64Micro(alert.received_us) AS a, d.us AS z, \
+             (SELECT intDiv(count(), {MAX_MEASURED}) + 1 FROM alert WHERE {RECEIVED}) AS every \
+             SELECT count() AS events, [{quantiles}] AS hops \
              FROM alert INNER JOIN (SELECT segment, toUnixTimestamp64Micro(min(durable_us)) AS us FROM segment \
-             WHERE durable_us >= fromUnixTimestamp64Micro({from:Int64}) AND durable_us < fromUnixTimestamp64Micro({to:Int64}) + INTERVAL 1 DAY \
+             WHERE durable_us >= fromUnixTimestamp64Micro({{from:Int64}}) AND durable_us < fromUnixTimestamp64Micro({{to:Int64}}) + INTERVAL 1 DAY \
              GROUP BY segment) AS d ON alert.segment = d.segment \
-             WHERE alert.received_us >= fromUnixTimestamp64Micro({from:Int64}) AND alert.received_us < fromUnixTimestamp64Micro({to:Int64}) \
-             LIMIT {limit:UInt32}";
-        let q = self.operation(scope, Picture, SQL, "latency")?.param("from", from.micros()).param("to", to.micros());
+             WHERE {RECEIVED} AND cityHash64(sensor, epoch, nonce, seq) % every = 0 LIMIT {{limit:UInt32}}"
+        );
+        let q = self.operation(scope, Picture, &sql, "latency")?.param("from", from.micros()).param("to", to.micros());
         let rows: Vec<Latency> = self.all("latency", q).await?;
         let Some(l) = rows.into_iter().next().filter(|l| l.events > 0) else { return Ok(Vec::new()) };
         let pairs =
@@ -461,7 +477,7 @@ impl Telemetry {
         Ok(HOPS
             .into_iter()
             .zip(pairs)
-            .map(|(hop, (p50_us, p99_us))| Hop { hop, events: l.events, p50_us, p99_us })
+            .map(|((hop, _), (p50_us, p99_us))| Hop { hop, events: l.events, p50_us, p99_us })
             .collect())
     }
 

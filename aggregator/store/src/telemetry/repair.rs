@@ -8,7 +8,7 @@
 //! a row in the table `rebuild`, and [`Telemetry::finish_rebuilds`] does it again. Must never touch buckets whose raw
 //! rows have expired: what is counted there cannot be counted again.
 
-use clickhouse::Row;
+use clickhouse::{Row, query::Query};
 use lagewarte_base::{id::Epoch, time::Timestamp};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -59,7 +59,8 @@ struct Compared {
 
 #[derive(Row, Deserialize)]
 struct Span {
-    events: u64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    sensor: Uuid,
     from: i64,
     to: i64,
 }
@@ -89,28 +90,46 @@ impl Telemetry {
         from: u64,
         to: u64,
     ) -> Result<Vec<Touched>, TelemetryError> {
+        const ONES: &str = "sensor = {sensor:UUID} AND epoch = {epoch:UInt64} AND nonce = {nonce:UInt64} \
+             AND seq BETWEEN {from:UInt64} AND {to:UInt64}";
+        let bind = |q: Query| {
+            let q = q.param("sensor", sensor.to_string()).param("epoch", epoch.counter).param("nonce", epoch.nonce);
+            q.param("from", from).param("to", to)
+        };
+        self.touched_by(scope, ONES, bind).await
+    }
+
+    /// Counts the buckets that a segment touches again out of raw. Exact only while nobody inserts for its sensors: its lane
+    /// must be shut out, and they not yet free.
+    ///
+    /// # Errors
+    /// As [`Telemetry::rebuild_rollups`].
+    pub(super) async fn count_again(&self, scope: &Scope, segment: &str) -> Result<(), TelemetryError> {
+        let bind = |q: Query| q.param("segment", segment);
+        for touched in self.touched_by(scope, "segment = {segment:String}", bind).await? {
+            self.rebuild_rollups(scope, &touched).await?;
+        }
+        Ok(())
+    }
+
+    /// Where the rows that meet `condition` (one of our own texts) lie in time: for each table with rollups and each sensor.
+    async fn touched_by(
+        &self,
+        scope: &Scope,
+        condition: &str,
+        bind: impl Fn(Query) -> Query,
+    ) -> Result<Vec<Touched>, TelemetryError> {
         let mut out = Vec::new();
         for table in rolled_up() {
             let sql = format!(
-                "SELECT count() AS events, toUnixTimestamp64Micro(min(event_us)) AS from, toUnixTimestamp64Micro(max(event_us)) AS to \
-                 FROM {} WHERE sensor = {{sensor:UUID}} AND epoch = {{epoch:UInt64}} AND nonce = {{nonce:UInt64}} \
-                 AND seq BETWEEN {{from:UInt64}} AND {{to:UInt64}} LIMIT {{limit:UInt32}}",
+                "SELECT sensor, toUnixTimestamp64Micro(min(event_us)) AS from, toUnixTimestamp64Micro(max(event_us)) AS to \
+                 FROM {} WHERE {condition} GROUP BY sensor ORDER BY sensor LIMIT {{limit:UInt32}}",
                 table.name()
             );
-            let q = self
-                .operation(scope, Purpose::Ingest, &sql, "touched buckets")?
-                .param("sensor", sensor.to_string())
-                .param("epoch", epoch.counter)
-                .param("nonce", epoch.nonce)
-                .param("from", from)
-                .param("to", to);
+            let q = bind(self.operation(scope, Purpose::Ingest, &sql, "touched buckets")?);
             let spans: Vec<Span> = self.all("touched buckets", q).await?;
-            out.extend(spans.iter().filter(|s| s.events > 0).map(|s| Touched {
-                table,
-                sensor: Some(sensor),
-                from: Timestamp::from_micros(s.from),
-                to: Timestamp::from_micros(s.to),
-            }));
+            let us = Timestamp::from_micros;
+            out.extend(spans.iter().map(|s| Touched { table, sensor: Some(s.sensor), from: us(s.from), to: us(s.to) }));
         }
         Ok(out)
     }
