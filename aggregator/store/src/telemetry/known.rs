@@ -19,8 +19,9 @@ use super::{
 };
 use crate::Scope;
 
-/// Most ids in one question; more are asked for in turn. Threat: a statement larger than the engine reads.
-pub const MAX_IDS: usize = 1_000;
+/// Most ids in one question; more are asked for in turn. Threat: a statement larger than the engine reads, which is 128 KiB
+/// (`http_max_field_value_size`): an id of the longest numbers is 46 bytes, and stands there once for each table.
+pub const MAX_IDS: usize = 500;
 
 impl Telemetry {
     /// Gaps of an epoch that touch the numbers `from..=to`, as first and last number.
