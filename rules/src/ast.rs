@@ -144,6 +144,12 @@ pub enum Proto {
     Icmpv6,
     /// `pkthdr`: as `ip`, and a decoder event is looked for in packets that could not be decoded.
     Pkthdr,
+    /// `igmp`.
+    Igmp,
+    /// `sctp`.
+    Sctp,
+    /// `ether`: Ethernet frames, whatever they carry.
+    Ether,
     /// `arp`: ARP messages.
     Arp,
     /// An application protocol ([`Rule::protocols`]), over TCP or UDP.
@@ -332,6 +338,14 @@ pub enum PacketTest {
     Icmpv6Mtu(Interval),
     /// `vlan.id` of a layer: counted from the outermost, or with a negative number from the innermost; None: of any.
     VlanId(Interval, Option<i8>),
+    /// `igmp.type`.
+    IgmpType(Interval),
+    /// `sctp.vtag`: verification tag.
+    SctpVtag(Interval),
+    /// `sctp.chunk_type` of any chunk.
+    SctpChunkType(Interval),
+    /// `sctp.chunk_cnt`: number of chunks.
+    SctpChunkCount(Interval),
     /// `vlan.layers`: how many tags the packet has.
     VlanLayers(Interval),
     /// `ipv4-csum` and the like: which, and whether it must hold.
@@ -351,6 +365,7 @@ pub enum Csum {
     Udpv6,
     Icmpv4,
     Icmpv6,
+    Igmp,
 }
 
 /// Whose bytes or packets are compared.
@@ -404,6 +419,11 @@ impl PacketTest {
             Self::Csum(Csum::Udpv6, _) => "udpv6-csum",
             Self::Csum(Csum::Icmpv4, _) => "icmpv4-csum",
             Self::Csum(Csum::Icmpv6, _) => "icmpv6-csum",
+            Self::Csum(Csum::Igmp, _) => "igmp-csum",
+            Self::IgmpType(_) => "igmp.type",
+            Self::SctpVtag(_) => "sctp.vtag",
+            Self::SctpChunkType(_) => "sctp.chunk_type",
+            Self::SctpChunkCount(_) => "sctp.chunk_cnt",
             Self::Rpc(..) => "rpc",
         }
     }
@@ -619,6 +639,7 @@ impl Rule {
             && self.headers.is_empty()
             && self.packet.iter().all(|t| matches!(t, PacketTest::IpProto(_)))
             && !self.flow.present
+            && self.proto != Proto::Ether
             && !self.speaks()
             && self.flowbits.iter().all(|f| f.op == FlowbitOp::Set)
             && self.flowints.iter().all(|f| f.op.changes())

@@ -98,6 +98,10 @@ const LDAP: &[&str] = &["ldap"];
 const MQTT: &[&str] = &["mqtt"];
 const PGSQL: &[&str] = &["pgsql"];
 const RFB: &[&str] = &["rfb"];
+const IKE: &[&str] = &["ike"];
+const SNMP: &[&str] = &["snmp"];
+const DNP3: &[&str] = &["dnp3"];
+const ENIP: &[&str] = &["enip"];
 const TEMPLATE: &[&str] = &["template"];
 
 /// Every buffer that is known, whether it is served or not.
@@ -246,6 +250,20 @@ pub const BUFFERS: &[Buffer] = &[
     b("rfb.name", RFB, ToClient).on(),
     // NTP.
     b("ntp.reference_id", NTP, Both).on(),
+    // IKE: indices and vendors in hexadecimal.
+    b("ike.init_spi", IKE, ToServer).on(),
+    b("ike.resp_spi", IKE, ToClient).on(),
+    b("ike.vendor", IKE, ToServer).several().on(),
+    b("ike.key_exchange_payload", IKE, Both).on(),
+    b("ike.nonce_payload", IKE, Both).on(),
+    // SNMP.
+    b("snmp.community", SNMP, Both).on(),
+    b("snmp.usm", SNMP, Both).on(),
+    // DNP3.
+    b("dnp3.data", DNP3, Both).alias(&["dnp3_data"]).on(),
+    // EtherNet/IP.
+    b("enip.product_name", ENIP, ToClient).on(),
+    b("enip.service_name", ENIP, ToClient).on(),
     // Headers, one packet at a time: of no application protocol.
     b("ipv4.hdr", &[], Both).on(),
     b("ipv6.hdr", &[], Both).on(),
@@ -253,6 +271,10 @@ pub const BUFFERS: &[Buffer] = &[
     b("udp.hdr", &[], Both).on(),
     b("icmpv4.hdr", &[], Both).on(),
     b("icmpv6.hdr", &[], Both).on(),
+    b("igmp.hdr", &[], Both).on(),
+    b("sctp.hdr", &[], Both).on(),
+    b("sctp.chunk_data", &[], Both).several().on(),
+    b("ether.hdr", &[], Both).on(),
     // The template of the application layer.
     b("template.buffer", TEMPLATE, Both).on(),
 ];
@@ -305,7 +327,7 @@ pub const PROTOCOLS: &[AppProtocol] = &[
     p("imap", &["imap"]),
     p("dhcp", &["dhcp"]),
     p("ntp", &["ntp"]),
-    p("snmp", &["snmp"]),
+    p("snmp", SNMP),
     p("tftp", &["tftp"]),
     p("sip", &["sip"]),
     p("mqtt", &["mqtt"]),
@@ -313,8 +335,11 @@ pub const PROTOCOLS: &[AppProtocol] = &[
     p("krb5", &["krb5"]),
     p("rfb", &["rfb"]),
     p("telnet", &["telnet"]),
-    p("ike", &["ike"]),
-    p("ikev2", &["ike"]),
+    p("ike", IKE),
+    p("ikev2", IKE),
+    p("dnp3", DNP3),
+    p("enip", ENIP),
+    p("nfs", &["nfs"]),
     p("pgsql", &["pgsql"]),
     p("bittorrent-dht", &["bittorrent-dht"]),
     p("websocket", WEBSOCKET),
@@ -346,7 +371,7 @@ mod tests {
     #[test]
     fn every_buffer_belongs_to_a_protocol_that_rules_can_name() {
         for b in BUFFERS {
-            for p in b.protocols.iter().filter(|p| **p != "nfs") {
+            for p in b.protocols {
                 assert!(PROTOCOLS.iter().any(|q| q.protocols.contains(p)), "{}: {p}", b.name);
             }
         }

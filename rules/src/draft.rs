@@ -310,16 +310,13 @@ impl<'a> Draft<'a> {
         }
         for at in self.payload.iter().filter_map(|t| t.at) {
             let excluded = match at.buffer.name {
-                "tcp.hdr" => matches!(self.proto, Proto::Udp | Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6),
-                "udp.hdr" => matches!(
-                    self.proto,
-                    Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6
-                ),
-                "icmpv4.hdr" | "icmpv6.hdr" => {
-                    matches!(self.proto, Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App)
-                }
+                "tcp.hdr" => !Needs::Tcp.possible(self.proto),
+                "udp.hdr" => !Needs::Udp.possible(self.proto),
+                "icmpv4.hdr" | "icmpv6.hdr" => !Needs::Icmp.possible(self.proto),
+                "igmp.hdr" => !Needs::Igmp.possible(self.proto),
+                "sctp.hdr" | "sctp.chunk_data" => !Needs::Sctp.possible(self.proto),
                 "ipv4.hdr" => matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6),
-                "ipv6.hdr" => matches!(self.proto, Proto::Ipv4 | Proto::Icmpv4),
+                "ipv6.hdr" => matches!(self.proto, Proto::Ipv4 | Proto::Icmpv4 | Proto::Igmp),
                 _ => false,
             };
             if excluded {
@@ -344,6 +341,8 @@ impl<'a> Draft<'a> {
                 | PacketTest::Icmpv6Mtu(_)
                 | PacketTest::Csum(Csum::Icmpv4 | Csum::Icmpv6, _)
                 | PacketTest::IcmpSeq(_) => Needs::Icmp,
+                PacketTest::IgmpType(_) | PacketTest::Csum(Csum::Igmp, _) => Needs::Igmp,
+                PacketTest::SctpVtag(_) | PacketTest::SctpChunkType(_) | PacketTest::SctpChunkCount(_) => Needs::Sctp,
                 PacketTest::Id(_)
                 | PacketTest::Tos(..)
                 | PacketTest::Fragbits(..)
@@ -352,34 +351,10 @@ impl<'a> Draft<'a> {
                 | PacketTest::Fragoffset(_) => Needs::Ipv4,
                 _ => continue,
             };
-            let (possible, what) = match needs {
-                Needs::Tcp => (
-                    matches!(
-                        self.proto,
-                        Proto::Tcp
-                            | Proto::TcpPkt
-                            | Proto::TcpStream
-                            | Proto::Ip
-                            | Proto::Ipv4
-                            | Proto::Ipv6
-                            | Proto::Pkthdr
-                            | Proto::App
-                    ),
-                    "TCP",
-                ),
-                Needs::Icmp => (
-                    !matches!(
-                        self.proto,
-                        Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::Udp | Proto::App | Proto::Arp
-                    ),
-                    "ICMP",
-                ),
-                Needs::Ipv4 => (!matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6), "IPv4"),
-            };
-            if !possible {
+            if !needs.possible(self.proto) {
                 return Err((
                     t.keyword(),
-                    format!("it looks at {what}, which the rule's protocol excludes: it could never match"),
+                    format!("it looks at {}, which the rule's protocol excludes: it could never match", needs.what()),
                 ));
             }
         }
@@ -579,10 +554,41 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// What a test looks at.
+#[derive(Clone, Copy)]
 enum Needs {
     Tcp,
+    Udp,
     Icmp,
+    Igmp,
+    Sctp,
     Ipv4,
+}
+
+impl Needs {
+    /// Whether packets of a rule's protocol can have it.
+    const fn possible(self, proto: Proto) -> bool {
+        let any = matches!(proto, Proto::Ip | Proto::Ipv4 | Proto::Pkthdr);
+        let any6 = any || matches!(proto, Proto::Ipv6);
+        match self {
+            Self::Tcp => any6 || matches!(proto, Proto::Tcp | Proto::TcpPkt | Proto::TcpStream | Proto::App),
+            Self::Udp => any6 || matches!(proto, Proto::Udp | Proto::App),
+            Self::Icmp => any6 || matches!(proto, Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6),
+            Self::Igmp => any || matches!(proto, Proto::Igmp),
+            Self::Sctp => any6 || matches!(proto, Proto::Sctp),
+            Self::Ipv4 => !matches!(proto, Proto::Ipv6 | Proto::Icmpv6 | Proto::Arp | Proto::Ether),
+        }
+    }
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Icmp => "ICMP",
+            Self::Igmp => "IGMP",
+            Self::Sctp => "SCTP",
+            Self::Ipv4 => "IPv4",
+        }
+    }
 }
 
 /// The variable that a test fills.

@@ -243,11 +243,15 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         "<>" => Direction::Both,
         other => return Err(bad("", format!("the direction {other:?} is neither -> nor <>"))),
     };
-    if matches!(proto, Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6) && !(src_port.is_any() && dest_port.is_any()) {
-        return Err(bad("", String::from("ICMP has no ports: the rule could never match; write any")));
+    let any_ports = src_port.is_any() && dest_port.is_any();
+    if matches!(proto, Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6 | Proto::Igmp) && !any_ports {
+        return Err(bad("", String::from("ICMP and IGMP have no ports: the rule could never match; write any")));
     }
-    if proto == Proto::Arp && !(src.is_any() && dest.is_any() && src_port.is_any() && dest_port.is_any()) {
-        return Err(bad("", String::from("the header of an ARP rule names no address and no port: write any")));
+    if matches!(proto, Proto::Arp | Proto::Ether) && !(src.is_any() && dest.is_any() && any_ports) {
+        return Err(bad(
+            "",
+            String::from("the header of a rule on ARP or Ethernet names no address and no port: write any"),
+        ));
     }
     let file = Arc::clone(&place.file);
     let mut draft = Draft::new(proto, &options.classification, &options.data, &file);
@@ -273,6 +277,14 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         && !(places.payload.is_empty() && draft.packet.iter().all(|t| matches!(t, PacketTest::DecodeEvent(_))))
     {
         return Err(bad("", String::from("an ARP message has no payload and none of the headers that this looks at")));
+    }
+    // What a frame carries is asked of rules on what it carries: those on frames look at the frame's own header.
+    if proto == Proto::Ether
+        && !(places.payload.is_empty()
+            && places.headers.iter().all(|h| h.buffer.name == "ether.hdr")
+            && draft.packet.iter().all(|t| matches!(t, PacketTest::DecodeEvent(_))))
+    {
+        return Err(bad("", String::from("a rule on Ethernet frames looks at ether.hdr and decoder events only")));
     }
     if action == Action::Pass && draft.threshold.is_some() {
         let e = "a pass rule with a threshold would pass some packets and not others; give the threshold to the alerts";
@@ -349,7 +361,7 @@ fn action(word: &str) -> Result<Action, String> {
 }
 
 // Application protocols of the language that are not recognised yet.
-const APP_PROTOCOLS: &[&str] = &["nfs", "dnp3", "enip", "irc", "jabber", "msn"];
+const APP_PROTOCOLS: &[&str] = &["irc", "jabber", "msn"];
 
 fn proto(word: &str) -> Result<Proto, String> {
     let lower = word.to_ascii_lowercase();
@@ -365,16 +377,17 @@ fn proto(word: &str) -> Result<Proto, String> {
         "icmpv6" => Proto::Icmpv6,
         "pkthdr" => Proto::Pkthdr,
         "arp" => Proto::Arp,
+        "ether" => Proto::Ether,
+        "igmp" => Proto::Igmp,
+        "sctp" => Proto::Sctp,
         "tcp-stream" => Proto::TcpStream,
-        "sctp" => return Err(String::from("SCTP is not decoded by this version")),
-        "ether" => return Err(format!("{lower}: only IP packets are inspected by this version")),
         app if buffers::protocol(app).is_some() => Proto::App,
         app if APP_PROTOCOLS.contains(&app) => {
             return Err(format!("the application protocol {app} is not recognised by this version"));
         }
         other => {
             return Err(format!(
-                "{other:?} is none of the protocols ip, ipv4, ipv6, tcp, tcp-pkt, tcp-stream, udp, icmp, icmpv4, icmpv6, pkthdr, nor an application protocol"
+                "{other:?} is none of the protocols ip, ipv4, ipv6, tcp, tcp-pkt, tcp-stream, udp, icmp, icmpv4, icmpv6, igmp, sctp, arp, ether, pkthdr, nor an application protocol"
             ));
         }
     })

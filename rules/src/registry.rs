@@ -5,6 +5,8 @@
 //! Must never name a keyword as honoured that the engine does not honour in full: the engine's tests loop over this table
 //! and show for each that its absence and its reversal are noticed. Everything absent here is an unknown keyword.
 
+use lagewarte_base::spelling::distance;
+
 use crate::{
     draft::Draft,
     keywords::{
@@ -156,6 +158,11 @@ pub const HONOURED: &[Keyword] = &[
     k("udpv6-csum", Reads::Header, options::udpv6_csum, "the checksum of UDP over IPv6 is valid or invalid"),
     k("icmpv4-csum", Reads::Header, options::icmpv4_csum, "the checksum of ICMP is valid or invalid"),
     k("icmpv6-csum", Reads::Header, options::icmpv6_csum, "the checksum of ICMPv6 is valid or invalid"),
+    k("igmp-csum", Reads::Header, options::igmp_csum, "the checksum of IGMP is valid or invalid"),
+    k("igmp.type", Reads::Header, options::igmp_type, "type of an IGMP message"),
+    k("sctp.vtag", Reads::Header, options::sctp_vtag, "SCTP verification tag"),
+    k("sctp.chunk_type", Reads::Header, options::sctp_chunk_type, "type of an SCTP chunk, by number or name"),
+    k("sctp.chunk_cnt", Reads::Header, options::sctp_chunk_cnt, "number of SCTP chunks"),
     k("rpc", Reads::Header, options::rpc, "a SunRPC call's program, version and procedure"),
     k("icmp_id", Reads::Header, packet::icmp_id, "identifier of an ICMP query"),
     k("icmp_seq", Reads::Header, packet::icmp_seq, "sequence number of an ICMP query"),
@@ -272,6 +279,64 @@ pub const HONOURED: &[Keyword] = &[
     k("websocket.opcode", Reads::Application, numbers::websocket_opcode, "kind of a WebSocket frame"),
     k("websocket.mask", Reads::Application, numbers::websocket_mask, "mask of a WebSocket frame"),
     k("websocket.flags", Reads::Application, numbers::websocket_flags, "bits of a WebSocket frame: fin, comp, ..."),
+    k("ike.exchtype", Reads::Application, numbers::ike_exchtype, "type of an IKE exchange"),
+    k(
+        "ike.chosen_sa_attribute",
+        Reads::Application,
+        numbers::ike_chosen_sa_attribute,
+        "an attribute of the association that an IKE responder chose: its name and value",
+    ),
+    k(
+        "ike.key_exchange_payload_length",
+        Reads::Application,
+        numbers::ike_key_exchange_payload_length,
+        "length of an IKE key exchange payload",
+    ),
+    k("ike.nonce_payload_length", Reads::Application, numbers::ike_nonce_payload_length, "length of an IKE nonce"),
+    a("dnp3.func", &["dnp3_func"], Reads::Application, numbers::dnp3_func, "function of a DNP3 fragment"),
+    a("dnp3.ind", &["dnp3_ind"], Reads::Application, numbers::dnp3_ind, "internal indications of a DNP3 answer"),
+    a("dnp3.obj", &["dnp3_obj"], Reads::Application, numbers::dnp3_obj, "group and variation of a DNP3 object"),
+    k("snmp.version", Reads::Application, numbers::snmp_version, "version of SNMP: 1, 2 or 3"),
+    k("snmp.pdu_type", Reads::Application, numbers::snmp_pdu_type, "what an SNMP message is, by number or name"),
+    k("nfs_version", Reads::Application, numbers::nfs_version, "version of NFS"),
+    k("nfs_procedure", Reads::Application, numbers::nfs_procedure, "procedure of an NFS call, by number or name"),
+    k(
+        "enip_command",
+        Reads::Application,
+        numbers::enip_command,
+        "command of an EtherNet/IP message, by number or name",
+    ),
+    k("enip.status", Reads::Application, numbers::enip_status, "status of an EtherNet/IP message, by number or name"),
+    k(
+        "enip.protocol_version",
+        Reads::Application,
+        numbers::enip_protocol_version,
+        "version that an EtherNet/IP message states",
+    ),
+    k("enip.capabilities", Reads::Application, numbers::enip_capabilities, "capabilities of an EtherNet/IP service"),
+    k("enip.revision", Reads::Application, numbers::enip_revision, "revision of an EtherNet/IP device"),
+    k(
+        "enip.identity_status",
+        Reads::Application,
+        numbers::enip_identity_status,
+        "status in an EtherNet/IP device's identity",
+    ),
+    k("enip.state", Reads::Application, numbers::enip_state, "state in an EtherNet/IP device's identity"),
+    k("enip.serial", Reads::Application, numbers::enip_serial, "serial number of an EtherNet/IP device"),
+    k("enip.product_code", Reads::Application, numbers::enip_product_code, "product code of an EtherNet/IP device"),
+    k("enip.device_type", Reads::Application, numbers::enip_device_type, "type of an EtherNet/IP device"),
+    k("enip.vendor_id", Reads::Application, numbers::enip_vendor_id, "vendor of an EtherNet/IP device"),
+    k("enip.cip_class", Reads::Application, numbers::enip_cip_class, "class in a CIP path"),
+    k("enip.cip_instance", Reads::Application, numbers::enip_cip_instance, "instance in a CIP path"),
+    k("enip.cip_attribute", Reads::Application, numbers::enip_cip_attribute, "attribute that a CIP service names"),
+    k("enip.cip_status", Reads::Application, numbers::enip_cip_status, "status of a CIP answer"),
+    k(
+        "enip.cip_extendedstatus",
+        Reads::Application,
+        numbers::enip_cip_extendedstatus,
+        "extended status of a CIP answer",
+    ),
+    k("cip_service", Reads::Application, numbers::cip_service, "a CIP service; perhaps its class, and the attribute"),
     k("template.number", Reads::Application, app::template_number, "length of what was asked"),
     k("threshold", Reads::Matches, state::threshold, "thins out alerts"),
     k("detection_filter", Reads::Matches, state::detection_filter, "alerts only after so many matches in a window"),
@@ -351,34 +416,13 @@ pub fn refusal(name: &str) -> String {
         None => {
             let close = HONOURED
                 .iter()
-                .map(|k| (distance(&lower, k.name), k.name))
+                .filter_map(|k| Some((distance(&lower, k.name)?, k.name)))
                 .min()
                 .filter(|(d, _)| *d <= 2)
                 .map(|(_, n)| format!("; did you mean `{n}`?"));
             format!("there is no such keyword{}", close.unwrap_or_default())
         }
     }
-}
-
-// Edit distance, for names only; longer ones are no slip of the finger.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len() > 32 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        for (j, y) in b.bytes().enumerate() {
-            let (left, up) = (row[j], row[j + 1]);
-            let here = (corner + usize::from(x != y)).min(left + 1).min(up + 1);
-            corner = up;
-            row[j + 1] = here;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
     for (rule, keyword, reason) in [
         ("alrt tcp any any -> any any (sid:1;)", "", "none of the actions"),
         ("alert tpc any any -> any any (sid:1;)", "", "none of the protocols"),
-        ("alert nfs any any -> any any (sid:1;)", "", "application protocol"),
+        ("alert irc any any -> any any (sid:1;)", "", "application protocol"),
         ("alert http any any -> any any (dns.query; content:\"x\"; sid:1;)", "dns.query", "never match"),
         ("alert dns any any -> any any (dns.query; sid:1;)", "dns.query", "nothing is looked for"),
         ("alert dns any any -> any any (flow:to_client; dns.query; content:\"x\"; sid:1;)", "dns.query", "never match"),
@@ -81,6 +81,23 @@ fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
         ("alert tcp any any -> any any (nocase; sid:1;)", "nocase", "must follow the `content`"),
         ("alert udp any any -> any any (flags:S; sid:1;)", "flags", "never match"),
         ("alert icmp any 80 -> any any (sid:1;)", "", "no ports"),
+        ("alert igmp any 80 -> any any (sid:1;)", "", "no ports"),
+        ("alert ether any any -> 10.0.0.1 any (sid:1;)", "", "no address"),
+        ("alert ether any any -> any any (content:\"x\"; sid:1;)", "", "ether.hdr"),
+        ("alert sctp any any -> any any (igmp.type:1; sid:1;)", "igmp.type", "never match"),
+        ("alert tcp any any -> any any (sctp.chunk_data; content:\"x\"; sid:1;)", "sctp.chunk_data", "never match"),
+        ("alert sctp any any -> any any (dns.query; content:\"x\"; sid:1;)", "dns.query", "no transactions"),
+        ("alert sctp any any -> any any (sctp.chunk_type:inti; sid:1;)", "sctp.chunk_type", "not a whole number"),
+        ("alert dnp3 any any -> any any (dnp3.obj:12; sid:1;)", "dnp3.obj", "a group and a variation"),
+        ("alert dnp3 any any -> any any (dnp3.ind:rebooted; sid:1;)", "dnp3.ind", "no internal indication"),
+        ("alert enip any any -> any any (cip_service:128; sid:1;)", "cip_service", "up to 127"),
+        ("alert enip any any -> any any (cip_service:1,2,3,4; sid:1;)", "cip_service", "at most"),
+        ("alert nfs any any -> any any (nfs_procedure:chmod; sid:1;)", "nfs_procedure", "no procedure"),
+        (
+            "alert ike any any -> any any (ike.chosen_sa_attribute:alg_rot=13; sid:1;)",
+            "ike.chosen_sa_attribute",
+            "none of",
+        ),
         ("config ip any any -> any any (sid:1;)", "", "what is to be done"),
     ] {
         let set = one(&format!("# a comment\n\n{rule}\nalert ip any any -> any any (sid:99;)\n"));

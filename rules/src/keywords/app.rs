@@ -162,7 +162,38 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("dhcp", &["truncated_options"]),
     ("krb5", &["malformed_data", "weak_encryption"]),
     ("websocket", &["skip_end_of_payload", "reassembly_limit_reached"]),
+    ("bittorrent-dht", &["malformed_packet"]),
+    ("ike", IKE),
+    ("dnp3", DNP3),
+    ("snmp", &["malformed_data", "unknown_security_model", "version_mismatch"]),
+    ("nfs", &["malformed_data", "too_many_transactions"]),
+    ("enip", &["too_many_transactions", "invalid_pdu"]),
     ("template", &["unexpected"]),
+];
+
+const DNP3: &[&str] = &[
+    "flooded",
+    "len_too_small",
+    "bad_link_crc",
+    "bad_transport_crc",
+    "unknown_object",
+    "too_many_points",
+    "too_many_objects",
+    "too_long_reassembly",
+];
+
+const IKE: &[&str] = &[
+    "malformed_data",
+    "weak_crypto_enc",
+    "weak_crypto_prf",
+    "weak_crypto_auth",
+    "weak_crypto_dh",
+    "weak_crypto_nodh",
+    "weak_crypto_noauth",
+    "no_encryption",
+    "invalid_proposal",
+    "unknown_proposal",
+    "multiple_server_proposal",
 ];
 
 const HTTP2: &[&str] = &[

@@ -123,8 +123,8 @@ pub(crate) fn alert(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String
     Ok(())
 }
 
-/// The version of the language that is spoken here: rules for newer engines say so.
-const LANGUAGE: [u32; 3] = [8, 0, 0];
+/// The version of the language that is spoken here: rules for newer engines say so. IGMP and SCTP came with 9.
+const LANGUAGE: [u32; 3] = [9, 0, 0];
 /// Features by which rules may ask for what an engine was built with.
 const FEATURES: &[&str] = &["ja3", "ja4"];
 

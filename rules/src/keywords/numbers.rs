@@ -5,6 +5,11 @@
 //!
 //! Must never take a value that the field cannot have.
 
+use lagewarte_event::names::{
+    DNP3_FUNCTIONS, DNP3_INDICATORS, ENIP_COMMANDS, ENIP_STATUS, LDAP_CODES, LDAP_OPERATIONS, NFS3_PROCEDURES,
+    NFS4_OPERATIONS, SNMP_PDUS,
+};
+
 use super::{
     app::{interval, number},
     wanted,
@@ -15,6 +20,7 @@ use crate::{
 };
 
 const U8: u64 = u8::MAX as u64;
+const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
 
 macro_rules! numbers {
@@ -33,6 +39,11 @@ const DHCP: &[&str] = &["dhcp"];
 const LDAP: &[&str] = &["ldap"];
 const MQTT: &[&str] = &["mqtt"];
 const RFB: &[&str] = &["rfb"];
+const IKE: &[&str] = &["ike"];
+const DNP3: &[&str] = &["dnp3"];
+const SNMP: &[&str] = &["snmp"];
+const NFS: &[&str] = &["nfs"];
+const ENIP: &[&str] = &["enip"];
 
 numbers! {
     http2_frametype: "http2.frametype" of HTTP2, up to U8, HTTP2_FRAMES;
@@ -58,6 +69,29 @@ numbers! {
     ntp_version: "ntp.version" of NTP, up to U8, &[];
     ntp_mode: "ntp.mode" of NTP, up to U8, NTP_MODES;
     ntp_stratum: "ntp.stratum" of NTP, up to U8, &[];
+    ike_exchtype: "ike.exchtype" of IKE, up to U8, &[];
+    ike_key_exchange_payload_length: "ike.key_exchange_payload_length" of IKE, up to U32, &[];
+    ike_nonce_payload_length: "ike.nonce_payload_length" of IKE, up to U32, &[];
+    dnp3_func: "dnp3.func" of DNP3, up to U8, DNP3_FUNCTIONS;
+    snmp_version: "snmp.version" of SNMP, up to U32, &[];
+    snmp_pdu_type: "snmp.pdu_type" of SNMP, up to U32, SNMP_PDUS;
+    nfs_version: "nfs_version" of NFS, up to U32, &[];
+    enip_command: "enip_command" of ENIP, up to U16, ENIP_COMMANDS;
+    enip_status: "enip.status" of ENIP, up to U32, ENIP_STATUS;
+    enip_protocol_version: "enip.protocol_version" of ENIP, up to U16, &[];
+    enip_capabilities: "enip.capabilities" of ENIP, up to U16, &[];
+    enip_revision: "enip.revision" of ENIP, up to U16, &[];
+    enip_identity_status: "enip.identity_status" of ENIP, up to U16, &[];
+    enip_state: "enip.state" of ENIP, up to U8, &[];
+    enip_serial: "enip.serial" of ENIP, up to U32, &[];
+    enip_product_code: "enip.product_code" of ENIP, up to U16, &[];
+    enip_device_type: "enip.device_type" of ENIP, up to U16, &[];
+    enip_vendor_id: "enip.vendor_id" of ENIP, up to U16, &[];
+    enip_cip_class: "enip.cip_class" of ENIP, up to U32, &[];
+    enip_cip_instance: "enip.cip_instance" of ENIP, up to U32, &[];
+    enip_cip_attribute: "enip.cip_attribute" of ENIP, up to U32, &[];
+    enip_cip_status: "enip.cip_status" of ENIP, up to U8, &[];
+    enip_cip_extendedstatus: "enip.cip_extendedstatus" of ENIP, up to U16, &[];
     websocket_mask: "websocket.mask" of WEBSOCKET, up to U32, &[];
 }
 
@@ -307,6 +341,112 @@ const MQTT_TYPES: &[(&str, u64)] = &[
     ("auth", 15),
 ];
 
+/// `ike.chosen_sa_attribute:alg_hash=2`. In the application layer's number the attribute's own number stands above 32 bits
+/// of value.
+pub(crate) fn ike_chosen_sa_attribute(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (name, number_) = v.split_once('=').ok_or("it is written attribute=value")?;
+    let id = IKE_ATTRIBUTES.iter().position(|n| n.eq_ignore_ascii_case(name.trim())).map(|i| i as u64 + 1);
+    let id = id.ok_or_else(|| format!("{:?} is none of {}", name.trim(), IKE_ATTRIBUTES.join(", ")))?;
+    let value = number_.trim().parse::<u32>().map_err(|_| format!("{:?} is no number of 32 bits", number_.trim()))?;
+    let whole = id << 32 | u64::from(value);
+    number(d, "ike.chosen_sa_attribute", IKE, Interval { from: whole, to: whole, negated: false })
+}
+
+// User guide, "IKE Keywords": numbered from 1.
+const IKE_ATTRIBUTES: &[&str] = &[
+    "alg_enc",
+    "alg_hash",
+    "alg_auth",
+    "alg_dh",
+    "sa_group_type",
+    "sa_life_type",
+    "sa_life_duration",
+    "alg_prf",
+    "sa_key_length",
+    "sa_field_size",
+];
+
+/// `dnp3.ind`: a test on the number; or indications by name, of which one at least must be set, and with `!` before them none.
+pub(crate) fn dnp3_ind(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    const FIELD: &str = "dnp3.ind";
+    let v = wanted(value)?.trim();
+    if !v.trim_start_matches('!').trim_start().starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return integer(d, FIELD, DNP3, U16, &[], v);
+    }
+    let (mut any, mut none) = (0, 0);
+    for word in v.split(',').map(str::trim) {
+        let (not, word) = word.strip_prefix('!').map_or((false, word), |w| (true, w.trim_start()));
+        let bit = DNP3_INDICATORS.iter().find(|(n, _)| n.eq_ignore_ascii_case(word)).map(|(_, bit)| *bit);
+        let bit = bit.ok_or_else(|| format!("{word:?} is no internal indication of DNP3"))?;
+        *(if not { &mut none } else { &mut any }) |= bit;
+    }
+    for (mask, negated) in [(any, true), (none, false)] {
+        if mask != 0 {
+            // Of these bits not all are clear, or all are.
+            d.transaction.push(TransactionTest::Bits { field: FIELD, mask, value: 0, negated });
+        }
+    }
+    d.about(DNP3, FIELD)
+}
+
+/// `dnp3.obj:12,1`: group and variation of an object. In the application layer's number the group stands above 8 bits.
+pub(crate) fn dnp3_obj(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (group, variation) = v.split_once(',').ok_or("it takes a group and a variation")?;
+    let byte = |t: &str| t.trim().parse::<u8>().map_err(|_| format!("{:?} is no number up to 255", t.trim()));
+    let whole = u64::from(u16::from_be_bytes([byte(group)?, byte(variation)?]));
+    number(d, "dnp3.obj", DNP3, Interval { from: whole, to: whole, negated: false })
+}
+
+/// `nfs_procedure`: a test on the number, whose ranges have both ends; or a name, which means one number up to version 3 and
+/// another one in version 4. In the application layer's other number version 4 has bit 32.
+pub(crate) fn nfs_procedure(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    const FIELD: &str = "nfs_procedure";
+    let v = wanted(value)?.trim();
+    let (none, name) = v.strip_prefix('!').map_or((false, v), |n| (true, n.trim_start()));
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        let of = |table: &[(&str, u64)], bit: u64| {
+            table.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, number)| number | bit)
+        };
+        let any: Vec<u64> = of(NFS3_PROCEDURES, 0).into_iter().chain(of(NFS4_OPERATIONS, 1 << 32)).collect();
+        if any.is_empty() {
+            return Err(format!("{name:?} is no procedure of NFS"));
+        }
+        d.transaction.push(TransactionTest::OneOf { field: "nfs.named", any, none });
+        return d.about(NFS, FIELD);
+    }
+    let both = name.split_once("<>").or_else(|| name.split_once('-'));
+    let test = match both.map(|(a, b)| (a.trim().parse::<u64>(), b.trim().parse::<u64>())) {
+        Some((Ok(from), Ok(to))) if from <= to && to <= U32 => Interval { from, to, negated: none },
+        Some(_) => return Err(format!("{v:?} is no range of numbers")),
+        None => interval(v, U32, &[])?,
+    };
+    number(d, FIELD, NFS, test)
+}
+
+/// `cip_service:16,246,6`: a service, with or without a class, and behind that an attribute. In the application layer's
+/// number the service stands above 32 bits, the class above 16; bits 40 and 41 say whether there is a class, an attribute.
+pub(crate) fn cip_service(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (mut mask, mut wanted_bits) = (0, 0);
+    for (i, word) in v.split(',').enumerate() {
+        let (most, shift, there) = match i {
+            0 => (127, 32, 0),
+            1 => (U16, 16, 1 << 40),
+            2 => (U16, 0, 1 << 41),
+            _ => return Err(String::from("it takes a service, a class and an attribute at most")),
+        };
+        let n = word.trim().parse::<u64>().ok().filter(|n| *n <= most);
+        let n = n.ok_or_else(|| format!("{:?} is no number up to {most}", word.trim()))?;
+        mask |= most << shift | there;
+        wanted_bits |= n << shift | there;
+    }
+    let test = TransactionTest::Bits { field: "cip_service", mask, value: wanted_bits, negated: false };
+    d.transaction.push(test);
+    d.about(ENIP, "cip_service")
+}
+
 /// `rfb.secresult`: what came of the authentication.
 pub(crate) fn rfb_secresult(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     const FIELD: &str = "rfb.secresult";
@@ -316,106 +456,3 @@ pub(crate) fn rfb_secresult(d: &mut Draft<'_>, value: Option<&str>) -> Result<()
     }
     integer(d, FIELD, RFB, U32, &[("ok", 0), ("fail", 1), ("toomany", 2)], v)
 }
-
-// RFC 4511, 4.2 to 4.13: the numbers of the operations' tags.
-const LDAP_OPERATIONS: &[(&str, u64)] = &[
-    ("bind_request", 0),
-    ("bind_response", 1),
-    ("unbind_request", 2),
-    ("search_request", 3),
-    ("search_result_entry", 4),
-    ("search_result_done", 5),
-    ("modify_request", 6),
-    ("modify_response", 7),
-    ("add_request", 8),
-    ("add_response", 9),
-    ("del_request", 10),
-    ("del_response", 11),
-    ("mod_dn_request", 12),
-    ("mod_dn_response", 13),
-    ("compare_request", 14),
-    ("compare_response", 15),
-    ("abandon_request", 16),
-    ("search_result_reference", 19),
-    ("extended_request", 23),
-    ("extended_response", 24),
-    ("intermediate_response", 25),
-];
-
-// RFC 4511, 4.1.9, and those registered since.
-const LDAP_CODES: &[(&str, u64)] = &[
-    ("success", 0),
-    ("operations_error", 1),
-    ("protocol_error", 2),
-    ("time_limit_exceeded", 3),
-    ("size_limit_exceeded", 4),
-    ("compare_false", 5),
-    ("compare_true", 6),
-    ("auth_method_not_supported", 7),
-    ("stronger_auth_required", 8),
-    ("referral", 10),
-    ("admin_limit_exceeded", 11),
-    ("unavailable_critical_extension", 12),
-    ("confidentiality_required", 13),
-    ("sasl_bind_in_progress", 14),
-    ("no_such_attribute", 16),
-    ("undefined_attribute_type", 17),
-    ("inappropriate_matching", 18),
-    ("constraint_violation", 19),
-    ("attribute_or_value_exists", 20),
-    ("invalid_attribute_syntax", 21),
-    ("no_such_object", 32),
-    ("alias_problem", 33),
-    ("invalid_dns_syntax", 34),
-    ("is_leaf", 35),
-    ("alias_dereferencing_problem", 36),
-    ("inappropriate_authentication", 48),
-    ("invalid_credentials", 49),
-    ("insufficient_access_rights", 50),
-    ("busy", 51),
-    ("unavailable", 52),
-    ("unwilling_to_perform", 53),
-    ("loop_detect", 54),
-    ("sort_control_missing", 60),
-    ("offset_range_error", 61),
-    ("naming_violation", 64),
-    ("object_class_violation", 65),
-    ("not_allowed_on_non_leaf", 66),
-    ("not_allowed_on_rdn", 67),
-    ("entry_already_exists", 68),
-    ("object_class_mods_prohibited", 69),
-    ("results_too_large", 70),
-    ("affects_multiple_dsas", 71),
-    ("control_error", 76),
-    ("other", 80),
-    ("server_down", 81),
-    ("local_error", 82),
-    ("encoding_error", 83),
-    ("decoding_error", 84),
-    ("timeout", 85),
-    ("auth_unknown", 86),
-    ("filter_error", 87),
-    ("user_canceled", 88),
-    ("param_error", 89),
-    ("no_memory", 90),
-    ("connect_error", 91),
-    ("not_supported", 92),
-    ("control_not_found", 93),
-    ("no_results_returned", 94),
-    ("more_results_to_return", 95),
-    ("client_loop", 96),
-    ("referral_limit_exceeded", 97),
-    ("invalid_response", 100),
-    ("ambiguous_response", 101),
-    ("tls_not_supported", 112),
-    ("intermediate_response", 113),
-    ("unknown_type", 114),
-    ("canceled", 118),
-    ("no_such_operation", 119),
-    ("too_late", 120),
-    ("cannot_cancel", 121),
-    ("assertion_failed", 122),
-    ("authorization_denied", 123),
-    ("e_sync_refresh_required", 4096),
-    ("no_operation", 16654),
-];

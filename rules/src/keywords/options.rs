@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! Keywords on what not every packet has: options of IP and TCP, tags, checksums, a SunRPC call. Suricata user guide, "IP
-//! Keywords", "TCP keywords", "ICMP Keywords", "VLAN Keywords", "Payload Keywords" (`rpc`).
+//! Keywords", "TCP keywords", "ICMP Keywords", "SCTP Keywords", "VLAN Keywords", "Payload Keywords" (`rpc`).
+
+use lagewarte_event::names::SCTP_CHUNKS;
 
 use super::{app::interval, number, wanted};
 use crate::{
@@ -25,6 +27,7 @@ const IP_OPTIONS: &[(&str, u8)] = &[
     ("lsrr", 131),
     ("ssrr", 137),
     ("satid", 136),
+    ("rtralt", 148),
 ];
 
 /// `ipopts:lsrr`
@@ -36,7 +39,7 @@ pub(crate) fn ipopts(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Strin
     let option = match IP_OPTIONS.iter().find(|(n, _)| n.eq_ignore_ascii_case(v)) {
         Some((_, n)) => Some(*n),
         None if v.eq_ignore_ascii_case("any") => None,
-        None => return Err(format!("{v:?} is none of rr, eol, nop, ts, sec, esec, lsrr, ssrr, satid, any")),
+        None => return Err(format!("{v:?} is none of rr, eol, nop, ts, sec, esec, lsrr, ssrr, satid, rtralt, any")),
     };
     push(d, PacketTest::Ipopts(option))
 }
@@ -51,6 +54,23 @@ pub(crate) fn tcp_wscale(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), S
 
 pub(crate) fn icmpv6_mtu(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     push(d, PacketTest::Icmpv6Mtu(interval(wanted(value)?, u32::MAX.into(), &[])?))
+}
+
+pub(crate) fn igmp_type(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::IgmpType(interval(wanted(value)?, 255, &[])?))
+}
+
+pub(crate) fn sctp_vtag(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::SctpVtag(interval(wanted(value)?, u32::MAX.into(), &[])?))
+}
+
+/// `sctp.chunk_type:init_ack`, `sctp.chunk_type:!data`
+pub(crate) fn sctp_chunk_type(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::SctpChunkType(interval(wanted(value)?, 255, SCTP_CHUNKS)?))
+}
+
+pub(crate) fn sctp_chunk_cnt(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    push(d, PacketTest::SctpChunkCount(interval(wanted(value)?, 65_535, &[])?))
 }
 
 /// `vlan.id:>100` or with a layer from -3 to 2: `vlan.id:100,0`
@@ -90,6 +110,7 @@ csums! {
     udpv6_csum => Udpv6,
     icmpv4_csum => Icmpv4,
     icmpv6_csum => Icmpv6,
+    igmp_csum => Igmp,
 }
 
 fn csum(d: &mut Draft<'_>, which: Csum, value: Option<&str>) -> Result<(), String> {

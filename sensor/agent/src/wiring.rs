@@ -146,7 +146,8 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     app.http = settings.http;
     app.smtp = settings.smtp.clone();
     let choices = settings.choices;
-    (app.mqtt, app.pgsql, app.ssh) = (choices.mqtt, choices.pgsql, choices.ssh);
+    (app.dnp3, app.ike, app.mqtt) = (choices.dnp3, choices.ike, choices.mqtt);
+    (app.pgsql, app.ssh) = (choices.pgsql, choices.ssh);
     app.websocket = choices.websocket;
     [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
     app.files.hashes = eve.file_hashes;

@@ -176,6 +176,20 @@ names! {
         PgsqlQuery = "pgsql.query",
         // RFB.
         RfbName = "rfb.name",
+        // IKE.
+        IkeInitSpi = "ike.init_spi",
+        IkeRespSpi = "ike.resp_spi",
+        IkeVendor = "ike.vendor",
+        IkeKeyExchangePayload = "ike.key_exchange_payload",
+        IkeNoncePayload = "ike.nonce_payload",
+        // SNMP.
+        SnmpCommunity = "snmp.community",
+        SnmpUsm = "snmp.usm",
+        // DNP3.
+        Dnp3Data = "dnp3.data",
+        // EtherNet/IP.
+        EnipProductName = "enip.product_name",
+        EnipServiceName = "enip.service_name",
         // The template.
         TemplateBuffer = "template.buffer",
     }
@@ -253,6 +267,40 @@ names! {
         // RFB.
         RfbSectype = "rfb.sectype",
         RfbSecresult = "rfb.secresult",
+        // IKE.
+        IkeExchtype = "ike.exchtype",
+        IkeChosenSaAttribute = "ike.chosen_sa_attribute",
+        IkeKeyExchangePayloadLength = "ike.key_exchange_payload_length",
+        IkeNoncePayloadLength = "ike.nonce_payload_length",
+        // DNP3.
+        Dnp3Func = "dnp3.func",
+        Dnp3Ind = "dnp3.ind",
+        Dnp3Obj = "dnp3.obj",
+        // SNMP.
+        SnmpVersion = "snmp.version",
+        SnmpPduType = "snmp.pdu_type",
+        // NFS.
+        NfsVersion = "nfs_version",
+        NfsProcedure = "nfs_procedure",
+        NfsNamed = "nfs.named",
+        // EtherNet/IP and CIP.
+        EnipCommand = "enip_command",
+        EnipStatus = "enip.status",
+        EnipProtocolVersion = "enip.protocol_version",
+        EnipCapabilities = "enip.capabilities",
+        EnipRevision = "enip.revision",
+        EnipIdentityStatus = "enip.identity_status",
+        EnipState = "enip.state",
+        EnipSerial = "enip.serial",
+        EnipProductCode = "enip.product_code",
+        EnipDeviceType = "enip.device_type",
+        EnipVendorId = "enip.vendor_id",
+        EnipCipClass = "enip.cip_class",
+        EnipCipInstance = "enip.cip_instance",
+        EnipCipAttribute = "enip.cip_attribute",
+        EnipCipStatus = "enip.cip_status",
+        EnipCipExtendedstatus = "enip.cip_extendedstatus",
+        CipService = "cip_service",
         // The template.
         TemplateNumber = "template.number",
     }

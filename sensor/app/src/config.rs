@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dns, file, http1, mqtt, pgsql, smtp, ssh, tls, websocket};
+use crate::{dnp3, dns, file, http1, ike, mqtt, pgsql, smtp, ssh, tls, websocket};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,10 @@ pub struct Config {
     pub pgsql: pgsql::Choices,
     /// SSH.
     pub ssh: ssh::Choices,
+    /// DNP3.
+    pub dnp3: dnp3::Choices,
+    /// IKE.
+    pub ike: ike::Choices,
     /// WebSocket.
     pub websocket: websocket::Choices,
     /// What is to be known of files.
@@ -100,6 +104,9 @@ impl Default for Config {
             (AppProto::Ldap, &[389, 3268], &[389]),
             (AppProto::Pgsql, &[5432], &[]),
             (AppProto::Modbus, &[502], &[]),
+            (AppProto::Enip, &[44818], &[44818]),
+            (AppProto::Dnp3, &[20000], &[]),
+            (AppProto::Nfs, &[2049], &[2049]),
             (AppProto::Mqtt, &[1883], &[]),
             (AppProto::Telnet, &[23], &[]),
             (AppProto::Dcerpc, &[135], &[135]),
@@ -130,6 +137,8 @@ impl Default for Config {
             mqtt: mqtt::Choices::default(),
             pgsql: pgsql::Choices::default(),
             ssh: ssh::Choices::default(),
+            dnp3: dnp3::Choices::default(),
+            ike: ike::Choices::default(),
             websocket: websocket::Choices::default(),
             files: file::Wanted::default(),
         }
@@ -162,6 +171,7 @@ impl Config {
         let listed = match event_type {
             "fileinfo" => "files",
             "ftp_data" => "ftp",
+            "bittorrent_dht" => "bittorrent-dht",
             other => other,
         };
         self.types.as_ref().is_none_or(|t| t.iter().any(|n| n == listed))

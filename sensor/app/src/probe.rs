@@ -6,9 +6,10 @@
 //! caller holds bytes for as long as that is said.
 
 use lagewarte_base::reader::Reader;
+use lagewarte_event::names::{ENIP_COMMANDS, ENIP_STATUS, name_of};
 use lagewarte_flow::{AppProto, Direction};
 
-use crate::config::Config;
+use crate::{config::Config, nfs};
 
 /// What the data says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,14 +257,35 @@ impl Probe<'_> {
             return pgsql(self.direction, d);
         }
         if self.on(AppProto::Modbus) {
-            // Protocol 0, a length that a frame may have, a function.
+            // Protocol 0, a length that a frame may have, a function; only an answer has the bit of an exception.
+            let up = self.direction == Direction::ToServer;
             return match d {
                 [_, _, 0, 0, high, low, _, function, ..]
-                    if *function & 0x7f != 0 && (2..=256).contains(&u16::from_be_bytes([*high, *low])) =>
+                    if *function & 0x7f != 0
+                        && !(up && *function & 0x80 != 0)
+                        && (2..=256).contains(&u16::from_be_bytes([*high, *low])) =>
                 {
                     Is(AppProto::Modbus)
                 }
                 [_, _, 0, 0, ..] | [_, _, 0] | [_, _] | [_] if d.len() < 8 => Perhaps,
+                _ => No,
+            };
+        }
+        if self.on(AppProto::Nfs) {
+            return match nfs::begins(d, self.direction) {
+                Some(true) => Is(AppProto::Nfs),
+                Some(false) => No,
+                None => Perhaps,
+            };
+        }
+        if self.on(AppProto::Enip) {
+            return enip(d);
+        }
+        if self.on(AppProto::Dnp3) {
+            // A link frame's two first bytes and a length that it may have (IEEE 1815, 9.2.4.1).
+            return match d {
+                [0x05, 0x64, 5..=255, ..] => Is(AppProto::Dnp3),
+                [0x05, 0x64] | [0x05] => Perhaps,
                 _ => No,
             };
         }
@@ -330,6 +352,18 @@ impl Probe<'_> {
             }
         } else if self.on(AppProto::Ldap) {
             ldap(d)
+        } else if self.on(AppProto::Nfs) {
+            // A call and a reply say themselves what they are.
+            match (nfs::call_or_reply(d, self.direction), nfs::call_or_reply(d, self.direction.reverse())) {
+                (Some(true), _) => Is(AppProto::Nfs),
+                (_, Some(true)) => Turned(AppProto::Nfs),
+                _ => No,
+            }
+        } else if self.on(AppProto::Enip) {
+            match enip(d) {
+                Perhaps => No, // a datagram is whole
+                answer => answer,
+            }
         } else if d.len() >= 16 {
             self.dcerpc_datagram()
         } else {
@@ -447,6 +481,24 @@ fn pgsql(direction: Direction, d: &[u8]) -> Answer {
         (Direction::ToServer, [0, ..]) if d.len() < 8 => Perhaps,
         (Direction::ToClient, [b'R' | b'E', 0, 0, ..] | [b'S' | b'N']) => Is(AppProto::Pgsql),
         _ => No,
+    }
+}
+
+fn enip(d: &[u8]) -> Answer {
+    // A command and a status that there are, and no options (CIP volume 2, 2-3).
+    let mut r = Reader::new(d);
+    let known = |names, n| name_of(names, n).is_some();
+    match (r.u16_le(), r.u16_le(), r.u32(), r.u32_le(), r.u64(), r.u32()) {
+        (Some(command), ..) if !known(ENIP_COMMANDS, command.into()) => No,
+        (_, _, _, Some(status), ..) if !known(ENIP_STATUS, status.into()) => No,
+        (.., Some(options)) => {
+            if options == 0 {
+                Is(AppProto::Enip)
+            } else {
+                No
+            }
+        }
+        _ => Perhaps,
     }
 }
 

@@ -106,6 +106,35 @@ pub struct Memory {
     pub refused: u64,
 }
 
+/// Bytes of each direction that are passed over unread: what is left of a message that is too long to be waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skip([u64; 2]);
+
+impl Skip {
+    /// The next `len` bytes of a direction are passed over.
+    pub const fn set(&mut self, d: Direction, len: u64) {
+        self.0[d.index()] = len; // an index of two
+    }
+    /// How many of these bytes, the next of a direction, are passed over.
+    pub fn over(&mut self, d: Direction, data: &[u8]) -> usize {
+        let left = &mut self.0[d.index()]; // an index of two
+        let n = data.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+        *left -= n as u64;
+        n
+    }
+    /// So many bytes are missing. Only where all of them were to be passed over is it known where the next message begins.
+    pub fn gap(&mut self, d: Direction, len: u64) -> Step {
+        let left = &mut self.0[d.index()]; // an index of two
+        match left.checked_sub(len) {
+            Some(rest) => {
+                *left = rest;
+                Step::Ok(0)
+            }
+            None => Step::Error,
+        }
+    }
+}
+
 /// One protocol. Its state is what a flow holds; everything here is called by the frame.
 pub trait Protocol {
     /// Its transactions.
@@ -169,4 +198,20 @@ pub trait Transaction {
     fn core(&self) -> &TxCore;
     /// The same, to be changed.
     fn core_mut(&mut self) -> &mut TxCore;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Direction::{ToClient, ToServer};
+
+    #[test]
+    fn a_gap_is_bridged_only_inside_what_is_passed_over() {
+        let mut skip = Skip::default();
+        assert_eq!(skip.gap(ToServer, 1), Step::Error);
+        skip.set(ToServer, 10);
+        assert_eq!((skip.over(ToServer, b"abc"), skip.over(ToClient, b"abc")), (3, 0));
+        assert_eq!((skip.gap(ToServer, 8), skip.gap(ToServer, 5)), (Step::Error, Step::Ok(0)));
+        assert_eq!((skip.over(ToServer, b"abc"), skip.over(ToServer, b"abc")), (2, 0), "then the next message begins");
+    }
 }

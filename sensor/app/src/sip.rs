@@ -9,7 +9,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
-    protocol::{Cx, Input},
+    protocol::{Cx, Input, Skip, Step},
     single::{Kind, Read, Single},
     tx::Events,
 };
@@ -25,7 +25,7 @@ pub type Sip = Single<Messages>;
 /// What a flow remembers: how much of a body is still to come.
 #[derive(Debug, Default)]
 pub struct Messages {
-    body: [u64; 2],
+    body: Skip,
 }
 
 /// A message.
@@ -138,11 +138,9 @@ impl Kind for Messages {
 
     fn read(&mut self, input: Input<'_>, _: &mut Cx<'_>) -> Read<Message> {
         let data = input.data;
-        let body = &mut self.body[input.direction.index()]; // an index of two
-        if *body > 0 && !input.datagram {
-            let n = data.len().min(usize::try_from(*body).unwrap_or(usize::MAX));
-            *body -= n as u64;
-            return Read::Skip(n);
+        let passed = self.body.over(input.direction, data);
+        if passed > 0 {
+            return Read::Skip(passed);
         }
         // Line ends keep a connection open.
         let blank = data.iter().take_while(|b| matches!(b, b'\r' | b'\n' | 0)).count();
@@ -157,15 +155,12 @@ impl Kind for Messages {
         };
         let Some(m) = message(data.get(..end.min(MAX_HEAD)).unwrap_or_default()) else { return Read::Error(None) };
         if !input.datagram {
-            *body = m.body;
+            self.body.set(input.direction, m.body);
         }
         Read::Message(m, if input.datagram { data.len() } else { end }, Events::default())
     }
     fn gap(&mut self, d: Direction, len: u64) -> bool {
-        let body = &mut self.body[d.index()];
-        let inside = len <= *body;
-        *body = body.saturating_sub(len);
-        inside
+        self.body.gap(d, len) != Step::Error
     }
     fn held(m: &Message) -> usize {
         m.head.len() + m.fields.len() * size_of::<(Name, Span)>()

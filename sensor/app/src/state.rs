@@ -9,14 +9,15 @@ use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
+    bittorrent,
     buffer::{Buffer, Field},
     config::Config,
-    dhcp, dns,
+    dhcp, dnp3, dns, enip,
     expect::{Announced, Transfer},
     file::Files,
-    ftp, http1, http2, krb5, ldap, modbus, mqtt, ntp, pgsql, pop3,
+    ftp, http1, http2, ike, krb5, ldap, modbus, mqtt, nfs, ntp, pgsql, pop3,
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
-    quic, rdp, rfb, sip, smtp, ssh, template, tftp, tls,
+    quic, rdp, rfb, sip, smtp, snmp, ssh, template, tftp, tls,
     tx::TxCore,
     websocket,
 };
@@ -46,6 +47,12 @@ pub enum State {
     Pgsql(Box<pgsql::Pgsql>),
     Rdp(Box<rdp::Rdp>),
     Modbus(Box<modbus::Modbus>),
+    BittorrentDht(Box<bittorrent::BittorrentDht>),
+    Ike(Box<ike::Ike>),
+    Enip(Box<enip::Enip>),
+    Dnp3(Box<dnp3::Dnp3>),
+    Nfs(Box<nfs::Nfs>),
+    Snmp(Box<snmp::Snmp>),
     Template(Box<template::Template>),
     Websocket(Box<websocket::Websocket>),
 }
@@ -159,6 +166,36 @@ macro_rules! each {
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
+            State::BittorrentDht($s) => {
+                type $t = bittorrent::BittorrentDht;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Ike($s) => {
+                type $t = ike::Ike;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Enip($s) => {
+                type $t = enip::Enip;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Dnp3($s) => {
+                type $t = dnp3::Dnp3;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Nfs($s) => {
+                type $t = nfs::Nfs;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Snmp($s) => {
+                type $t = snmp::Snmp;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
             State::Template($s) => {
                 type $t = template::Template;
                 let _ = std::marker::PhantomData::<$t>;
@@ -199,6 +236,12 @@ impl State {
             AppProto::Pgsql if !datagram => Self::Pgsql(Box::default()),
             AppProto::Rdp if !datagram => Self::Rdp(Box::default()),
             AppProto::Modbus if !datagram => Self::Modbus(Box::default()),
+            AppProto::BittorrentDht if datagram => Self::BittorrentDht(Box::default()),
+            AppProto::Ike if datagram => Self::Ike(Box::default()),
+            AppProto::Enip => Self::Enip(Box::default()),
+            AppProto::Dnp3 if !datagram => Self::Dnp3(Box::default()),
+            AppProto::Nfs => Self::Nfs(Box::default()),
+            AppProto::Snmp if datagram => Self::Snmp(Box::default()),
             AppProto::Template => Self::Template(Box::default()),
             AppProto::Websocket => Self::Websocket(Box::default()),
             _ => return None,
@@ -345,6 +388,12 @@ impl State {
             AppProto::Mqtt => <mqtt::Mqtt as Protocol>::EVENTS,
             AppProto::Pgsql => <pgsql::Pgsql as Protocol>::EVENTS,
             AppProto::Modbus => <modbus::Modbus as Protocol>::EVENTS,
+            AppProto::BittorrentDht => <bittorrent::BittorrentDht as Protocol>::EVENTS,
+            AppProto::Ike => <ike::Ike as Protocol>::EVENTS,
+            AppProto::Enip => <enip::Enip as Protocol>::EVENTS,
+            AppProto::Dnp3 => <dnp3::Dnp3 as Protocol>::EVENTS,
+            AppProto::Nfs => <nfs::Nfs as Protocol>::EVENTS,
+            AppProto::Snmp => <snmp::Snmp as Protocol>::EVENTS,
             AppProto::Template => <template::Template as Protocol>::EVENTS,
             AppProto::Websocket => <websocket::Websocket as Protocol>::EVENTS,
             _ => return None,

@@ -15,14 +15,19 @@ type Run = fn(&[u8]);
 #[test]
 fn every_committed_conversation_runs() {
     const TARGETS: &[(&str, Run)] = &[
+        ("bittorrent", |b| talk::run::<app::bittorrent::BittorrentDht>(b, 6881, true)),
         ("dhcp", |b| talk::run::<app::dhcp::Dhcp>(b, 67, true)),
+        ("dnp3", |b| talk::run::<app::dnp3::Dnp3>(b, 20000, false)),
+        ("enip", |b| talk::run::<app::enip::Enip>(b, 44818, false)),
         ("ftp", |b| talk::run::<app::ftp::Ftp>(b, 21, false)),
         ("http1", |b| talk::run::<app::http1::Http1>(b, 80, false)),
         ("http2", |b| talk::run::<app::http2::Http2>(b, 80, false)),
+        ("ike", |b| talk::run::<app::ike::Ike>(b, 500, true)),
         ("krb5", |b| talk::run::<app::krb5::Krb5>(b, 88, false)),
         ("ldap", |b| talk::run::<app::ldap::Ldap>(b, 389, false)),
         ("modbus", |b| talk::run::<app::modbus::Modbus>(b, 502, false)),
         ("mqtt", |b| talk::run::<app::mqtt::Mqtt>(b, 1883, false)),
+        ("nfs", |b| talk::run::<app::nfs::Nfs>(b, 2049, false)),
         ("ntp", |b| talk::run::<app::ntp::Ntp>(b, 123, true)),
         ("pgsql", |b| talk::run::<app::pgsql::Pgsql>(b, 5432, false)),
         ("pop3", |b| talk::run::<app::pop3::Pop3>(b, 110, false)),
@@ -30,6 +35,7 @@ fn every_committed_conversation_runs() {
         ("rfb", |b| talk::run::<app::rfb::Rfb>(b, 5900, false)),
         ("sip", |b| talk::run::<app::sip::Sip>(b, 5060, false)),
         ("smtp", |b| talk::run::<app::smtp::Smtp>(b, 25, false)),
+        ("snmp", |b| talk::run::<app::snmp::Snmp>(b, 161, true)),
         ("ssh", |b| talk::run::<app::ssh::Ssh>(b, 22, false)),
         ("tftp", |b| talk::run::<app::tftp::Tftp>(b, 69, true)),
         ("websocket", |b| talk::run::<app::websocket::Websocket>(b, 80, false)),

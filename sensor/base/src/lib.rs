@@ -15,6 +15,7 @@ pub mod id;
 pub mod profile;
 pub mod reader;
 pub mod signed;
+pub mod spelling;
 pub mod time;
 pub mod tlp;
 pub mod token;

@@ -47,6 +47,14 @@ impl<'a> Reader<'a> {
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
+    /// Two bytes, least significant first.
+    pub fn u16_le(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+    /// Four bytes, least significant first.
+    pub fn u32_le(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
     /// What is left, without moving.
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
@@ -69,6 +77,8 @@ mod tests {
         assert_eq!(r.u32(), None);
         assert_eq!((r.u16(), r.u16(), r.u8(), r.u8()), (Some(0x0102), None, Some(3), None));
         assert!(r.is_empty());
+        let mut r = Reader::new(&[1, 2, 3, 4, 5, 6]);
+        assert_eq!((r.u16_le(), r.u32_le(), r.u16_le()), (Some(0x0201), Some(0x0605_0403), None));
     }
 
     proptest! {

@@ -151,9 +151,9 @@ impl Counters {
             Transport::Udp(_) => self.udp += 1,
             Transport::Icmpv4(_) => self.icmpv4 += 1,
             Transport::Icmpv6(_) => self.icmpv6 += 1,
-            Transport::Sctp { .. } => self.sctp += 1,
+            Transport::Sctp(_) => self.sctp += 1,
             Transport::Esp { .. } => self.esp += 1,
-            Transport::None | Transport::Other => {}
+            Transport::None | Transport::Igmp(_) | Transport::Other => {}
         }
         match p.inner.map(|i| i.tunnel) {
             None => {}

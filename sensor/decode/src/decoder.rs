@@ -162,6 +162,7 @@ impl Decoder {
             Carries::Ipv4 => ip::v4(self, &mut p, data),
             Carries::Ipv6 => ip::v6(self, &mut p, data),
             Carries::Ethernet => link::ethernet(self, &mut p, data),
+            Carries::Arp => link::ethertype(self, &mut p, link::ethertypes::ARP, data),
             Carries::Ppp => link::ppp(self, &mut p, data),
             Carries::Vlan => link::ethertype(self, &mut p, link::ethertypes::VLAN, data),
         }

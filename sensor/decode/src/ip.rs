@@ -16,8 +16,9 @@ use etherparse::{
 use crate::{
     decoder::Decoder,
     event::{Event, Events},
+    igmp,
     packet::{Checksum, Fragment, Ip, Packet, Transport},
-    transport, tunnel,
+    sctp, transport, tunnel,
 };
 
 /// Most IPv6 extension headers walked. Threat: a packet that is nothing but extension headers.
@@ -372,7 +373,8 @@ fn upper<'a>(d: &Decoder, p: &mut Packet<'a>, number: u8, data: &'a [u8]) {
         proto::UDP => transport::udp(d, p, data),
         proto::ICMP => transport::icmpv4(p, data),
         proto::ICMPV6 => transport::icmpv6(p, data),
-        proto::SCTP => transport::sctp(p, data),
+        proto::IGMP => igmp::message(p, data),
+        proto::SCTP => sctp::packet(p, data),
         proto::ESP => transport::esp(p, data),
         _ => {
             p.transport = Transport::Other;

@@ -11,9 +11,11 @@ mod arp;
 mod counters;
 mod decoder;
 mod event;
+mod igmp;
 mod ip;
 mod link;
 mod packet;
+mod sctp;
 mod shard;
 mod transport;
 mod tunnel;
@@ -22,10 +24,12 @@ pub use arp::Arp;
 pub use counters::Counters;
 pub use decoder::{Decoder, Origin, Ports, RawFrame};
 pub use event::{Event, Events};
+pub use igmp::Igmp;
 pub use ip::MAX_EXTENSIONS;
 pub use link::{MAX_LABELS, linktype_name, supported};
 pub use packet::{
     Carries, Checksum, Ether, Fragment, Icmp, Inner, Ip, Link, Links, MAX_VLANS, Packet, PacketSource, Quoted, Root,
     Tcp, Transport, Tunnel, Udp, Vlans, flag,
 };
+pub use sctp::{Chunk, MAX_CHUNKS, Sctp};
 pub use shard::{Route, owner};

@@ -8,8 +8,7 @@ use std::net::IpAddr;
 
 use lagewarte_base::time::Timestamp;
 
-use crate::arp::Arp;
-use crate::event::Events;
+use crate::{arp::Arp, event::Events, igmp::Igmp, sctp::Sctp};
 
 /// Most VLAN tags followed (Suricata's limit too). Threat: a frame that is nothing but tags.
 pub const MAX_VLANS: usize = 3;
@@ -148,13 +147,10 @@ pub enum Transport<'a> {
     Icmpv4(Icmp<'a>),
     /// ICMP over IPv6.
     Icmpv6(Icmp<'a>),
-    /// SCTP: ports only.
-    Sctp {
-        /// Source port.
-        src_port: u16,
-        /// Destination port.
-        dst_port: u16,
-    },
+    /// IGMP.
+    Igmp(Igmp<'a>),
+    /// SCTP.
+    Sctp(Sctp<'a>),
     /// ESP: the security parameter index.
     Esp {
         /// SPI.
@@ -259,6 +255,7 @@ pub enum Carries {
     Ipv4,
     Ipv6,
     Ethernet,
+    Arp,
     Ppp,
     /// A VLAN tag and what follows it.
     Vlan,
@@ -416,7 +413,7 @@ impl Packet<'_> {
         match self.transport {
             Transport::Tcp(Tcp { src_port, dst_port, .. })
             | Transport::Udp(Udp { src_port, dst_port, .. })
-            | Transport::Sctp { src_port, dst_port } => Some((src_port, dst_port)),
+            | Transport::Sctp(Sctp { src_port, dst_port, .. }) => Some((src_port, dst_port)),
             _ => None,
         }
     }
@@ -440,6 +437,24 @@ impl Packet<'_> {
     pub fn transport_checksum(&self) -> Option<bool> {
         let ip = self.ip?;
         crate::transport::checksum(self, ip.proto, ip.payload)
+    }
+    /// The Ethernet header, without tags; None where the frame does not begin with one.
+    pub fn ether_header(&self) -> Option<&[u8]> {
+        self.ether.filter(|_| self.linktype == crate::link::types::ETHERNET).and_then(|_| self.frame.get(..14))
+    }
+    /// The SCTP packet.
+    pub const fn sctp(&self) -> Option<&Sctp<'_>> {
+        match &self.transport {
+            Transport::Sctp(s) => Some(s),
+            _ => None,
+        }
+    }
+    /// The IGMP message.
+    pub const fn igmp(&self) -> Option<&Igmp<'_>> {
+        match &self.transport {
+            Transport::Igmp(i) => Some(i),
+            _ => None,
+        }
     }
     /// The TCP header.
     pub const fn tcp(&self) -> Option<&Tcp<'_>> {

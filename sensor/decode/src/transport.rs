@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792), ICMPv6 (RFC 4443), and of SCTP and ESP what names the flow.
+//! TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792), ICMPv6 (RFC 4443), and of ESP what names the flow.
 //!
 //! Must never follow a quoted packet further than its ports.
 
@@ -98,17 +98,6 @@ pub(crate) fn udp<'a>(d: &Decoder, p: &mut Packet<'a>, data: &'a [u8]) {
     p.transport = Transport::Udp(Udp { src_port, dst_port, header: h.slice() });
     p.payload = payload;
     tunnel::udp(d, p);
-}
-
-pub(crate) fn sctp<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
-    let mut r = Reader::new(data);
-    match (r.u16(), r.u16(), r.u64()) {
-        (Some(src_port), Some(dst_port), Some(_)) => {
-            p.transport = Transport::Sctp { src_port, dst_port };
-            p.payload = r.rest();
-        }
-        _ => p.events.set(Event::SctpPktTooSmall),
-    }
 }
 
 pub(crate) fn esp<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
@@ -247,7 +236,7 @@ pub(crate) fn checksum(p: &Packet<'_>, number: u8, data: &[u8]) -> Option<bool> 
             let datagram = data.get(..8 + p.payload.len())?;
             (pseudo_header(ip.src, ip.dst, number, datagram.len()), datagram)
         }
-        Transport::Icmpv4(_) => (0, data),
+        Transport::Icmpv4(_) | Transport::Igmp(_) => (0, data),
         Transport::Icmpv6(_) => (pseudo_header(ip.src, ip.dst, number, data.len()), data),
         _ => return None,
     };

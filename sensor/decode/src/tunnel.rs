@@ -63,6 +63,7 @@ pub(crate) fn gre<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
         ethertypes::PPP => (Tunnel::Gre, Carries::Ppp),
         ethertypes::BRIDGE => (Tunnel::Gre, Carries::Ethernet),
         ethertypes::VLAN => (Tunnel::Gre, Carries::Vlan),
+        ethertypes::ARP => (Tunnel::Gre, Carries::Arp),
         // Type I has no header of its own, and GRE then no sequence number.
         ethertypes::ERSPAN if flags & flag::SEQUENCE == 0 => (Tunnel::Erspan, Carries::Ethernet),
         ethertypes::ERSPAN | ethertypes::ERSPAN3 => return erspan(p, r),
@@ -161,8 +162,8 @@ fn vxlan(p: &mut Packet<'_>) {
         return;
     }
     match u16::from_be_bytes([data[12], data[13]]) {
-        ethertypes::ARP => {}
-        ethertypes::IPV4
+        ethertypes::ARP
+        | ethertypes::IPV4
         | ethertypes::IPV6
         | ethertypes::VLAN
         | ethertypes::QINQ
@@ -186,7 +187,7 @@ fn geneve(p: &mut Packet<'_>) {
         ethertypes::BRIDGE => Carries::Ethernet,
         ethertypes::IPV4 => Carries::Ipv4,
         ethertypes::IPV6 => Carries::Ipv6,
-        ethertypes::ARP => return,
+        ethertypes::ARP => Carries::Arp,
         _ => return p.events.set(Event::GeneveUnknownPayloadType),
     };
     p.inner = Some(Inner { tunnel: Tunnel::Geneve, carries, data: r.rest(), vlan: None });

@@ -159,6 +159,22 @@ fn a_packet_of_its_own_is_found_in_every_tunnel() {
 }
 
 #[test]
+fn arp_is_read_inside_tunnels_too() {
+    let who_has = [0, 1, 8, 0, 6, 4, 0, 1, 2, 2, 2, 2, 2, 2, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 192, 0, 2, 2];
+    let framed = [&[0xff; 6][..], &[2; 6], &[8, 6], &who_has].concat();
+    for (what, frame) in [
+        ("GRE", gre(&[0, 0, 8, 6], &who_has)),
+        ("VXLAN", over_udp(4789, &[&[8, 0, 0, 0, 0, 0, 1, 0], &framed[..]].concat())),
+        ("Geneve", over_udp(6081, &[&[0, 0, 8, 6, 0, 0, 1, 0], &who_has[..]].concat())),
+    ] {
+        let packets = all(&Decoder::default(), ETHERNET, &frame);
+        let [outer, inner] = &packets[..] else { panic!("{what}: {packets:?}") };
+        assert_eq!(inner.arp.map(|a| (a.opcode, a.dst.1)), Some((1, [192, 0, 2, 2])), "{what}");
+        assert!(inner.ip.is_none() && outer.events.is_empty() && inner.events.is_empty(), "{what}");
+    }
+}
+
+#[test]
 fn link_headers_lead_to_the_packet() {
     let (v4, v6, e) = (packet4(), packet6(), frame4());
     let cat = |head: &[u8], body: &[u8]| [head, body].concat();

@@ -19,6 +19,7 @@ use lagewarte_decode::{Packet, PacketSource, Transport, linktype_name};
 use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
+    names::{SCTP_CHUNKS, name_of},
 };
 use lagewarte_flow::{Flow, FlowRef, Stream, community_id, printable};
 use lagewarte_rules::{
@@ -327,6 +328,7 @@ impl Output {
             pkt_src: Some(p.source.name()),
             community_id: community.as_deref().or(made.as_deref()),
         });
+        below(p, &mut tail);
         let tail = tail.finish();
         Context {
             index: p.index,
@@ -342,6 +344,35 @@ impl Output {
             remembered: OnceLock::new(),
             passed: OnceLock::new(),
         }
+    }
+}
+
+/// What IGMP and SCTP say of themselves, which have no transactions; RGMP (RFC 3488) is IGMP's to a group of its own.
+fn below(p: &Packet<'_>, w: &mut JsonWriter) {
+    match &p.transport {
+        Transport::Igmp(i) if i.rgmp => drop(w.key("rgmp").open().key("type").u64(i.kind.into()).close()),
+        Transport::Igmp(i) => {
+            w.key("igmp").open();
+            if let Some(version) = i.version {
+                w.key("version").u64(version.into());
+            }
+            w.key("type").u64(i.kind.into()).close();
+        }
+        Transport::Sctp(s) => {
+            w.key("sctp").open().key("vtag").u64(s.vtag.into()).key("chunk_types").open_array();
+            for c in s.chunks() {
+                match name_of(SCTP_CHUNKS, c.kind.into()) {
+                    Some(name) => w.string(name),
+                    None => w.string(&format!("unknown-{}", c.kind)),
+                };
+            }
+            w.close_array().key("chunk_cnt").u64(s.chunks().count() as u64);
+            for (key, kind) in [("has_init", 1), ("has_init_ack", 2), ("has_data", 0), ("has_abort", 6)] {
+                w.key(key).bool(s.chunks().any(|c| c.kind == kind));
+            }
+            w.close();
+        }
+        _ => {}
     }
 }
 
@@ -404,6 +435,16 @@ impl Candidate {
             verdict: output.verdict,
         };
         Self { info, context, place, transaction, kept, output }
+    }
+
+    /// The entry's place in the evaluation order.
+    pub(crate) const fn place(&self) -> u32 {
+        self.place
+    }
+
+    /// Says which transaction it is about, where that is not said yet.
+    pub(crate) fn name(&mut self, part: &Arc<TxPart>) {
+        self.transaction.get_or_insert_with(|| Arc::clone(part));
     }
 
     /// Number of the packet that matched, from 1.

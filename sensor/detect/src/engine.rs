@@ -44,8 +44,8 @@ pub struct Engine {
     pub(crate) addresses: address::Index,
     /// Entries that ask for a decoder event: looked at for packets that could not be decoded.
     pub(crate) decoder: Vec<u32>,
-    /// Entries on ARP.
-    pub(crate) arp: Vec<u32>,
+    /// Entries on ARP and on Ethernet frames: looked at for packets without IP.
+    pub(crate) below_ip: Vec<u32>,
     /// Entries that ask only what the flow speaks.
     pub(crate) protocol_only: Vec<u32>,
     /// Entries that ask for an event of the flow's protocol as a whole.
@@ -86,7 +86,7 @@ pub(crate) struct Work {
     /// Of the transaction's buffers.
     pub(crate) made: Made<(Buffer, usize)>,
     /// Of the packet's headers.
-    pub(crate) made_headers: Made<HeaderBytes>,
+    pub(crate) made_headers: Made<(HeaderBytes, usize)>,
 }
 
 /// What a worker's inspection did.
@@ -204,7 +204,7 @@ impl Engine {
         let decoder = those(&|e| e.rule.packet.iter().any(|t| matches!(t, PacketTest::DecodeEvent(_))));
         let protocol_only = those(&Entry::protocol_only);
         let layer = those(&|e| !e.rule.layer_events.is_empty());
-        let arp = those(&|e| e.rule.proto == Proto::Arp);
+        let below_ip = those(&|e| matches!(e.rule.proto, Proto::Arp | Proto::Ether));
         let transactions = Tables::new(&entries, prefilter)?;
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::OPEN }).collect();
         entries.iter_mut().for_each(Entry::strip);
@@ -217,7 +217,7 @@ impl Engine {
             id: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             addresses: address::Index::new(&entries),
             decoder,
-            arp,
+            below_ip,
             groups,
             hosts,
             tagged_hosts,

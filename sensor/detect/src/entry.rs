@@ -234,8 +234,16 @@ impl Entry {
 
     fn header(&self, p: &Packet<'_>) -> bool {
         let Some(ip) = p.ip else {
-            return self.rule.proto == Proto::Pkthdr || self.rule.proto == Proto::Arp && p.arp.is_some();
+            return match self.rule.proto {
+                Proto::Pkthdr => true,
+                Proto::Arp => p.arp.is_some(),
+                Proto::Ether => p.ether.is_some(),
+                _ => false,
+            };
         };
+        if self.rule.proto == Proto::Ether && p.ether.is_none() {
+            return false;
+        }
         let proto = proto_takes(self.rule.proto, ip.proto, ip.src.is_ipv6());
         let ports = match ports(p) {
             Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),
@@ -286,7 +294,7 @@ impl Entry {
 /// Whether rules of a protocol look at packets of an IP protocol and family.
 pub(crate) const fn proto_takes(proto: Proto, ip: u8, v6: bool) -> bool {
     match proto {
-        Proto::Ip | Proto::Pkthdr => true,
+        Proto::Ip | Proto::Pkthdr | Proto::Ether => true,
         Proto::Ipv4 => !v6,
         Proto::Ipv6 => v6,
         Proto::Tcp | Proto::TcpPkt | Proto::TcpStream => ip == 6,
@@ -294,6 +302,8 @@ pub(crate) const fn proto_takes(proto: Proto, ip: u8, v6: bool) -> bool {
         Proto::Icmp => matches!(ip, 1 | 58),
         Proto::Icmpv4 => ip == 1,
         Proto::Icmpv6 => ip == 58,
+        Proto::Igmp => ip == 2,
+        Proto::Sctp => ip == 132,
         Proto::App => matches!(ip, 6 | 17),
         Proto::Arp => false,
     }

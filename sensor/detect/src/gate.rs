@@ -31,7 +31,7 @@ pub(crate) struct Key {
 }
 
 /// IP protocols that rules tell apart, and one of the others.
-const PROTOCOLS: [u8; 5] = [6, 17, 1, 58, 255];
+const PROTOCOLS: [u8; 7] = [6, 17, 1, 58, 132, 2, 255];
 /// Directions and states that rules tell apart.
 const FLOWS: [(Direction, Option<bool>); 5] = [
     (Direction::ToServer, None),

@@ -149,12 +149,14 @@ fn looks_there(e: &Entry, class: Class) -> bool {
 fn concerns(e: &Entry, place: Class, way: Way) -> bool {
     let (r, class) = (&e.rule, place);
     let class = match r.proto {
-        Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr => true,
+        Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr | Proto::Ether => true,
         Proto::Tcp | Proto::TcpPkt | Proto::TcpStream => matches!(class, Class::Tcp | Class::TcpStream),
         Proto::Udp => class == Class::Udp,
         Proto::Icmp => matches!(class, Class::Icmpv4 | Class::Icmpv6),
         Proto::Icmpv4 => class == Class::Icmpv4,
         Proto::Icmpv6 => class == Class::Icmpv6,
+        Proto::Igmp => class == Class::Other,
+        Proto::Sctp => class == Class::Sctp,
         Proto::Arp => false, // looked at apart: it has no IP
         Proto::App => matches!(class, Class::Tcp | Class::TcpStream | Class::Udp),
     };

@@ -55,6 +55,10 @@ pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>, flow: Option<&FlowRef<'_>
             Transport::Icmpv6(i) if i.kind == 2 => n.matches(u32::from_be_bytes(i.rest).into()),
             _ => false,
         },
+        PacketTest::IgmpType(n) => p.igmp().is_some_and(|i| n.matches(i.kind.into())),
+        PacketTest::SctpVtag(n) => p.sctp().is_some_and(|s| n.matches(s.vtag.into())),
+        PacketTest::SctpChunkType(n) => p.sctp().is_some_and(|s| s.chunks().any(|c| n.matches(c.kind.into()))),
+        PacketTest::SctpChunkCount(n) => p.sctp().is_some_and(|s| n.matches(s.chunks().count() as u64)),
         PacketTest::VlanLayers(n) => n.matches(p.vlans.as_slice().len() as u64),
         PacketTest::VlanId(n, layer) => {
             let ids = p.vlans.as_slice();
@@ -120,6 +124,7 @@ fn csum(which: Csum, p: &Packet<'_>, valid: bool) -> bool {
         (Csum::Tcpv4, Transport::Tcp(_)) | (Csum::Udpv4, Transport::Udp(_)) if v4 => p.transport_checksum(),
         (Csum::Tcpv6, Transport::Tcp(_)) | (Csum::Udpv6, Transport::Udp(_)) if !v4 => p.transport_checksum(),
         (Csum::Icmpv4, Transport::Icmpv4(_)) | (Csum::Icmpv6, Transport::Icmpv6(_)) => p.transport_checksum(),
+        (Csum::Igmp, Transport::Igmp(_)) => p.transport_checksum(),
         _ => None,
     };
     holds.is_some_and(|h| (h || p.checksum == Checksum::Untested) == valid)

@@ -24,6 +24,10 @@ pub(crate) enum HeaderBytes {
     Udp,
     Icmpv4,
     Icmpv6,
+    Igmp,
+    Sctp,
+    SctpData,
+    Ether,
 }
 
 impl HeaderBytes {
@@ -35,11 +39,22 @@ impl HeaderBytes {
             "udp.hdr" => Self::Udp,
             "icmpv4.hdr" => Self::Icmpv4,
             "icmpv6.hdr" => Self::Icmpv6,
+            "igmp.hdr" => Self::Igmp,
+            "sctp.hdr" => Self::Sctp,
+            "sctp.chunk_data" => Self::SctpData,
+            "ether.hdr" => Self::Ether,
             _ => return None,
         })
     }
 
-    fn of<'a>(self, p: &Packet<'a>) -> Option<&'a [u8]> {
+    // The `index`-th of its kind; most headers there is one of.
+    fn of<'p>(self, p: &'p Packet<'_>, index: usize) -> Option<&'p [u8]> {
+        match self {
+            Self::SctpData => return p.sctp()?.user_data().nth(index),
+            _ if index > 0 => return None,
+            Self::Ether => return p.ether_header(),
+            _ => {}
+        }
         let ip = p.ip?;
         let bytes = match (self, p.transport) {
             (Self::Ipv4, _) if ip.src.is_ipv4() => ip.header,
@@ -49,6 +64,8 @@ impl HeaderBytes {
             (Self::Udp, Transport::Udp(u)) => u.header,
             (Self::Icmpv4, Transport::Icmpv4(i)) => ip.payload.get(..icmp_len(i.kind, i.rest)).unwrap_or(i.header),
             (Self::Icmpv6, Transport::Icmpv6(i)) => i.header,
+            (Self::Igmp, Transport::Igmp(i)) => i.message,
+            (Self::Sctp, Transport::Sctp(s)) => s.packet,
             _ => return None,
         };
         (!bytes.is_empty()).then_some(bytes)
@@ -80,11 +97,17 @@ impl HeaderRule {
     }
 
     pub(crate) fn holds(&self, p: &Packet<'_>, work: &mut Work) -> bool {
-        let Some(bytes) = self.header.of(p) else { return false };
-        let bytes = match &self.chain {
-            Some(chain) => work.made_headers.of(self.header, chain, bytes),
-            None => bytes,
-        };
-        self.program.run_buffer(bytes, true, &mut work.finds) == Outcome::Match
+        let mut index = 0;
+        while let Some(bytes) = self.header.of(p, index) {
+            let bytes = match &self.chain {
+                Some(chain) => work.made_headers.of((self.header, index), chain, bytes),
+                None => bytes,
+            };
+            if self.program.run_buffer(bytes, true, &mut work.finds) == Outcome::Match {
+                return true;
+            }
+            index += 1;
+        }
+        false
     }
 }

@@ -68,12 +68,12 @@ impl Engine {
                 let key = Key::new(ports(p), ip.proto, ip.src.is_ipv6(), flow.as_deref());
                 scratch.found.retain(|i| self.gates.get(*i as usize).is_some_and(|g| g.lets(key)));
             }
-            None if p.arp.is_some() => {
-                scratch.found.extend_from_slice(&self.arp);
-                scratch.found.extend_from_slice(&self.decoder);
+            None => {
+                scratch.found.extend_from_slice(&self.below_ip);
+                if !p.events.is_empty() {
+                    scratch.found.extend_from_slice(&self.decoder);
+                }
             }
-            None if p.events.is_empty() => return,
-            None => scratch.found.extend_from_slice(&self.decoder),
         }
         if !scratch.found.is_empty() {
             scratch.work.made_headers.clear();
@@ -95,7 +95,7 @@ impl Engine {
         let class = match p.transport {
             Transport::Tcp(_) => Class::Tcp,
             Transport::Udp(_) => Class::Udp,
-            Transport::Sctp { .. } => Class::Sctp,
+            Transport::Sctp(_) => Class::Sctp,
             Transport::Icmpv4(_) => Class::Icmpv4,
             Transport::Icmpv6(_) => Class::Icmpv6,
             // A fragment belongs to its protocol's rules; those that ask for ports fail at verification.
@@ -223,7 +223,7 @@ impl Engine {
 /// What rules inspect: the payload of a transport that is known; of others Suricata inspects none.
 pub(crate) const fn payload<'a>(p: &Packet<'a>) -> &'a [u8] {
     match p.transport {
-        Transport::None | Transport::Other => &[],
+        Transport::None | Transport::Igmp(_) | Transport::Other => &[],
         _ => p.payload,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lagewarte_app::{Config as AppConfig, FlowApp, LayerEvents};
+use lagewarte_app::{Config as AppConfig, FlowApp, LayerEvents, State};
 use lagewarte_decode::Packet;
 use lagewarte_flow::FlowRef;
 use lagewarte_rules::ast::Action;
@@ -115,6 +115,25 @@ impl Engine {
             self.remember(&c, Some(flow.flow), flow.flow.detect.passed);
         }
         s.counters.pcre_limited += std::mem::take(&mut s.work.finds.limited);
+    }
+
+    /// Names the transaction of alerts that rules on an application protocol made of a datagram: it is the first that was
+    /// not looked at in the packet's direction. To be called before [`Self::inspect_transactions`]. Of a stream it is not
+    /// known which transaction the bytes belong to.
+    pub fn name_transactions(&self, flow: &FlowRef<'_>, app: &FlowApp, config: &AppConfig, out: &mut [Candidate]) {
+        if flow.flow.proto != 17 || out.is_empty() {
+            return;
+        }
+        let fresh = |state: &State, place: &usize| state.core(*place).is_some_and(|c| !c.inspected(flow.direction));
+        let found = app.states().find_map(|s| (0..s.len()).find(|place| fresh(s, place)).map(|place| (s, place)));
+        let Some((state, place)) = found else { return };
+        let mut part: Option<Arc<TxPart>> = None;
+        for c in out {
+            if self.entries.get(c.place() as usize).is_some_and(|e| e.rule.protocols.is_some()) {
+                let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
+                c.name(made);
+            }
+        }
     }
 
     /// A rule matched on a transaction: it acts, and is reported. False where nothing after it is.

@@ -33,7 +33,15 @@ impl Looks {
         };
         let tcp = !matches!(
             rule.proto,
-            Proto::TcpPkt | Proto::Udp | Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6 | Proto::Arp
+            Proto::TcpPkt
+                | Proto::Udp
+                | Proto::Icmp
+                | Proto::Icmpv4
+                | Proto::Icmpv6
+                | Proto::Igmp
+                | Proto::Sctp
+                | Proto::Ether
+                | Proto::Arp
         );
         if rule.payload.is_empty() || !tcp || rule.flow.no_stream {
             Self::Packet

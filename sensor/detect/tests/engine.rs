@@ -270,3 +270,41 @@ fn an_empty_set_is_an_engine_that_finds_nothing() {
     assert!(engine.is_empty());
     assert_eq!(alerts("", &[tcp(CLIENT, SERVER, "S", 1, 0, b"")]).len(), 0);
 }
+
+/// What is below TCP and UDP, and frames whatever they carry.
+#[test]
+fn rules_on_igmp_sctp_and_frames_look_at_what_they_are_about() {
+    let data = |text: &[u8]| [&[0; 12][..], text].concat();
+    let sctp = common::below::sctp(&[(0, &data(b"one.")), (0, &data(b"two."))]);
+    let arp = common::frame(|out| {
+        out.extend([0xff; 6]);
+        out.extend([2, 2, 2, 2, 2, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 2, 2, 2, 2, 2, 192, 0, 2, 1]);
+        out.extend([0, 0, 0, 0, 0, 0, 192, 0, 2, 2]);
+    });
+    let frames = [common::below::igmp(0x16), sctp, arp];
+    for (rule, want) in [
+        ("alert igmp any any -> any any (sid:1;)", &[(1, 1)][..]),
+        ("alert igmp any any -> 224.0.0.1 any (igmp.hdr; content:\"|16|\"; startswith; bsize:8; sid:1;)", &[(1, 1)]),
+        ("alert sctp any any -> any any (sctp.hdr; content:\"two.\"; endswith; sid:1;)", &[(1, 2)]),
+        ("alert sctp any 7 -> any 9 (content:\"one.\"; startswith; dsize:4; sid:1;)", &[(1, 2)]),
+        ("alert sctp any any -> any any (content:\"two.\"; sid:1;)", &[]),
+        ("alert sctp any any -> any any (sctp.chunk_data; content:\"two.\"; startswith; sid:1;)", &[(1, 2)]),
+        ("alert sctp any any -> any any (sctp.chunk_data; to_uppercase; content:\"TWO.\"; sid:1;)", &[(1, 2)]),
+        ("alert udp any any -> any any (sid:1;)", &[]),
+        ("alert ether any any -> any any (ether.hdr; content:\"|08 06|\"; offset:12; depth:2; sid:1;)", &[(1, 3)]),
+        ("alert ether any any -> any any (ether.hdr; content:\"|08 00|\"; offset:12; sid:1;)", &[(1, 1), (1, 2)]),
+        ("alert ether any any -> any any (sid:1;)", &[(1, 1), (1, 2), (1, 3)]),
+        ("alert arp any any -> any any (sid:1;)", &[(1, 3)]),
+    ] {
+        assert_eq!(sids(&alerts(rule, &frames)), want, "{rule}");
+    }
+    let all = alerts("alert ip any any -> any any (ttl:>0; sid:1;)", &frames);
+    assert_eq!(all[0]["igmp"], serde_json::json!({"version": 2, "type": 0x16}));
+    assert_eq!(
+        all[1]["sctp"],
+        serde_json::json!({
+            "vtag": 5, "chunk_types": ["data", "data"], "chunk_cnt": 2, "has_init": false, "has_init_ack": false,
+            "has_data": true, "has_abort": false
+        })
+    );
+}

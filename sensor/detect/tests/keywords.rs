@@ -169,10 +169,11 @@ fn udp_rule(options: &str) -> String {
 
 /// Those below, and those of the small protocols.
 fn cases() -> Vec<Case> {
-    let small = common::small::cases().into_iter().map(|(keyword, rules, frames, packet)| {
-        let alerts: &'static [(u64, u64)] = Box::leak(Box::new([(1, packet)]));
-        case(keyword, rules.leak(), frames, alerts)
-    });
+    let small =
+        common::small::cases().into_iter().chain(common::below::cases()).map(|(keyword, rules, frames, packet)| {
+            let alerts: &'static [(u64, u64)] = Box::leak(Box::new([(1, packet)]));
+            case(keyword, rules.leak(), frames, alerts)
+        });
     own_cases().into_iter().chain(small).collect()
 }
 

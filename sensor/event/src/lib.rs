@@ -19,6 +19,7 @@ mod generated {
 
 pub mod eve;
 pub mod fields;
+pub mod names;
 #[cfg(feature = "pack")]
 pub mod pack;
 

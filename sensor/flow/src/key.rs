@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::{Packet, Quoted, Transport, Vlans};
+use lagewarte_decode::{Packet, Quoted, Sctp, Transport, Vlans};
 
 /// One end.
 pub(crate) type End = (IpAddr, u16);
@@ -120,7 +120,7 @@ pub(crate) fn tuple(p: &Packet<'_>) -> Option<Tuple> {
     match &p.transport {
         Transport::Tcp(t) => Some(ends(t.src_port, t.dst_port)),
         Transport::Udp(u) => Some(ends(u.src_port, u.dst_port)),
-        Transport::Sctp { src_port, dst_port } => Some(ends(*src_port, *dst_port)),
+        Transport::Sctp(Sctp { src_port, dst_port, .. }) => Some(ends(*src_port, *dst_port)),
         // One direction only: the answer has another SPI. Both halves stand on the sender's side.
         Transport::Esp { spi } => Some(ends((spi >> 16) as u16, *spi as u16)),
         Transport::Icmpv4(i) => match (i.kind, i.quoted) {
@@ -131,6 +131,6 @@ pub(crate) fn tuple(p: &Packet<'_>) -> Option<Tuple> {
             (kind, _) => Some(ends(kind.into(), icmpv4_counterpart(kind).map_or(NO_COUNTERPART, u16::from))),
         },
         Transport::Icmpv6(i) => Some(ends(i.kind.into(), icmpv6_counterpart(i.kind).map_or(NO_COUNTERPART, u16::from))),
-        Transport::None | Transport::Other => None,
+        Transport::None | Transport::Igmp(_) | Transport::Other => None, // IGMP goes to a group, and no answer comes back
     }
 }

@@ -6,6 +6,8 @@
 //! (Suricata user guide, "Suricata.yaml") except under `lagewarte:`. Must never list a key as honoured that nothing reads:
 //! a test moves each one and looks for the change.
 
+use lagewarte_base::spelling::distance;
+
 /// How a key's text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -596,6 +598,13 @@ pub const KEYS: &[Key] = &[
         "Bytes of an MQTT message beyond which it is known by its kind and length only, up to 192kb.",
     ),
     on(
+        "app-layer.protocols.dnp3.{max-points,max-objects}",
+        Number,
+        "16384, 2048",
+        "7",
+        "Most points and objects of a DNP3 fragment; a fragment with more is not read to its end.",
+    ),
+    on(
         "app-layer.protocols.*.stream-depth",
         Size,
         "as stream.reassembly.depth",
@@ -734,14 +743,14 @@ pub const KEYS: &[Key] = &[
         "Whether an anomaly carries the head of its packet.",
     ),
     on(
-        "outputs.eve-log.types.{dhcp,doh2,http2,krb5,ldap,modbus,mqtt,ntp,pgsql,pop3,rdp,rfb,sip,ssh,tftp,websocket}",
+        "outputs.eve-log.types.{bittorrent-dht,dhcp,dnp3,doh2,enip,http2,ike,krb5,ldap,modbus,mqtt,nfs,ntp,pgsql,pop3,rdp,rfb,sip,snmp,ssh,tftp,websocket}",
         Section,
         "yes",
         "",
         "Records of one protocol.",
     ),
     on(
-        "outputs.eve-log.types.{dhcp,doh2,http2,krb5,ldap,modbus,mqtt,ntp,pgsql,pop3,rdp,rfb,sip,ssh,tftp,websocket}.enabled",
+        "outputs.eve-log.types.{bittorrent-dht,dhcp,dnp3,doh2,enip,http2,ike,krb5,ldap,modbus,mqtt,nfs,ntp,pgsql,pop3,rdp,rfb,sip,snmp,ssh,tftp,websocket}.enabled",
         Flag,
         "yes",
         "no",
@@ -749,6 +758,7 @@ pub const KEYS: &[Key] = &[
     ),
     on("outputs.eve-log.types.arp", Section, "no", "", "ARP messages; not written unless they are listed."),
     on("outputs.eve-log.types.arp.enabled", Flag, "yes where listed", "no", "Whether they are written."),
+    on("outputs.eve-log.types.ike.extended", Flag, "no", "yes", "Whether an IKE exchange's type is written in words."),
     on("outputs.eve-log.types.mqtt.passwords", Flag, "yes", "no", "Whether CONNECT's password is written."),
     on("outputs.eve-log.types.pgsql.passwords", Flag, "no", "yes", "Whether passwords in clear are written."),
     on(
@@ -826,12 +836,12 @@ pub const KEYS: &[Key] = &[
     off("outputs.eve-log.types.drop", ListensOnly, "Nothing is dropped."),
     off("outputs.eve-log.types.drop.**", ListensOnly, "Nothing is dropped."),
     off(
-        "outputs.eve-log.types.{bittorrent-dht,dcerpc,dnp3,enip,frame,ftp_data,ike,metadata,netflow,nfs,smb,snmp,telnet}",
+        "outputs.eve-log.types.{dcerpc,frame,ftp_data,metadata,netflow,smb,telnet}",
         NotYet,
         "Records of application protocols come with a later release.",
     ),
     off(
-        "outputs.eve-log.types.{bittorrent-dht,dcerpc,dnp3,enip,frame,ftp_data,ike,metadata,netflow,nfs,smb,snmp,telnet}.**",
+        "outputs.eve-log.types.{dcerpc,frame,ftp_data,metadata,netflow,smb,telnet}.**",
         NotYet,
         "Records of application protocols come with a later release.",
     ),
@@ -898,14 +908,11 @@ pub fn look_up(path: &str) -> Known {
 
 /// The nearest known key to a misspelt one, by edit distance; None where none is near.
 pub fn nearest(path: &str) -> Option<String> {
-    if path.len() > 80 {
-        return None; // a name that long is no slip of the finger
-    }
     KEYS.iter()
         .filter(|k| matches!(k.used, Use::Honoured(..)))
         .flat_map(|k| expand(k.pattern))
         .filter(|name| !name.contains('*'))
-        .map(|name| (distance(path, &name), name))
+        .filter_map(|name| Some((distance(path, &name)?, name)))
         .min()
         .filter(|(d, _)| *d <= 3)
         .map(|(_, name)| name)
@@ -938,21 +945,6 @@ fn matches(pattern: &str, path: &str) -> Match {
         }
     }
     if wanted.next().is_none() { Match::Whole } else { Match::Above }
-}
-
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = if x == *y { corner } else { 1 + corner.min(row[j]).min(row[j + 1]) };
-            corner = row[j + 1];
-            row[j + 1] = cost;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -4,13 +4,17 @@
 //!
 //! Must never change what is not named: defaults are the application layer's.
 
-use lagewarte_app::{mqtt, pgsql, ssh, websocket};
+use lagewarte_app::{dnp3, ike, mqtt, pgsql, ssh, websocket};
 
 use super::{node::Node, settings};
 
 /// Choices, by protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
+    /// `dnp3`.
+    pub dnp3: dnp3::Choices,
+    /// `ike`.
+    pub ike: ike::Choices,
     /// `mqtt`.
     pub mqtt: mqtt::Choices,
     /// `pgsql`.
@@ -28,11 +32,21 @@ pub fn read(tree: &Node) -> Choices {
     if let Some(on) = text("ssh.hassh").and_then(settings::flag) {
         c.ssh.hassh = on;
     }
+    if let Some(n) = text("dnp3.max-points").and_then(|t| t.parse().ok()) {
+        c.dnp3.max_points = n;
+    }
+    if let Some(n) = text("dnp3.max-objects").and_then(|t| t.parse().ok()) {
+        c.dnp3.max_objects = n;
+    }
     if let Some(n) = text("mqtt.max-msg-length").and_then(settings::size).and_then(|n| usize::try_from(n).ok()) {
         c.mqtt.max_message = n.min(mqtt::MAX_MESSAGE);
     }
-    for (name, choice) in [("mqtt", &mut c.mqtt.passwords), ("pgsql", &mut c.pgsql.passwords)] {
-        let said = tree.at(&format!("outputs.eve-log.types.{name}.passwords")).and_then(Node::text);
+    for (name, choice) in [
+        ("mqtt.passwords", &mut c.mqtt.passwords),
+        ("pgsql.passwords", &mut c.pgsql.passwords),
+        ("ike.extended", &mut c.ike.extended),
+    ] {
+        let said = tree.at(&format!("outputs.eve-log.types.{name}")).and_then(Node::text);
         if let Some(on) = said.and_then(settings::flag) {
             *choice = on;
         }

@@ -169,6 +169,9 @@ impl Worker {
         if let Some(engine) = engine {
             self.tagged = engine.tagged(p, flow.as_mut(), &mut self.scratch);
             engine.inspect(p, flow.as_mut(), layer, &mut self.scratch, &mut self.candidates);
+            if let Some((f, app)) = flow.as_ref().and_then(|f| Some((f, self.apps.get(f.flow)?))) {
+                engine.name_transactions(f, app, &self.app_config, &mut self.candidates);
+            }
         }
         if let Some(f) = flow.as_mut() {
             if f.flow.app.slot != 0 {

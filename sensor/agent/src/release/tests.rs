@@ -23,10 +23,11 @@ dns.answers.rdata dns.answers.rrname dns.answers.rrtype dns.authorities.rdata dn
 dns.grouped.CNAME dns.queries.rrname dns.queries.rrtype dns.rcode dns.type email.status fileinfo.magic fileinfo.sha256 fileinfo.state \
 files.magic files.md5 files.sha1 files.sha256 files.state flow.end flow.reason flow.start flow.state ftp.command \
 ftp.completion_code ftp.reply_received http.http_content_type http.http_method http.http_user_agent http.protocol \
-krb5.encryption krb5.msg_type metadata.flowbits pkt_src proto quic.ja4 quic.sni quic.ua quic.version rdp.client.build \
-rdp.client.version rdp.event_type smb.command smb.dialect smb.named_pipe smb.ntlmssp.version smb.request.native_lm \
-smb.request.native_os smb.status snmp.pdu_type snmp.vars ssh.client.hassh.hash ssh.client.hassh.string \
-ssh.client.proto_version ssh.client.software_version ssh.server.proto_version ssh.server.software_version \
+ike.alg_enc ike.role krb5.encryption krb5.msg_type metadata.flowbits nfs.procedure nfs.status nfs.type \
+pkt_src proto quic.ja4 quic.sni quic.ua quic.version rdp.client.build \
+rdp.client.version rdp.event_type rpc.auth_type rpc.status smb.command smb.dialect smb.named_pipe \
+smb.ntlmssp.version smb.request.native_lm smb.request.native_os smb.status snmp.pdu_type snmp.vars ssh.client.hassh.hash \
+ssh.client.hassh.string ssh.client.proto_version ssh.client.software_version ssh.server.proto_version ssh.server.software_version \
 stats.lagewarte.ruleset stats.lagewarte.spool.state stats.lagewarte.version tcp.state tcp.tcp_flags tcp.tcp_flags_tc \
 tcp.tcp_flags_ts tftp.mode tftp.packet tls.client_alpns tls.fingerprint tls.from_proto tls.issuerdn tls.ja3.hash \
 tls.ja3.string tls.ja4 tls.notafter tls.notbefore tls.serial tls.sni tls.subject tls.subjectaltname tls.version \
@@ -36,20 +37,24 @@ traffic.id traffic.label tunnel.pkt_src tunnel.proto verdict.action";
 const BY_PROFILE: &str = "dhcp.hostname dns.grouped.TXT email.attachment email.cc email.from email.message_id \
 email.subject email.to email.url fileinfo.filename files.filename ftp.command_data ftp.reply http.hostname http.http_refer \
 http.http_request_body http.http_request_body_printable http.http_response_body http.http_response_body_printable \
-http.redirect http.url krb5.cname krb5.realm krb5.sname packet payload payload_printable rdp.client.client_name rdp.cookie \
+http.redirect http.url krb5.cname krb5.realm krb5.sname nfs.filename packet payload payload_printable rdp.client.client_name rdp.cookie \
 smb.filename smb.kerberos.realm smb.kerberos.snames smb.ntlmssp.domain smb.ntlmssp.host smb.ntlmssp.user smb.rename.from \
 smb.rename.to smb.share smtp.helo smtp.mail_from smtp.rcpt_to snmp.community snmp.usm tftp.file tls.client.fingerprint \
 tls.client.issuerdn tls.client.serial tls.client.subject community_id";
 
 /// Texts that never leave.
-const NEVER: &str = "alert.context.x alert.rule brand_new.deep dhcp.client_id dhcp.client_mac dns.answers.soa.mname \
-dns.answers.soa.rname email.body_md5 email.received email.x_mailer ether.dest_mac ether.src_mac \
-flow.exception_policy.policy flow.exception_policy.target host http.authorization http.content_range.raw http.cookie \
-http.http2.request.settings.settings_id http.request_headers.name http.request_headers.value http.response_headers.name \
-http.response_headers.value http.something_new in_iface metadata.flowvars.v metadata.pktvars.v mqtt.publish.message \
-mqtt.publish.topic packet_info.linktype_name packethdr pcap_filename quic.cyu.hash quic.cyu.string \
-rdp.client.keyboard_layout sip.method sip.request_line sip.uri smb.client_guid stats.lagewarte.secret stats.notes \
-tls.certificate tls.chain";
+const NEVER: &str = "alert.context.x alert.rule bittorrent_dht.client_version bittorrent_dht.request.info_hash \
+bittorrent_dht.request_type bittorrent_dht.response.values.ip bittorrent_dht.transaction_id brand_new.deep \
+dhcp.client_id dhcp.client_mac dnp3.application.objects.points.filename dnp3.type dns.answers.soa.mname \
+dns.answers.soa.rname email.body_md5 email.received email.x_mailer enip.response.command \
+enip.response.identity.product_name ether.dest_mac ether.src_mac flow.exception_policy.policy \
+flow.exception_policy.target host http.authorization http.content_range.raw http.cookie \
+http.http2.request.settings.settings_id http.request_headers.name http.request_headers.value \
+http.response_headers.name http.response_headers.value http.something_new ike.ikev1.client.nonce_payload \
+ike.ikev1.vendor_ids ike.init_spi ike.payload ike.resp_spi in_iface metadata.flowvars.v metadata.pktvars.v \
+mqtt.publish.message mqtt.publish.topic nfs.hhash nfs.rename.from nfs.rename.to packet_info.linktype_name packethdr \
+pcap_filename quic.cyu.hash quic.cyu.string rdp.client.keyboard_layout rpc.creds.machine_name sctp.chunk_types \
+sip.method sip.request_line sip.uri smb.client_guid stats.lagewarte.secret stats.notes tls.certificate tls.chain";
 
 /// Texts that are addresses: anything else in them is dropped.
 const ADDRESSES: &str = "alert.source.ip alert.target.ip alert.xff dest_ip dhcp.assigned_ip dhcp.dns_servers dhcp.routers \

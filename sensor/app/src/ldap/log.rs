@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! EVE `ldap`: the request and its responses, each under the name of its operation. Passwords are not written.
 
-use lagewarte_event::eve::JsonWriter;
+use lagewarte_event::{
+    eve::JsonWriter,
+    names::{LDAP_CODES, LDAP_OPERATIONS, name_of},
+};
 
 use super::{Kept, Tx, op};
 use crate::ber::{Element, Elements};
@@ -32,7 +35,7 @@ pub fn write(tx: &Tx, w: &mut JsonWriter) {
 
 fn one(m: &Kept, w: &mut JsonWriter) {
     w.key("message_id").u64(u64::try_from(m.id).unwrap_or(0));
-    let Some(name) = op::name(m.op) else { return };
+    let Some(name) = name_of(LDAP_OPERATIONS, m.op.into()) else { return };
     w.key("operation").string(name);
     if matches!(m.op, op::UNBIND | op::REFERENCE) {
         return;
@@ -134,7 +137,7 @@ fn one(m: &Kept, w: &mut JsonWriter) {
         _ => {
             if let Some(o) = op::outcome(m) {
                 w.key("result_code");
-                match code_name(o.code) {
+                match name_of(LDAP_CODES, o.code) {
                     Some(name) => w.string(name),
                     None => w.string(&format!("unknown({})", o.code)),
                 };
@@ -167,86 +170,3 @@ fn attributes(key: &str, list: Option<Element<'_>>, w: &mut JsonWriter) {
     }
     w.close_array();
 }
-
-/// A result code's name: the rules' and EVE's.
-pub fn code_name(code: u64) -> Option<&'static str> {
-    CODES.iter().find(|(_, n)| *n == code).map(|(name, _)| *name)
-}
-
-/// Result codes (RFC 4511, 4.1.9, and those registered since).
-pub const CODES: &[(&str, u64)] = &[
-    ("success", 0),
-    ("operations_error", 1),
-    ("protocol_error", 2),
-    ("time_limit_exceeded", 3),
-    ("size_limit_exceeded", 4),
-    ("compare_false", 5),
-    ("compare_true", 6),
-    ("auth_method_not_supported", 7),
-    ("stronger_auth_required", 8),
-    ("referral", 10),
-    ("admin_limit_exceeded", 11),
-    ("unavailable_critical_extension", 12),
-    ("confidentiality_required", 13),
-    ("sasl_bind_in_progress", 14),
-    ("no_such_attribute", 16),
-    ("undefined_attribute_type", 17),
-    ("inappropriate_matching", 18),
-    ("constraint_violation", 19),
-    ("attribute_or_value_exists", 20),
-    ("invalid_attribute_syntax", 21),
-    ("no_such_object", 32),
-    ("alias_problem", 33),
-    ("invalid_dns_syntax", 34),
-    ("is_leaf", 35),
-    ("alias_dereferencing_problem", 36),
-    ("inappropriate_authentication", 48),
-    ("invalid_credentials", 49),
-    ("insufficient_access_rights", 50),
-    ("busy", 51),
-    ("unavailable", 52),
-    ("unwilling_to_perform", 53),
-    ("loop_detect", 54),
-    ("sort_control_missing", 60),
-    ("offset_range_error", 61),
-    ("naming_violation", 64),
-    ("object_class_violation", 65),
-    ("not_allowed_on_non_leaf", 66),
-    ("not_allowed_on_rdn", 67),
-    ("entry_already_exists", 68),
-    ("object_class_mods_prohibited", 69),
-    ("results_too_large", 70),
-    ("affects_multiple_dsas", 71),
-    ("control_error", 76),
-    ("other", 80),
-    ("server_down", 81),
-    ("local_error", 82),
-    ("encoding_error", 83),
-    ("decoding_error", 84),
-    ("timeout", 85),
-    ("auth_unknown", 86),
-    ("filter_error", 87),
-    ("user_canceled", 88),
-    ("param_error", 89),
-    ("no_memory", 90),
-    ("connect_error", 91),
-    ("not_supported", 92),
-    ("control_not_found", 93),
-    ("no_results_returned", 94),
-    ("more_results_to_return", 95),
-    ("client_loop", 96),
-    ("referral_limit_exceeded", 97),
-    ("invalid_response", 100),
-    ("ambiguous_response", 101),
-    ("tls_not_supported", 112),
-    ("intermediate_response", 113),
-    ("unknown_type", 114),
-    ("canceled", 118),
-    ("no_such_operation", 119),
-    ("too_late", 120),
-    ("cannot_cancel", 121),
-    ("assertion_failed", 122),
-    ("authorization_denied", 123),
-    ("e_sync_refresh_required", 4096),
-    ("no_operation", 16654),
-];

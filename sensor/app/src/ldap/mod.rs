@@ -17,7 +17,7 @@ use crate::{
     ber::{self, Element, Head, INTEGER, SEQUENCE},
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Skip, Step, Transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -71,12 +71,12 @@ impl Transaction for Tx {
 #[derive(Debug)]
 pub struct Ldap {
     txs: Txs<Tx>,
-    skip: [u64; 2],
+    skip: Skip,
 }
 
 impl Default for Ldap {
     fn default() -> Self {
-        Self { txs: Txs::new(MAX_TXS), skip: [0; 2] }
+        Self { txs: Txs::new(MAX_TXS), skip: Skip::default() }
     }
 }
 
@@ -157,11 +157,9 @@ impl Protocol for Ldap {
         let d = input.direction;
         let mut at = 0;
         while let Some(rest) = input.data.get(at..).filter(|r| !r.is_empty()) {
-            let skip = &mut self.skip[d.index()]; // an index of two
-            if *skip > 0 {
-                let n = rest.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
-                *skip -= n as u64;
-                at += n;
+            let passed = self.skip.over(d, rest);
+            if passed > 0 {
+                at += passed;
                 continue;
             }
             let len = match ber::head(rest) {
@@ -174,7 +172,7 @@ impl Protocol for Ldap {
                 }
             };
             if len > MAX_MESSAGE {
-                *skip = len as u64;
+                self.skip.set(d, len as u64);
                 continue;
             }
             let Some(bytes) = rest.get(..len) else {
@@ -196,12 +194,7 @@ impl Protocol for Ldap {
         Step::Ok(input.data.len())
     }
     fn gap(&mut self, d: Direction, len: u64, _: &mut Cx<'_>) -> Step {
-        let skip = &mut self.skip[d.index()];
-        if len > *skip {
-            return Step::Error; // where the next message begins is not known
-        }
-        *skip -= len;
-        Step::Ok(0)
+        self.skip.gap(d, len)
     }
     fn proto(&self) -> AppProto {
         AppProto::Ldap

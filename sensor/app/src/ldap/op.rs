@@ -22,34 +22,6 @@ pub const INTERMEDIATE: u8 = 25;
 /// The extended request that asks for TLS.
 pub const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 
-/// An operation's name.
-pub const fn name(op: u8) -> Option<&'static str> {
-    Some(match op {
-        0 => "bind_request",
-        1 => "bind_response",
-        2 => "unbind_request",
-        3 => "search_request",
-        4 => "search_result_entry",
-        5 => "search_result_done",
-        6 => "modify_request",
-        7 => "modify_response",
-        8 => "add_request",
-        9 => "add_response",
-        10 => "del_request",
-        11 => "del_response",
-        12 => "mod_dn_request",
-        13 => "mod_dn_response",
-        14 => "compare_request",
-        15 => "compare_response",
-        16 => "abandon_request",
-        19 => "search_result_reference",
-        23 => "extended_request",
-        24 => "extended_response",
-        25 => "intermediate_response",
-        _ => return None,
-    })
-}
-
 /// Whether a server says it.
 pub const fn is_response(op: u8) -> bool {
     matches!(op, 1 | 4 | 5 | 7 | 9 | 11 | 13 | 15 | 19 | 24 | 25)

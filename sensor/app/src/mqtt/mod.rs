@@ -17,7 +17,7 @@ use self::message::{Body, Head, kind};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Skip, Step, Transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -142,12 +142,12 @@ pub struct Mqtt {
     txs: Txs<Tx>,
     version: u8,
     connected: bool,
-    skip: [u64; 2],
+    skip: Skip,
 }
 
 impl Default for Mqtt {
     fn default() -> Self {
-        Self { txs: Txs::new(MAX_TXS), version: 4, connected: false, skip: [0; 2] }
+        Self { txs: Txs::new(MAX_TXS), version: 4, connected: false, skip: Skip::default() }
     }
 }
 
@@ -244,11 +244,9 @@ impl Protocol for Mqtt {
         let d = input.direction;
         let mut at = 0;
         while let Some(rest) = input.data.get(at..).filter(|r| !r.is_empty()) {
-            let skip = &mut self.skip[d.index()]; // an index of two
-            if *skip > 0 {
-                let n = rest.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
-                *skip -= n as u64;
-                at += n;
+            let passed = self.skip.over(d, rest);
+            if passed > 0 {
+                at += passed;
                 continue;
             }
             let (kind, flags, head, len) = match message::head(rest) {
@@ -263,7 +261,7 @@ impl Protocol for Mqtt {
             };
             let version = self.version;
             if len > cx.config.mqtt.max_message {
-                *skip = len as u64;
+                self.skip.set(d, len as u64);
                 at += head;
                 let skipped = Some((head + len) as u64);
                 self.message(d, Kept { kind, flags, version, bytes: Vec::new(), skipped }, cx);
@@ -281,12 +279,7 @@ impl Protocol for Mqtt {
         Step::Ok(input.data.len())
     }
     fn gap(&mut self, d: Direction, len: u64, _: &mut Cx<'_>) -> Step {
-        let skip = &mut self.skip[d.index()];
-        if len > *skip {
-            return Step::Error; // where the next message begins is not known
-        }
-        *skip -= len;
-        Step::Ok(0)
+        self.skip.gap(d, len)
     }
     fn proto(&self) -> AppProto {
         AppProto::Mqtt

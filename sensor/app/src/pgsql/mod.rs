@@ -17,7 +17,7 @@ use self::parser::{Fields, Head, Pairs};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Skip, Step, Transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -116,12 +116,12 @@ pub struct Pgsql {
     // The authentication that was asked for last.
     auth: u32,
     // So much of a message is left that is not read.
-    skip: [u64; 2],
+    skip: Skip,
 }
 
 impl Default for Pgsql {
     fn default() -> Self {
-        Self { txs: Txs::new(MAX_TXS), first: true, ssl: false, auth: 0, skip: [0; 2] }
+        Self { txs: Txs::new(MAX_TXS), first: true, ssl: false, auth: 0, skip: Skip::default() }
     }
 }
 
@@ -271,11 +271,9 @@ impl Protocol for Pgsql {
         let up = d == Direction::ToServer;
         let mut at = 0;
         while let Some(rest) = input.data.get(at..).filter(|r| !r.is_empty()) {
-            let skip = &mut self.skip[d.index()]; // an index of two
-            if *skip > 0 {
-                let n = rest.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
-                *skip -= n as u64;
-                at += n;
+            let passed = self.skip.over(d, rest);
+            if passed > 0 {
+                at += passed;
                 continue;
             }
             if !up && self.ssl && matches!(rest.first(), Some(b'S' | b'N' | b'G')) {
@@ -301,7 +299,7 @@ impl Protocol for Pgsql {
                 if !matches!(kind, b'D' | b'd') {
                     self.odd(INVALID_LENGTH, d, cx);
                 }
-                self.skip[d.index()] = len as u64;
+                self.skip.set(d, len as u64);
                 at += head;
                 continue;
             }
@@ -323,12 +321,7 @@ impl Protocol for Pgsql {
         Step::Ok(input.data.len())
     }
     fn gap(&mut self, d: Direction, len: u64, _: &mut Cx<'_>) -> Step {
-        let skip = &mut self.skip[d.index()];
-        if len > *skip {
-            return Step::Error; // where the next message begins is not known
-        }
-        *skip -= len;
-        Step::Ok(0)
+        self.skip.gap(d, len)
     }
     fn proto(&self) -> AppProto {
         AppProto::Pgsql

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod below;
 pub(crate) mod small;
 
 use std::sync::Arc;

@@ -8,13 +8,13 @@ use super::{CLIENT, End, Frame, SERVER, session, tcp, udp};
 pub(crate) type Small = (&'static str, String, Vec<Frame>, u64);
 
 /// Datagrams, from the client (true) or the server.
-fn datagrams(port: u16, said: &[(bool, Vec<u8>)]) -> Vec<Frame> {
+pub(crate) fn datagrams(port: u16, said: &[(bool, Vec<u8>)]) -> Vec<Frame> {
     let server = End(SERVER.0, port);
     said.iter().map(|(up, b)| if *up { udp(CLIENT, server, b) } else { udp(server, CLIENT, b) }).collect()
 }
 
 /// A conversation over TCP, at last acknowledged by both, and then an empty segment of the client.
-fn stream(port: u16, said: &[(bool, Vec<u8>)]) -> Vec<Frame> {
+pub(crate) fn stream(port: u16, said: &[(bool, Vec<u8>)]) -> Vec<Frame> {
     let server = End(SERVER.0, port);
     let parts: Vec<(bool, &[u8])> = said.iter().map(|(up, b)| (*up, b.as_slice())).collect();
     let sent = |up: bool| parts.iter().filter(|(u, _)| *u == up).map(|(_, b)| b.len()).sum::<usize>();

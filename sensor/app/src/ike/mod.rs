@@ -1,0 +1,271 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! IKE versions 1 (RFC 2408, RFC 2409) and 2 (RFC 7296) over UDP: each message with its payloads in clear, and what both
+//! sides have said of keys, nonces and vendors so far.
+//!
+//! Must never look into what is encrypted. Limits: [`MAX_TXS`], [`MAX_KEPT`], and those of [`parser`].
+
+pub mod log;
+pub mod names;
+pub mod parser;
+
+use lagewarte_event::eve::JsonWriter;
+use lagewarte_flow::{AppProto, Direction};
+
+use self::parser::{Attribute, Message};
+use crate::{
+    buffer::{Buffer, Field},
+    config::Config,
+    protocol::{Cx, Input, Protocol, Step, Transaction},
+    tx::{DONE, TxCore, Txs},
+};
+
+/// Most messages of a flow that wait for detection. Threat: a flood of messages one way.
+pub const MAX_TXS: usize = 256;
+/// Bytes of keys, nonces, proposals and vendor ids that a flow remembers. Threat: a peer that begins anew without end.
+pub const MAX_KEPT: usize = 32 * 1024;
+
+/// Choices: what EVE writes of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// `extended`: whether an exchange's type is written in words too.
+    pub extended: bool,
+}
+
+/// Names of events, by number.
+pub const EVENTS: &[&str] = &[
+    "malformed_data",
+    "weak_crypto_enc",
+    "weak_crypto_prf",
+    "weak_crypto_auth",
+    "weak_crypto_dh",
+    "weak_crypto_nodh",
+    "weak_crypto_noauth",
+    "no_encryption",
+    "invalid_proposal",
+    "unknown_proposal",
+    "multiple_server_proposal",
+];
+
+/// The events, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Event {
+    MalformedData,
+    WeakCryptoEnc,
+    WeakCryptoPrf,
+    WeakCryptoAuth,
+    WeakCryptoDh,
+    WeakCryptoNodh,
+    WeakCryptoNoauth,
+    NoEncryption,
+    InvalidProposal,
+    UnknownProposal,
+    MultipleServerProposal,
+}
+
+/// A message as a transaction.
+#[derive(Debug)]
+pub struct Tx {
+    core: TxCore,
+    /// Which way it went.
+    pub direction: Direction,
+    /// What it says.
+    pub message: Message,
+}
+
+impl Tx {
+    /// What the responder chose; None of an initiator's message.
+    pub fn chosen(&self) -> Option<&[Attribute]> {
+        self.message.proposals.first().filter(|_| self.direction == Direction::ToClient).map(Vec::as_slice)
+    }
+}
+
+impl Transaction for Tx {
+    fn core(&self) -> &TxCore {
+        &self.core
+    }
+    fn core_mut(&mut self) -> &mut TxCore {
+        &mut self.core
+    }
+}
+
+/// What one side has said so far, in version 1.
+#[derive(Debug, Default)]
+pub struct Side {
+    /// Its public value.
+    pub key: Vec<u8>,
+    /// Its nonce.
+    pub nonce: Vec<u8>,
+    /// What it proposed.
+    pub proposals: Vec<Vec<Attribute>>,
+}
+
+/// What both sides have said so far, in version 1.
+#[derive(Debug, Default)]
+pub struct Talk {
+    /// Domain of interpretation.
+    pub doi: Option<u32>,
+    /// Initiator, responder.
+    pub sides: [Side; 2],
+    /// Vendor ids of either, in hexadecimal, each once.
+    pub vendors: Vec<Vec<u8>>,
+}
+
+/// A flow's state.
+#[derive(Debug)]
+pub struct Ike {
+    txs: Txs<Tx>,
+    talk: Talk,
+    charged: u64,
+}
+
+impl Default for Ike {
+    fn default() -> Self {
+        Self { txs: Txs::new(MAX_TXS), talk: Talk::default(), charged: 0 }
+    }
+}
+
+impl Ike {
+    // Notes what a message adds to what is known of the flow.
+    fn remember(&mut self, d: Direction, m: &Message, cx: &mut Cx<'_>) {
+        let charged = &mut self.charged;
+        let mut grant = |n: usize| {
+            n > 0 && *charged as usize + n <= MAX_KEPT && cx.charge(charged, n) // bounded by MAX_KEPT
+        };
+        self.talk.doi = m.doi.or(self.talk.doi);
+        let side = &mut self.talk.sides[d.index()]; // an index of two
+        if grant(m.key.len()) {
+            side.key.clone_from(&m.key);
+        }
+        if grant(m.nonce.len()) {
+            side.nonce.clone_from(&m.nonce);
+        }
+        let size = m.proposals.iter().map(|p| p.len() * size_of::<Attribute>()).sum();
+        if grant(size) {
+            side.proposals.clone_from(&m.proposals);
+        }
+        for v in &m.vendors {
+            if !self.talk.vendors.contains(v) && grant(v.len()) {
+                self.talk.vendors.push(v.clone());
+            }
+        }
+    }
+
+    fn judge(core: &mut TxCore, d: Direction, m: &Message) {
+        for (raised, event) in [
+            (m.damaged, Event::MalformedData),
+            (m.unknown_proposal, Event::UnknownProposal),
+            (m.empty_proposal, Event::InvalidProposal),
+            (d == Direction::ToClient && m.proposals.len() > 1, Event::MultipleServerProposal),
+        ] {
+            if raised {
+                core.raise(event as u8);
+            }
+        }
+        if d == Direction::ToClient
+            && m.version.0 == 2
+            && let Some(chosen) = m.proposals.first()
+        {
+            chosen.iter().filter_map(names::weakness).for_each(|e| core.raise(e as u8));
+        }
+    }
+}
+
+impl Protocol for Ike {
+    type Tx = Tx;
+    const EVENTS: &'static [&'static str] = EVENTS;
+
+    fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let all = Step::Ok(input.data.len());
+        let d = input.direction;
+        // Behind NAT IKE has four zero bytes before it, and shares its port with ESP and with what keeps the way open
+        // (RFC 3948, 2.2 and 2.3).
+        let data = match input.data {
+            [0, 0, 0, 0, rest @ ..] => rest,
+            _ if cx.ports.0 == NAT || cx.ports.1 == NAT => return all,
+            other => other,
+        };
+        let mut core = TxCore::default();
+        let message = parser::message(data).unwrap_or_else(|| Message { damaged: true, ..Message::default() });
+        if !cx.charge(&mut core.charged, size_of::<Tx>() + message.held()) {
+            return all; // counted by the memory cap; the flow goes on
+        }
+        if message.version.0 == 1 {
+            self.remember(d, &message, cx);
+        }
+        Self::judge(&mut core, d, &message);
+        core.only = Some(d);
+        core.finish();
+        self.txs.push(Tx { core, direction: d, message });
+        all
+    }
+    fn gap(&mut self, _: Direction, _: u64, _: &mut Cx<'_>) -> Step {
+        Step::Error // datagrams have none
+    }
+    fn proto(&self) -> AppProto {
+        AppProto::Ike
+    }
+    fn charged(&self) -> u64 {
+        self.charged
+    }
+    fn txs(&self) -> &Txs<Tx> {
+        &self.txs
+    }
+    fn txs_mut(&mut self) -> &mut Txs<Tx> {
+        &mut self.txs
+    }
+    fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, d: Direction, index: usize) -> Option<&'a [u8]> {
+        if d != tx.direction {
+            return None;
+        }
+        let m = &tx.message;
+        let some = |b: &'a [u8]| (index == 0 && !b.is_empty()).then_some(b);
+        match buffer {
+            Buffer::IkeInitSpi => some(&m.init_spi),
+            Buffer::IkeRespSpi => some(&m.resp_spi),
+            Buffer::IkeKeyExchangePayload => some(&m.key),
+            Buffer::IkeNoncePayload => some(&m.nonce),
+            Buffer::IkeVendor => m.vendors.get(index).map(Vec::as_slice),
+            _ => None,
+        }
+    }
+    fn number(&self, tx: &Tx, field: Field, d: Direction, index: usize) -> Option<u64> {
+        if d != tx.direction {
+            return None;
+        }
+        let m = &tx.message;
+        match field {
+            // The attribute's own number above 32 bits of value.
+            Field::IkeChosenSaAttribute => tx.chosen()?.get(index).map(|a| a.as_number()),
+            _ if index > 0 => None,
+            Field::IkeExchtype => (m.version.0 > 0).then_some(m.exchange.into()),
+            Field::IkeKeyExchangePayloadLength => (!m.key.is_empty()).then_some(m.key.len() as u64),
+            Field::IkeNoncePayloadLength => (!m.nonce.is_empty()).then_some(m.nonce.len() as u64),
+            _ => None,
+        }
+    }
+    fn buffer_at(_: Buffer, _: Direction) -> u8 {
+        DONE
+    }
+    fn number_at(_: Field, _: Direction) -> u8 {
+        DONE
+    }
+    fn event_type(&self, tx: &Tx, _: &Config) -> Option<(&'static str, Option<Direction>)> {
+        (tx.message.version.0 > 0).then_some(("ike", Some(tx.direction)))
+    }
+    fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
+        w.key("tx_id").u64(tx.core.id);
+        self.metadata(tx, config, w);
+    }
+    fn metadata(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
+        log::write(tx, &self.talk, config.ike, w);
+    }
+}
+
+/// The port that IKE and ESP share behind NAT.
+const NAT: u16 = 4500;
+
+#[cfg(test)]
+mod tests;
