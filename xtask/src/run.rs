@@ -25,10 +25,10 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     c
 }
 
-/// Builds every program, for development. Always of the whole workspace: with `-p` cargo would choose other features for the
-/// dependencies, and build them again.
+/// Builds every program, for development, and the tests. Always of the whole workspace, and with the tests: for a smaller
+/// choice cargo would choose other features for the dependencies, and build them, and all that stands on them, again.
 pub(crate) fn build_bins() -> anyhow::Result<()> {
-    check(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))
+    check(&mut cargo(&["build", "--workspace", "--bins", "--tests", "--locked"]))
 }
 
 /// Runs to the end with inherited output; an exit code other than 0 is an error.

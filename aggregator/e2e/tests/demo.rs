@@ -9,7 +9,10 @@ use serde_json::Value;
 #[test]
 fn every_attack_reaches_exactly_the_addressed_and_nothing_is_lost() {
     let xtask = lagewarte_e2e::binary("xtask", "xtask").expect("built");
-    let out = Command::new(xtask).args(["demo", "--once", "--json"]).output().expect("the demo starts");
+    // With the programs that the tests were built with: it would build them again, without the tests' features.
+    let built = xtask.parent().expect("in a folder");
+    let out = Command::new(&xtask).args(["demo", "--once", "--json"]).env("LAGEWARTE_BIN_DIR", built).output();
+    let out = out.expect("the demo starts");
     let text = String::from_utf8_lossy(&out.stdout);
     let last = text.lines().last().unwrap_or_default();
     let said = String::from_utf8_lossy(&out.stderr);
