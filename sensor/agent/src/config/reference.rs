@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{KEYS, Key, Kind, Use};
+use super::keys::{self, Key, Kind, Use};
 
 /// The whole reference as Markdown.
 pub fn markdown() -> String {
@@ -19,7 +19,7 @@ pub fn markdown() -> String {
     table(&mut out, |k| !k.pattern.starts_with("lagewarte.") && matches!(k.used, Use::Honoured(..)));
     out.push_str("\n## Keys of Suricata that are known and without effect\n\nEach is named on stderr when it stands in a file.\n\n");
     out.push_str("| key | why | |\n|---|---|---|\n");
-    for key in KEYS {
+    for key in keys::all() {
         if let Use::Ignored(why) = key.used {
             let _ = writeln!(out, "| `{}` | {} | {} |", key.pattern, why.text(), key.doc); // a String takes everything
         }
@@ -45,7 +45,7 @@ This page is written from the table of keys in the program (`lagewarte-sensor co
 
 fn table(out: &mut String, wanted: impl Fn(&Key) -> bool) {
     out.push_str("| key | value | default | |\n|---|---|---|---|\n");
-    for key in KEYS.iter().filter(|k| wanted(k)) {
+    for key in keys::all().filter(|k| wanted(k)) {
         if let Use::Honoured(kind, default, _) = key.used {
             let default = if default.is_empty() { "none".into() } else { format!("`{default}`") };
             let _ = writeln!(out, "| `{}` | {} | {default} | {} |", key.pattern, kind_text(kind), key.doc);

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::{keys::KEYS, *};
+use super::*;
 
 fn try_text(text: &str, strictness: Strictness) -> Result<Loaded, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn types_of_eve_are_names_or_sections() {
 #[test]
 fn every_honoured_key_changes_a_setting() {
     let read = |sets: &[String]| load(None, sets, Strictness::Refuse).map(|l| l.settings);
-    for key in KEYS {
+    for key in keys::all() {
         let Use::Honoured(kind, _, example) = key.used else { continue };
         if kind == Kind::Section && example.is_empty() {
             continue; // the presence of a section is covered by `types_of_eve_are_names_or_sections`
