@@ -5,8 +5,9 @@
 //!
 //! A pattern is found by two neighbouring windows of four bytes, the rarest it has, of which one lies at an even place
 //! wherever the pattern is: so only every second place is looked at. The window there is hashed into a filter; what passes
-//! is looked up, and only then is the whole pattern compared. Patterns of three or four bytes are in the filter with every
-//! byte that may lie beside them; shorter ones, and runs of one byte, are searched for by themselves, and do not fill it.
+//! is looked up, and only then is the whole pattern compared. The filter's word is chosen by a window's first three bytes
+//! alone, so that patterns of three or four bytes can be in it with a fourth byte that is any. Shorter patterns, and runs of
+//! one byte, are searched for by themselves, and do not fill it.
 //!
 //! Must never miss an occurrence: a pattern named too often costs time, one missed costs an alert. The worst that bytes can
 //! do is to pass the filter at every place: each then costs as many comparisons as patterns share a window, which
@@ -18,6 +19,8 @@ use memchr::{memchr, memchr2, memmem};
 
 use crate::rarity;
 
+/// A window of zeros or blanks, as traffic is full of: looked up at the ends of a run of them only.
+const BLANK: u32 = 0x2020_2020;
 /// Bytes are hashed with this bit set in each, so that letters are equal in either case.
 const FOLD: u32 = 0x2020_2020;
 /// What a byte can be once it is folded.
@@ -87,6 +90,8 @@ pub(crate) struct Matcher {
     long: Slots,
     /// By three bytes: patterns of three, and of four at odd places.
     middle: Slots,
+    /// A pattern is of nothing but zeros and blanks: it may lie within a run of them.
+    blanks: bool,
     /// Patterns searched for one by one.
     single: Vec<(u32, Single)>,
     /// Patterns of two bytes, where they are many.
@@ -127,8 +132,17 @@ impl Matcher {
             }
         }
         let filter = (!tables.windows.is_empty()).then(|| Filter::of(&tables.windows));
+        let blanks = patterns.iter().any(|p| p.bytes.len() >= 3 && p.bytes.iter().all(|b| blank(*b)));
         let pairs = (!pairs.patterns.is_empty()).then_some(pairs);
-        Some(Self { filter, long: Slots::of(tables.long), middle: Slots::of(tables.middle), single, pairs, patterns })
+        Some(Self {
+            blanks,
+            filter,
+            long: Slots::of(tables.long),
+            middle: Slots::of(tables.middle),
+            single,
+            pairs,
+            patterns,
+        })
     }
 
     /// How many patterns there are.
@@ -169,6 +183,13 @@ impl Matcher {
     /// A window passed the filter.
     #[inline(never)]
     fn look(&self, data: &[u8], i: usize, window: u32, seen: &mut Seen, hit: &mut impl FnMut(usize)) {
+        if window == BLANK && !self.blanks {
+            // A pattern found by this window has another byte right beside it.
+            let inside = |at: Option<usize>| at.and_then(|at| data.get(at)).is_some_and(|b| blank(*b));
+            if inside(i.checked_sub(1)) && inside(i.checked_add(4)) {
+                return;
+            }
+        }
         self.compare(&self.long, window, data, i, seen, hit);
         if !self.middle.slots.is_empty() {
             self.compare(&self.middle, window & 0x00ff_ffff, data, i, seen, hit);
@@ -201,39 +222,58 @@ impl Matcher {
 /// Looks at every second window of `data`, and calls `look` for each that passes the filter.
 #[inline]
 fn pass<const W: usize>(filter: &[u64; W], data: &[u8], mut look: impl FnMut(usize, u32)) {
-    let mut one = |i: usize, window: u32| {
-        let window = window | FOLD;
+    let passes = |window: u32| {
         let (word, a, b) = place::<W>(window);
         let bits = filter[word]; // a place below W
-        if bits >> a & 1 == 1 && bits >> b & 1 == 1 {
-            look(i, window);
-        }
+        bits.wrapping_shr(a) & bits.wrapping_shr(b) & 1
     };
     let mut i = 0;
     let mut rest = data;
-    // Eight bytes at a time, without a test of the length at each.
+    // Eight bytes at a time, with one test of the length and one of what the filter says.
     while let (Some(eight), Some((_, more))) = (rest.first_chunk::<8>(), rest.split_at_checked(8)) {
         let eight = u64::from_le_bytes(*eight);
         let Some(two) = more.first_chunk::<2>() else { break };
-        one(i, eight as u32);
-        one(i + 2, (eight >> 16) as u32);
-        one(i + 4, (eight >> 32) as u32);
-        one(i + 6, (eight >> 48) as u32 | u32::from(u16::from_le_bytes(*two)) << 16);
+        let last = (eight >> 48) as u32 | u32::from(u16::from_le_bytes(*two)) << 16;
+        let windows = [eight as u32, (eight >> 16) as u32, (eight >> 32) as u32, last];
+        let passed = windows.map(passes);
+        if passed != [0; 4] {
+            for ((at, window), passed) in (i..).step_by(2).zip(windows).zip(passed) {
+                if passed == 1 {
+                    look(at, window | FOLD);
+                }
+            }
+        }
         i += 8;
         rest = more;
     }
     while let Some(window) = rest.first_chunk::<4>() {
-        one(i, u32::from_le_bytes(*window));
+        let window = u32::from_le_bytes(*window);
+        if passes(window) == 1 {
+            look(i, window | FOLD);
+        }
         i += 2;
         rest = rest.get(2..).unwrap_or_default();
     }
 }
 
-/// The word of a window in a filter of `W` words, and its two bits.
+/// The word of a window in a filter of `W` words, which its first three bytes choose, and its two bits, of which the fourth
+/// byte chooses the second among [`OF_FOURTH`]. The bit that tells cases apart has no say. Of a bit's number the lowest six
+/// bits count.
 #[inline]
 const fn place<const W: usize>(window: u32) -> (usize, u32, u32) {
-    let h = (window as u64).wrapping_mul(MIX);
-    ((h >> 48) as usize & (W - 1), (h >> 42) as u32 & 63, (h >> 36) as u32 & 63)
+    let h = ((window & !FOLD & 0x00ff_ffff) as u64).wrapping_mul(MIX);
+    ((h >> 48) as usize & (W - 1), (h >> 42) as u32, (h >> 36) as u32 ^ window >> 24 & (OF_FOURTH - 1))
+}
+
+/// Bits of a word among which the fourth byte of a window chooses.
+const OF_FOURTH: u32 = 16;
+
+/// What is put into a filter.
+#[derive(Clone, Copy, Debug)]
+enum Window {
+    Of(u32),
+    /// Three bytes, and a fourth that may be any.
+    Open(u32),
 }
 
 /// Two bits for each window, both in one word. Of a few sizes, each known when compiled: that saves a test at each place.
@@ -248,21 +288,26 @@ enum Filter {
 
 impl Filter {
     /// At least sixteen bits for a window, but for the largest sets: one in seventy then passes by chance.
-    fn of(windows: &[u32]) -> Self {
+    fn of(windows: &[Window]) -> Self {
         match windows.len() {
-            0..=256 => Self::Small(filled(windows)),
-            257..=4_096 => Self::Middle(filled(windows)),
-            4_097..=16_384 => Self::Large(filled(windows)),
+            0..=128 => Self::Small(filled(windows)),
+            129..=1_024 => Self::Middle(filled(windows)),
+            1_025..=16_384 => Self::Large(filled(windows)),
             _ => Self::Huge(filled(windows)),
         }
     }
 }
 
-fn filled<const W: usize>(windows: &[u32]) -> Box<[u64; W]> {
+fn filled<const W: usize>(windows: &[Window]) -> Box<[u64; W]> {
     let mut filter = Box::new([0u64; W]);
     for w in windows {
-        let (word, a, b) = place::<W>(*w);
-        filter[word] |= 1 << a | 1 << b; // a place below W
+        let (Window::Of(window) | Window::Open(window)) = *w;
+        let (word, a, b) = place::<W>(window);
+        let second = match w {
+            Window::Of(_) => 1u64.wrapping_shl(b),
+            Window::Open(_) => ((1u64 << OF_FOURTH) - 1).wrapping_shl(b & !(OF_FOURTH - 1)),
+        };
+        filter[word] |= 1u64.wrapping_shl(a) | second; // a place below W
     }
     filter
 }
@@ -270,7 +315,7 @@ fn filled<const W: usize>(windows: &[u32]) -> Box<[u64; W]> {
 /// What a set is put together from.
 #[derive(Default)]
 struct Tables {
-    windows: Vec<u32>,
+    windows: Vec<Window>,
     long: Vec<Slot>,
     middle: Vec<Slot>,
     /// How many patterns are found by each window.
@@ -290,26 +335,18 @@ impl Tables {
     fn add(&mut self, pattern: u32, p: &Pattern) {
         match *p.bytes.as_slice() {
             [a, b, c] => {
+                // At an odd place its window begins with a byte that may be any.
                 let window = three(a, b, c);
-                self.windows.extend(FOLDED.iter().flat_map(|x| {
-                    let x = u32::from(*x);
-                    [window | x << 24, window << 8 | x]
-                }));
+                self.windows.push(Window::Open(window));
+                self.windows.extend(FOLDED.iter().map(|x| Window::Of(window << 8 | u32::from(*x))));
                 self.middle.push(Slot { window, pattern, at: 0 });
             }
             [a, b, c, d] => {
-                // At an even place it is a window; at an odd one its rarer end lies in one.
-                let whole = u32::from_le_bytes([a, b, c, d]) | FOLD;
-                self.windows.push(whole);
+                // At an even place it is a window; at an odd one its end begins one.
+                let (whole, tail) = (u32::from_le_bytes([a, b, c, d]) | FOLD, three(b, c, d));
+                self.windows.extend([Window::Of(whole), Window::Open(tail)]);
                 self.long.push(Slot { window: whole, pattern, at: 0 });
-                let (head, tail) = (three(a, b, c), three(b, c, d));
-                if rarity::of(&[a, b, c]) >= rarity::of(&[b, c, d]) {
-                    self.windows.extend(FOLDED.iter().map(|x| head << 8 | u32::from(*x)));
-                    self.middle.push(Slot { window: head, pattern, at: 0 });
-                } else {
-                    self.windows.extend(FOLDED.iter().map(|x| tail | u32::from(*x) << 24));
-                    self.middle.push(Slot { window: tail, pattern, at: 1 });
-                }
+                self.middle.push(Slot { window: tail, pattern, at: 1 });
             }
             _ => {
                 // The rarest pair; where many patterns have it already, another.
@@ -318,12 +355,15 @@ impl Tables {
                     pair_of(five).into_iter().map(worth).min()
                 };
                 let places = (0u32..).zip(p.bytes.array_windows::<5>());
+                // Of pairs with a window of blanks one that has another byte: see `look`.
+                let mixed = |five: &[u8; 5]| five.iter().any(|b| !blank(*b));
+                let worth = |five: &[u8; 5]| (worth(five), mixed(five));
                 let Some((at, five)) = places.max_by_key(|(at, five)| (worth(five), std::cmp::Reverse(*at))) else {
                     return;
                 };
                 for (at, window) in (at..).zip(pair_of(five)) {
                     *self.used.entry(window).or_default() += 1;
-                    self.windows.push(window);
+                    self.windows.push(Window::Of(window));
                     self.long.push(Slot { window, pattern, at });
                 }
             }
@@ -334,6 +374,11 @@ impl Tables {
 /// The two windows of five bytes.
 const fn pair_of([a, b, c, d, e]: &[u8; 5]) -> [u32; 2] {
     [u32::from_le_bytes([*a, *b, *c, *d]) | FOLD, u32::from_le_bytes([*b, *c, *d, *e]) | FOLD]
+}
+
+/// A zero or a blank, which are the same once they are folded.
+const fn blank(b: u8) -> bool {
+    b | 0x20 == 0x20
 }
 
 fn three(a: u8, b: u8, c: u8) -> u32 {
