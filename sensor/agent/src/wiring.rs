@@ -130,6 +130,7 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
         let Some(proto) = AppProto::by_name(name) else { continue };
         let mine = app.of_mut(proto);
         mine.stream_depth = choice.stream_depth;
+        mine.encrypted = choice.encrypted;
         let [both, tcp, udp] = choice.enabled;
         mine.tcp.mode = tcp.or(both).unwrap_or(mine.tcp.mode);
         mine.udp.mode = udp.or(both).unwrap_or(mine.udp.mode);

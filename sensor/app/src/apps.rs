@@ -11,7 +11,7 @@ use lagewarte_base::time::Timestamp;
 use lagewarte_flow::{AppProto, Direction, Flow, FlowRef};
 
 use crate::{
-    config::{Config, Mode},
+    config::{Config, Encrypted, Mode},
     expect::Expected,
     layer::{LayerEvent, LayerEvents},
     probe::{Answer, Probe},
@@ -605,12 +605,12 @@ impl Apps {
             left = &joined;
         }
         app.needed[side] = 0;
-        let mut change = None;
+        let (mut change, mut encrypted) = (None, false);
         let mut failed = true;
         for _ in 0..MAX_STEPS {
             let mut cx = cx(&self.cfg, &mut self.memory, f.flow, time);
             let step = state.data(Input { direction, data: left, eof, datagram: false }, &mut cx);
-            change = cx.change;
+            (change, encrypted) = (cx.change, encrypted | cx.encrypted);
             let (consumed, needed) = match step {
                 Step::Ok(n) => (n, 0),
                 Step::More { consumed, needed } => (consumed, needed),
@@ -639,9 +639,23 @@ impl Apps {
             self.give_up(app, f.flow);
         } else if let Some(change) = change {
             self.changed(app, f, change, events);
+        } else if encrypted && !f.flow.app.sealed && self.sealed(app, f.flow) {
+            // Nothing is held any more.
         } else if eof && !app.held[side].is_empty() {
             self.let_go(app, side); // the parser was told that nothing follows and waits all the same
         }
+    }
+
+    /// The session is encrypted from here on. Whether it is parsed no more.
+    fn sealed(&mut self, app: &mut FlowApp, flow: &mut Flow) -> bool {
+        let handling = self.cfg.of(flow.app.proto).encrypted;
+        flow.app.sealed = handling != Encrypted::Full;
+        let over = handling == Encrypted::Bypass;
+        if over {
+            app.states_mut().for_each(State::finish);
+            self.stop(app, flow);
+        }
+        over
     }
 
     /// A parser may find that what it reads has a name of its own (DNS in HTTP/2): flow and memory go over to that.
@@ -710,5 +724,6 @@ fn cx<'a>(cfg: &'a Config, memory: &'a mut [Memory], flow: &Flow, time: Timestam
         config: cfg,
         memory: &mut memory[flow.app.proto as usize], // a place for each variant
         change: None,
+        encrypted: false,
     }
 }

@@ -28,6 +28,19 @@ pub struct Over {
     pub ports: Vec<(u16, u16)>,
 }
 
+/// What is done once a session is encrypted: `encryption-handling`, of TLS and SSH. The names are those of Suricata's
+/// configuration (user guide, "suricata.yaml", "Encrypted traffic").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encrypted {
+    /// `track-only`, `default`: the session is followed, but rules do not look into payload and stream.
+    #[default]
+    TrackOnly,
+    /// `bypass`: besides, the session is parsed no more.
+    Bypass,
+    /// `full`: rules look into payload and stream, encrypted or not.
+    Full,
+}
+
 /// Choices of one protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
@@ -39,6 +52,8 @@ pub struct Choice {
     pub memcap: u64,
     /// `stream-depth`: how much of a stream that speaks it is put together, 0 for all; None: as `stream.reassembly.depth`.
     pub stream_depth: Option<u64>,
+    /// `encryption-handling`.
+    pub encrypted: Encrypted,
 }
 
 /// Most bytes of parsed state of one protocol where nothing else is said. Threat: many flows that each make a parser keep

@@ -60,7 +60,7 @@ mod write;
 
 pub use apps::{Apps, Counters, DETECT, FlowApp, HOLD, HOLD_ALL, MAX_CHANGES};
 pub use buffer::{Buffer, Field};
-pub use config::{Choice, Config, MEMCAP, Mode, Over};
+pub use config::{Choice, Config, Encrypted, MEMCAP, Mode, Over};
 pub use expect::{Announced, EXPIRES_S, MAX_EXPECTED, Transfer};
 pub use layer::{LayerEvent, LayerEvents};
 pub use protocol::{Change, Cx, Input, Memory, Protocol, Skip, Step, Transaction};

@@ -55,6 +55,7 @@ pub struct Cx<'a> {
     pub config: &'a Config,
     pub(crate) memory: &'a mut Memory,
     pub(crate) change: Option<Change>,
+    pub(crate) encrypted: bool,
 }
 
 /// A protocol's wish that the flow goes on as something else.
@@ -67,7 +68,7 @@ pub struct Change {
 impl<'a> Cx<'a> {
     /// For a parser that runs alone: in a fuzz target or a benchmark.
     pub fn alone(config: &'a Config, memory: &'a mut Memory, ports: (u16, u16)) -> Self {
-        Self { time: Timestamp::default(), ports, config, memory, change: None }
+        Self { time: Timestamp::default(), ports, config, memory, change: None, encrypted: false }
     }
 }
 
@@ -92,6 +93,10 @@ impl Cx<'_> {
     /// looked at anew; this protocol is told nothing more.
     pub fn change(&mut self, expected: AppProto) {
         self.change = Some(Change { expected });
+    }
+    /// What follows in both directions is encrypted: `encryption-handling` says what is made of it.
+    pub const fn encrypted(&mut self) {
+        self.encrypted = true;
     }
 }
 

@@ -206,7 +206,7 @@ impl Engine {
         let layer = those(&|e| !e.rule.layer_events.is_empty());
         let below_ip = those(&|e| matches!(e.rule.proto, Proto::Arp | Proto::Ether));
         let transactions = Tables::new(&entries, prefilter)?;
-        let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::OPEN }).collect();
+        let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
         entries.iter_mut().for_each(Entry::strip);
         entries.shrink_to_fit();
         let [a, b, c, d, e, f, g, h, ..] = set.sha256;

@@ -20,6 +20,8 @@ pub(crate) struct Gate {
     /// A bit for each direction and state of a flow.
     flows: u8,
     any_ports: bool,
+    /// Whether contents of the payload are asked for.
+    payload: bool,
 }
 
 /// What a packet is, as far as gates ask.
@@ -28,6 +30,7 @@ pub(crate) struct Key {
     ports: Option<(u16, u16)>,
     kind: u16,
     flow: u8,
+    sealed: bool,
 }
 
 /// IP protocols that rules tell apart, and one of the others.
@@ -42,9 +45,14 @@ const FLOWS: [(Direction, Option<bool>); 5] = [
 ];
 
 impl Gate {
-    /// Closed before nothing.
-    pub(crate) const OPEN: Self =
-        Self { src: (0, u16::MAX), dest: (0, u16::MAX), kinds: u16::MAX, flows: u8::MAX, any_ports: true };
+    const OPEN: Self = Self {
+        src: (0, u16::MAX),
+        dest: (0, u16::MAX),
+        kinds: u16::MAX,
+        flows: u8::MAX,
+        any_ports: true,
+        payload: false,
+    };
 
     pub(crate) fn new(e: &Entry) -> Self {
         let mut gate = Self {
@@ -53,6 +61,7 @@ impl Gate {
             kinds: 0,
             flows: 0,
             any_ports: e.src_port.is_any() && e.dest_port.is_any(),
+            payload: !e.rule.payload.is_empty(),
         };
         for (n, proto) in PROTOCOLS.into_iter().enumerate() {
             for v6 in [false, true] {
@@ -65,18 +74,29 @@ impl Gate {
         gate
     }
 
+    /// Closed before nothing but what no filter may let through.
+    pub(crate) fn open(e: &Entry) -> Self {
+        Self { payload: !e.rule.payload.is_empty(), ..Self::OPEN }
+    }
+
+    /// Whether the entry asks for contents of the payload.
+    pub(crate) const fn payload(&self) -> bool {
+        self.payload
+    }
+
     pub(crate) fn lets(&self, k: Key) -> bool {
         let ports = match k.ports {
             Some((s, d)) => self.src.0 <= s && s <= self.src.1 && self.dest.0 <= d && d <= self.dest.1,
             None => self.any_ports,
         };
-        ports && self.kinds & k.kind != 0 && self.flows & k.flow != 0
+        ports && self.kinds & k.kind != 0 && self.flows & k.flow != 0 && !(self.payload && k.sealed)
     }
 }
 
 impl Key {
     pub(crate) fn new(ports: Option<(u16, u16)>, proto: u8, v6: bool, flow: Option<&FlowRef<'_>>) -> Self {
         let n = PROTOCOLS.iter().position(|p| *p == proto).unwrap_or(PROTOCOLS.len() - 1);
+        let sealed = flow.is_some_and(|f| f.sealed);
         let flow = match flow.map(|f| (f.direction, f.established)) {
             None => 0,
             Some((Direction::ToServer, false)) => 1,
@@ -84,7 +104,7 @@ impl Key {
             Some((Direction::ToClient, false)) => 3,
             Some((Direction::ToClient, true)) => 4,
         };
-        Self { ports, kind: 1 << (2 * n + usize::from(v6)), flow: 1 << flow }
+        Self { ports, kind: 1 << (2 * n + usize::from(v6)), flow: 1 << flow, sealed }
     }
 }
 

@@ -114,13 +114,15 @@ impl Engine {
             None => Way::None,
         };
         let ports = ports(p);
+        // Into what is encrypted rules do not look; others are asked all the same.
+        let payload = if flow.as_ref().is_some_and(|f| f.sealed) { &[] } else { payload(p) };
         if class == Class::Tcp {
             let table = self.groups.table(Class::TcpStream, way);
             for w in view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d)) {
                 table.candidates(ports, w.data, &mut s.seen, &mut s.found);
             }
-            if !view.added && !payload(p).is_empty() {
-                table.candidates(ports, payload(p), &mut s.seen, &mut s.found);
+            if !view.added && !payload.is_empty() {
+                table.candidates(ports, payload, &mut s.seen, &mut s.found);
             }
         }
         if p.never_sent() {
@@ -134,7 +136,7 @@ impl Engine {
                 s.found.extend_from_slice(&self.protocol_only);
             }
         }
-        self.groups.table(class, way).candidates(ports, payload(p), &mut s.seen, &mut s.found);
+        self.groups.table(class, way).candidates(ports, payload, &mut s.seen, &mut s.found);
         let first = match flow {
             Some(f) => {
                 let side = f.direction.index(); // of two

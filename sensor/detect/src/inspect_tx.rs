@@ -14,6 +14,7 @@ use crate::{
     app::Verdict,
     engine::{Engine, MAX_CANDIDATES, Scratch},
     entry::Entry,
+    gate::Gate,
 };
 
 impl Engine {
@@ -76,8 +77,10 @@ impl Engine {
                     };
                     // What it asks of the payload is asked of the packet in whose context the rest was found, and of
                     // the stream as far as it is held.
+                    let sealed = flow.sealed && self.gates.get(i as usize).is_some_and(Gate::payload);
                     if verdict == Verdict::Match
-                        && !((entry.in_payload(p, &mut s.work, &mut s.counters) || entry.in_parts(flow, &mut s.work))
+                        && !(!sealed
+                            && (entry.in_payload(p, &mut s.work, &mut s.counters) || entry.in_parts(flow, &mut s.work))
                             && state.core(place).is_some_and(|c| entry.marks.tx_hold(&c.bits))
                             && entry.marks.hold(p, &self.hosts, s))
                     {

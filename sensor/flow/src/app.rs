@@ -167,6 +167,9 @@ pub struct AppState {
     pub depth_set: bool,
     /// Nothing of it is parsed (any more).
     pub over: bool,
+    /// What comes is encrypted, and rules do not look into its payload: `encryption-handling`. From the packet after the
+    /// one that showed it.
+    pub sealed: bool,
     /// The app crate's place for this flow, in the worker's table; 0 is none.
     pub slot: u32,
 }

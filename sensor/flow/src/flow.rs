@@ -188,6 +188,8 @@ pub struct FlowRef<'a> {
     pub added: bool,
     /// Whether an exception policy keeps rules from looking at the packet.
     pub excepted: bool,
+    /// Whether the flow's bytes were known to be encrypted *before* this packet: rules do not look into its payload.
+    pub sealed: bool,
     pub(crate) memory: Option<&'a mut Memory>,
 }
 
@@ -196,8 +198,8 @@ impl<'a> FlowRef<'a> {
     pub fn at_end(flow: &'a mut Flow, direction: Direction) -> Self {
         let established = flow.state != State::New;
         let events = crate::tcp::StreamEvents::default();
-        let (new, added, excepted) = (false, false, false);
-        FlowRef { flow, direction, established, new, events, added, excepted, memory: None }
+        let (new, added, excepted, sealed) = (false, false, false, flow.app.sealed);
+        FlowRef { flow, direction, established, new, events, added, excepted, sealed, memory: None }
     }
     /// Whether the session says goodbye: rules do not wait for more of it.
     pub fn closing(&self) -> bool {

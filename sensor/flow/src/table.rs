@@ -443,6 +443,7 @@ fn update<'f>(
     if !new && p.time > f.last {
         f.last = p.time;
     }
+    let sealed = f.app.sealed;
     let side = &mut f.sides[direction.index()];
     side.packets += 1;
     side.bytes += p.frame.len() as u64;
@@ -464,6 +465,7 @@ fn update<'f>(
         events: fed.step.events,
         added: fed.added,
         excepted: fed.exception == Some(Exception::Packet),
+        sealed,
         memory: Some(memory),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use lagewarte_app::Mode;
+use lagewarte_app::{Encrypted, Mode};
 use lagewarte_base::{
     fs::{Fs as _, RealFs},
     signed::PublicKey,
@@ -139,6 +139,8 @@ pub struct Protocol {
     pub ports: [Option<Vec<(u16, u16)>>; 3],
     /// `stream-depth`.
     pub stream_depth: Option<u64>,
+    /// `encryption-handling`.
+    pub encrypted: Encrypted,
 }
 
 /// One set of `datasets`.
@@ -649,6 +651,11 @@ impl Reader<'_> {
                 enabled: [enabled("enabled"), enabled("tcp.enabled"), enabled("udp.enabled")],
                 ports: [ports("detection-ports.dp"), ports("tcp.detection-ports.dp"), ports("udp.detection-ports.dp")],
                 stream_depth: self.size(&key("stream-depth")),
+                encrypted: match self.text(&key("encryption-handling")).as_deref() {
+                    Some("bypass") => Encrypted::Bypass,
+                    Some("full") => Encrypted::Full,
+                    _ => Encrypted::TrackOnly,
+                },
             }
         };
         members.iter().map(|(name, _)| (name.clone(), of(name))).collect()

@@ -115,6 +115,9 @@ impl Ssh {
                         parser::NEWKEYS => {
                             self.phases[i] = Phase::Over;
                             self.reach(d, DONE);
+                            if self.phases == [Phase::Over; 2] {
+                                cx.encrypted();
+                            }
                         }
                         _ => {}
                     }

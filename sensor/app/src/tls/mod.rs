@@ -119,6 +119,9 @@ impl Tls {
         // Ended and forgotten already: nothing more is said of it.
         let Some(tx) = self.txs.last() else { return Step::Error };
         let goes_on = work(&mut tx.session);
+        if tx.session.encrypted() {
+            cx.encrypted();
+        }
         let fits = tx.moved(cx);
         if goes_on && fits {
             return Step::Ok(0);

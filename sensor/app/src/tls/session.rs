@@ -93,6 +93,7 @@ pub struct Session {
     pub seen: Seen,
     records: [Records; 2],
     certificate_asked: bool,
+    data_seen: bool,
     changed: [bool; 2],
     heartbeat_sent: Option<u16>,
 }
@@ -130,9 +131,9 @@ impl Session {
         }
         self.records[direction.index()].shrink();
     }
-    /// Whether both sides are behind the handshake: what follows is encrypted.
-    pub fn encrypted(&self) -> bool {
-        self.client_state >= ClientState::HandshakeDone && self.server_state >= ServerState::HandshakeDone
+    /// Whether a side has sent application data: what follows is encrypted.
+    pub const fn encrypted(&self) -> bool {
+        self.data_seen
     }
     /// Whether all is known that an EVE `tls` event says.
     pub fn complete(&self) -> bool {
@@ -183,6 +184,7 @@ impl Session {
                 (false, None) => {}
             },
             Item::Data => {
+                self.data_seen = true;
                 // Without having seen a change of cipher: taken up in the middle, or TLS 1.3.
                 if to_server {
                     self.client_state = self.client_state.max(ClientState::HandshakeDone);

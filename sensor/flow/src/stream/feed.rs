@@ -106,7 +106,7 @@ fn store(
         if let Some(first) = first {
             stream.half_mut(d).begin(first, cfg.stream.depth);
             stream.half_mut(d).set_inline(cfg.stream.inline);
-            stream.half_mut(d).watch(cfg.stream.raw, cfg.stream.chunk[d.index()]); // an index of two
+            stream.half_mut(d).watch(cfg.stream.raw && !f.app.sealed, cfg.stream.chunk[d.index()]); // an index of two
         }
     }
     let has = |f: u8| segment.flags & f != 0;

@@ -4,7 +4,7 @@
 
 use super::{
     Key,
-    Kind::{Flag, FlagOrAuto, FlagOrDetection, List, Number, Size},
+    Kind::{Flag, FlagOrAuto, FlagOrDetection, List, Number, OneOf, Size},
     Why::{BuiltDifferently, ListensOnly, NotYet},
     off, on,
 };
@@ -143,6 +143,13 @@ pub(super) static KEYS: &[Key] = &[
         "as stream.reassembly.depth",
         "2mb",
         "How much of each direction of a stream is put together once it is known to speak this; 0: all.",
+    ),
+    on(
+        "app-layer.protocols.{tls,ssh}.encryption-handling",
+        OneOf("default track-only bypass full"),
+        "default",
+        "full",
+        "Once a session is encrypted: followed, but without contents of rules (default), parsed no more, or all as before.",
     ),
     on("app-layer.protocols.ssh.hassh", Flag, "yes", "no", "Whether SSH's fingerprints (hassh) are made."),
     on(
