@@ -5,7 +5,7 @@
 //! A whole fleet that comes back brings thousands of unknown epochs within seconds, and a question costs the engine nearly
 //! the same for one of them as for hundreds. So whoever asks while a question runs waits for its end, and then one of those
 //! who wait asks for all. Nobody waits for company: alone, a question is put at once. Must never answer with a question
-//! that was put before the asker came: between the two, events of it may have become durable. Limits: [`MAX_KEYS`] in one
+//! that was put before the asker came: between the two, events of it may have become durable. Limits: [`MAX_EPOCHS`] in one
 //! question; the askers are connections, which are bounded themselves.
 
 use std::{
@@ -17,14 +17,11 @@ use std::{
 
 use lagewarte_store::{
     Scope,
-    telemetry::{Telemetry, TelemetryError},
+    telemetry::{MAX_EPOCHS, Telemetry, TelemetryError},
 };
 use tokio::sync::oneshot;
 
 use crate::journal::Key;
-
-/// Most epochs in one question; others are asked for in the next. Threat: a statement larger than the engine reads.
-const MAX_KEYS: usize = 100;
 
 /// Why there is no answer: the store's own word, for each who waited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +85,7 @@ impl Waters {
         let asked: Vec<Waiting> = {
             let mut waiting = self.waiting();
             waiting.retain(|w| !w.answer.is_closed());
-            let first = waiting.len().min(MAX_KEYS);
+            let first = waiting.len().min(MAX_EPOCHS);
             waiting.drain(..first).collect()
         };
         let answers = (self.question)(asked.iter().map(|w| w.key).collect()).await;
@@ -150,7 +147,7 @@ mod tests {
         }
         let sizes: Vec<usize> = asked.lock().unwrap().iter().map(Vec::len).collect();
         assert_eq!(sizes.iter().sum::<usize>(), 1_000, "each is asked for once");
-        assert!(sizes.len() <= 12 && sizes.iter().all(|n| *n <= MAX_KEYS), "{sizes:?}");
+        assert!(sizes.len() <= 12 && sizes.iter().all(|n| *n <= MAX_EPOCHS), "{sizes:?}");
         assert_eq!(waters.of(key(2)).await, Ok(20), "alone");
     }
 

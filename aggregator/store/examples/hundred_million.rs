@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A state's month in the store, and how long the questions of pages and dashboards take on it.
 //!
-//! `cargo run --release -p lagewarte-store --example hundred_million -- [ROWS [DIR]]` (default 100,000,000 alerts over 30
-//! days of 2,056 constituents). The engine makes the rows itself: constituents, signatures (3,000) and external
+//! `cargo run --release -p lagewarte-store --example hundred_million -- [ROWS [DAYS [DIR]]]` (default 100,000,000 alerts over
+//! 30 days of 2,056 constituents; fewer of both keep a day as full as it is). The engine makes the rows itself: constituents, signatures (3,000) and external
 //! addresses (2 million) by a Zipf-like law, event JSON of about 770 bytes that differs in every row. All rollups are
 //! filled by their views, as by ingest. Needs 25 GB and leaves 30 free, or does not begin; DIR (default: a new folder below
 //! the temporary one) is removed at the end, unless `KEEP` is set. A DIR that holds all its rows is asked again; one whose
@@ -13,6 +13,7 @@
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, reason = "a measurement: what fails ends it")]
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -33,7 +34,6 @@ use lagewarte_store::{
 mod grafana;
 
 const DAY: i64 = 86_400_000_000;
-const DAYS: u64 = 30;
 const CONSTITUENTS: u64 = 2_056;
 /// Rows of one insert.
 const CHUNK: u64 = 1_000_000;
@@ -49,37 +49,44 @@ fn main() {
     if first.as_ref().is_some_and(|a| a == "__engine") {
         std::process::exit(child_main(args));
     }
-    let rows: u64 = first.map_or(100_000_000, |a| a.to_str().and_then(|a| a.parse().ok()).expect("ROWS is a number"));
+    let number = |a: OsString| a.to_str().and_then(|a| a.parse().ok()).expect("ROWS and DAYS are numbers");
+    let size = Size { rows: first.map_or(100_000_000, number), days: args.next().map_or(30, number) };
     let given = args.next().map(PathBuf::from);
     let dir = given.unwrap_or_else(|| std::env::temp_dir().join(format!("lagewarte-month-{}", std::process::id())));
     let keep = std::env::var_os("KEEP").is_some();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(measure(&dir, rows));
+    runtime.block_on(measure(&dir, size));
     if !keep {
         fs::remove_dir_all(&dir).unwrap();
     }
 }
 
-async fn measure(dir: &Path, rows: u64) {
-    // Written when all rows are there: how many, and the day after the last one, at whose beginning questions are asked.
+/// How much is made.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Size {
+    rows: u64,
+    days: u64,
+}
+
+async fn measure(dir: &Path, size: Size) {
+    // Written when all rows are there: what they are, and the day after the last one, at whose beginning questions are asked.
     let marker = dir.join("complete");
-    let complete: Option<(u64, i64)> = fs::read_to_string(&marker).ok().and_then(|t| {
-        let (rows, today) = t.trim().split_once(' ')?;
-        Some((rows.parse().ok()?, today.parse().ok()?))
+    let what = format!("{size:?} ");
+    let complete = fs::read_to_string(&marker).ok();
+    let complete: Option<i64> = complete.map(|t| {
+        let today = t.strip_prefix(&what).and_then(|t| t.trim().parse().ok());
+        today.unwrap_or_else(|| panic!("{} holds {t}, not {what}", dir.display()))
     });
-    match complete {
-        Some((there, _)) => assert_eq!(there, rows, "{} holds another number of rows", dir.display()),
-        None => assert!(!dir.exists(), "{} is half made: remove it, or name another", dir.display()),
-    }
+    assert!(complete.is_some() || !dir.exists(), "{} is half made: remove it, or name another", dir.display());
     let engine = Engine::start(&Options::new(&dir.join("engine"), None).unwrap()).unwrap();
     let c = engine.connection();
-    let today = complete.map_or(SystemClock.now().micros().div_euclid(DAY) * DAY, |(_, today)| today);
+    let today = complete.unwrap_or(SystemClock.now().micros().div_euclid(DAY) * DAY);
     let t = Telemetry::with_clock(&c, Arc::new(ManualClock::new(Timestamp::from_micros(today))));
     t.migrate().await.unwrap();
     println!("load of the machine at the beginning: {}", load());
     if complete.is_none() {
-        make(&c, rows, today).await;
-        fs::write(&marker, format!("{rows} {today}")).unwrap();
+        make(&c, size, today).await;
+        fs::write(&marker, format!("{what}{today}")).unwrap();
     }
     // Completed inserts of the last day, which one panel joins: a lane closes one each 250 ms.
     ask(&c, "TRUNCATE TABLE segment").await;
@@ -97,7 +104,7 @@ async fn measure(dir: &Path, rows: u64) {
             .await
             .replace('\t', " / ")
     );
-    sizes(&t).await;
+    sizes(&t, size.days).await;
     println!("rollups against raw, 6 days (zero is right):");
     for check in t.check_rollups(&Scope::System, Table::Alert, at(today - 6 * DAY), at(today)).await.unwrap() {
         println!(
@@ -107,7 +114,7 @@ async fn measure(dir: &Path, rows: u64) {
         assert_eq!((check.differing, check.raw), (0, check.rolled));
     }
     let mut runs = Vec::new();
-    questions(&t, &c, today, &mut runs).await;
+    questions(&t, &c, today, size.days, &mut runs).await;
     panels(&engine.grafana(), today, &mut runs).await;
     report(&c, &runs).await;
     drop(t);
@@ -119,7 +126,7 @@ fn load() -> String {
     fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
 }
 
-async fn make(c: &Connection, rows: u64, today: i64) {
+async fn make(c: &Connection, Size { rows, days }: Size, today: i64) {
     let free: u64 = ask(c, "SELECT min(unreserved_space) FROM system.disks").await.parse().unwrap();
     // 175 bytes a row, and room for merges.
     let need = rows * 250 + KEEP_FREE;
@@ -129,7 +136,7 @@ async fn make(c: &Connection, rows: u64, today: i64) {
     while made < rows {
         let n = CHUNK.min(rows - made);
         // Days fill one after another, oldest first, as they come.
-        let back = DAYS - made * DAYS / rows;
+        let back = days - made * days / rows;
         ask(c, &insert(today - back as i64 * DAY, n, made)).await;
         made += n;
         if (made / CHUNK).is_multiple_of(10) || made == rows {
@@ -139,7 +146,7 @@ async fn make(c: &Connection, rows: u64, today: i64) {
     println!("made {rows} rows in {:.0} s", begun.elapsed().as_secs_f64());
 }
 
-async fn sizes(t: &Telemetry) {
+async fn sizes(t: &Telemetry, days: u64) {
     println!("| table | rows | MB | bytes a row | rows a day |\n| --- | --- | --- | --- | --- |");
     let (mut all, mut alerts) = (0, 0);
     for s in t.sizes(&Scope::System).await.unwrap().iter().filter(|s| s.rows > 100) {
@@ -149,7 +156,7 @@ async fn sizes(t: &Telemetry) {
             s.rows,
             s.bytes / 1_000_000,
             s.bytes as f64 / s.rows as f64,
-            s.rows / DAYS
+            s.rows / days
         );
         all += s.bytes;
         if s.name == "alert" {
@@ -224,7 +231,7 @@ fn constituents() -> Vec<String> {
     (0..20u64).map(|i| format!("gemeinde-{:04}", 1 + i * (CONSTITUENTS - 2) / 19)).collect()
 }
 
-async fn questions(t: &Telemetry, c: &Connection, today: i64, runs: &mut Vec<Run>) {
+async fn questions(t: &Telemetry, c: &Connection, today: i64, days: u64, runs: &mut Vec<Run>) {
     let own: Vec<Scope> = constituents().iter().map(|c| Scope::Constituent(c.parse().unwrap())).collect();
     let land = vec![Scope::Land; 6];
     // An address that attacks everywhere, and one that was seen a few times.
@@ -239,10 +246,11 @@ async fn questions(t: &Telemetry, c: &Connection, today: i64, runs: &mut Vec<Run
     let to = at(today - 433_123_456);
     for (who, askers) in [("one", &own), ("Land", &land)] {
         let day = at(to.micros() - DAY);
-        let month = at(to.micros() - 29 * DAY);
+        let days = days - 1;
+        let month = at(to.micros() - days as i64 * DAY);
         time(runs, "alerts by hour, a day", askers, async |s| drop(t.alerts_by_hour(s, day, to).await.unwrap())).await;
         if who == "one" {
-            time(runs, "alerts by hour, 29 days", askers, async |s| {
+            time(runs, &format!("alerts by hour, {days} days"), askers, async |s| {
                 drop(t.alerts_by_hour(s, month, to).await.unwrap())
             })
             .await;
@@ -250,7 +258,7 @@ async fn questions(t: &Telemetry, c: &Connection, today: i64, runs: &mut Vec<Run
         time(runs, "top signatures, a day", askers, async |s| drop(t.top_signatures(s, day, to, 20).await.unwrap()))
             .await;
         if who == "one" {
-            time(runs, "top signatures, 29 days", askers, async |s| {
+            time(runs, &format!("top signatures, {days} days"), askers, async |s| {
                 drop(t.top_signatures(s, month, to, 20).await.unwrap())
             })
             .await;
@@ -271,7 +279,7 @@ async fn questions(t: &Telemetry, c: &Connection, today: i64, runs: &mut Vec<Run
             })
             .await;
             if who == "one" || kind == "rare" {
-                time(runs, &format!("{what}, 29 days"), askers, async |s| {
+                time(runs, &format!("{what}, {days} days"), askers, async |s| {
                     drop(t.alerts(s, month, to, &of, 100).await.unwrap())
                 })
                 .await;

@@ -14,7 +14,7 @@ use lagewarte_event::Gap;
 use lagewarte_store::{
     scope::Scope,
     telemetry::{
-        AlertFilter, MAX_MEASURED, Rollup, Rows, Telemetry, TelemetryError,
+        AlertFilter, MAX_EPOCHS, MAX_IDS, MAX_MEASURED, Rollup, Rows, Telemetry, TelemetryError,
         columns::{Table, create_table},
         extract, gap, quarantine,
     },
@@ -324,6 +324,19 @@ async fn hops_are_measured_from_the_stored_times() {
         ]
     );
     assert_eq!(t.latency(&Scope::System, at(n + MINUTE), at(n + 2 * MINUTE)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_longest_questions_by_id_are_read_by_the_engine() {
+    let s = store(module_path!()).await;
+    let far = |i: usize| u64::MAX - i as u64;
+    let ids: Vec<_> = (0..=MAX_IDS).map(|i| (far(i), far(i))).collect();
+    let owner = "a".repeat(64).parse().unwrap();
+    let times = (at(now() - MINUTE), at(now()));
+    let found = s.telemetry.existing_ids(&Scope::System, sensor(1), &owner, &ids, times).await.unwrap();
+    assert!(found.is_empty());
+    let epochs: Vec<_> = (0..=MAX_EPOCHS).map(|i| (sensor(1), Epoch { counter: far(i), nonce: far(i) })).collect();
+    assert!(s.telemetry.high_water(&Scope::System, &epochs).await.unwrap().is_empty());
 }
 
 #[tokio::test]

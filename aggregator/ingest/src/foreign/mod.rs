@@ -233,7 +233,10 @@ impl Foreign {
         let claim = hub.claim(sensor).await.map_err(|status| later("elsewhere", status.message()))?;
         hub.lane(sensor).replayed().await;
         let stored = hub.telemetry.existing_ids(&Scope::System, sensor, &constituent, &ids, times).await;
-        let stored = stored.map_err(|_| later("store", "the store does not answer"))?;
+        let stored = stored.map_err(|e| {
+            tracing::warn!(error = %e, "the store does not answer; a foreign sender has to come again");
+            later("store", "the store does not answer")
+        })?;
         let mut seen = HashSet::new();
         for (item, id) in items.iter_mut().zip(&ids) {
             item.present = stored.contains(id) || !seen.insert(*id);

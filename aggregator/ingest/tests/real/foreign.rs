@@ -119,6 +119,17 @@ fn compressed(program: &str, body: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_thousands_of_events_is_taken_and_known_again() {
+    let site = Site::new(|_| {}).await;
+    let body = (0..2_500).map(|sid| eve(sid, 1)).collect::<Vec<_>>().join("\n");
+    for counts in [r#""received":2500,"duplicate":0"#, r#""received":2500,"duplicate":2500"#] {
+        let (status, answer) = site.send(body.as_bytes(), &[]).await;
+        assert!(status == 200 && answer.contains(counts), "{status} {answer}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn eve_over_https_is_stored_once_under_its_owner() {
     let site = Site::new(|_| {}).await;
     let (one, two, three) = (eve(1, 1), eve(2, 2), eve(3, 3));

@@ -267,8 +267,10 @@ fn parse<'a>(plan: &Plan, eve: &'a [u8]) -> Result<Members<'a>, Poison> {
 
 /// Counts brackets outside strings, before anything recurses.
 fn too_deep(eve: &[u8]) -> bool {
-    // Almost always there are too few of them, wherever they stand; counting alone is many times faster.
-    if eve.iter().filter(|b| matches!(b, b'{' | b'[')).count() <= MAX_DEPTH {
+    // Almost always there are too few of them, wherever they stand. Counting alone is many times faster, in bytes most of all:
+    // 255 of them fit into one.
+    let opening = |some: &[u8]| some.iter().map(|b| u8::from(matches!(b, b'{' | b'['))).sum::<u8>();
+    if eve.chunks(255).map(|some| usize::from(opening(some))).sum::<usize>() <= MAX_DEPTH {
         return false;
     }
     let (mut depth, mut quoted, mut escaped) = (0usize, false, false);

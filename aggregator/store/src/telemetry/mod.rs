@@ -36,7 +36,9 @@ pub use isolate::{Isolated, MAX_REFUSED, REFUSED};
 pub use known::MAX_IDS;
 pub use limits::{Limits, MAX_ROWS, Purpose};
 pub use migrate::SCHEMA_VERSION;
-pub use query::{AlertFilter, AlertGroup, AlertRow, Hop, HourReports, MAX_MEASURED, SegmentInfo, SensorHealth};
+pub use query::{
+    AlertFilter, AlertGroup, AlertRow, Hop, HourReports, MAX_EPOCHS, MAX_MEASURED, SegmentInfo, SensorHealth,
+};
 pub use repair::{RollupCheck, Touched};
 pub use rollup::Rollup;
 pub use rows::{MAX_SEGMENT_BYTES, MAX_SEGMENT_ID, Row, Rows, RowsError};

@@ -206,6 +206,10 @@ struct Latency {
 /// Alerts whose times [`Telemetry::latency`] holds at once. Threat: a question over a busy day that needs gigabytes.
 pub const MAX_MEASURED: u64 = 200_000;
 
+/// Most epochs in one question of [`Telemetry::high_water`]; more are asked for in turn. Threat: as for
+/// [`super::MAX_IDS`], with 140 bytes for each table and epoch.
+pub const MAX_EPOCHS: usize = 100;
+
 /// Tables that hold an event's id.
 const WITH_IDS: [Table; 5] = [Table::Alert, Table::Flow, Table::Record, Table::Health, Table::Quarantine];
 
@@ -390,6 +394,18 @@ impl Telemetry {
         scope: &Scope,
         epochs: &[(Uuid, Epoch)],
     ) -> Result<HashMap<(Uuid, Epoch), u64>, TelemetryError> {
+        let mut waters = HashMap::new();
+        for some in epochs.chunks(MAX_EPOCHS) {
+            waters.extend(self.high_water_of(scope, some).await?);
+        }
+        Ok(waters)
+    }
+
+    async fn high_water_of(
+        &self,
+        scope: &Scope,
+        epochs: &[(Uuid, Epoch)],
+    ) -> Result<impl Iterator<Item = ((Uuid, Epoch), u64)>, TelemetryError> {
         // UUIDs and numbers only: nothing of a sensor's own words stands in the statement. The sensors stand there by
         // themselves, since they have an index.
         let sensors = epochs.iter().map(|(s, _)| format!("toUUID('{s}')")).collect::<Vec<_>>().join(", ");
@@ -407,7 +423,7 @@ impl Telemetry {
             tables.collect::<Vec<_>>().join(" UNION ALL ")
         );
         let rows: Vec<IdRow> = self.all("high water", self.operation(scope, Ingest, &sql, "high water")?).await?;
-        Ok(rows.into_iter().map(|r| ((r.sensor, Epoch { counter: r.epoch, nonce: r.nonce }), r.seq)).collect())
+        Ok(rows.into_iter().map(|r| ((r.sensor, Epoch { counter: r.epoch, nonce: r.nonce }), r.seq)))
     }
 
     /// Which of the sequence numbers `from..=to` of an epoch are stored (quarantine included), ascending.
