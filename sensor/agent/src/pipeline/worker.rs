@@ -12,7 +12,7 @@ use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, Packet, Transport};
 use lagewarte_detect::{Candidate, Engine, Scratch, Turn};
 use lagewarte_event::eve::Record;
-use lagewarte_flow::{ChunkKind, Direction, FlowRef, FlowTable, Outcome};
+use lagewarte_flow::{AppProto, ChunkKind, Direction, FlowRef, FlowTable, Outcome};
 
 use super::{
     Options, Totals,
@@ -232,7 +232,10 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
             ChunkKind::Gap(len) => apps.tcp_gap(f, direction, len, time),
             ChunkKind::Depth | ChunkKind::End => apps.tcp_end(f, direction, time),
         });
-        heard[chunk.direction.index()] |= f.flow.app.proto.known(); // an index of two
+        // Of FTP's control connection neither side's lines end anything for the rules: it is looked at chunk by chunk, as
+        // Suricata 7 does.
+        let parsed = f.flow.app.proto != AppProto::Ftp && apps.get(f.flow).is_some_and(|a| a.state.is_some());
+        heard[direction.index()] |= parsed; // an index of two
     });
     if f.flow.app.proto.known()
         && !f.flow.app.depth_set
