@@ -5,10 +5,12 @@
 //! Must never hold a condition that the engine does not honour: the parser refuses those. Meanings follow the Suricata
 //! user guide, chapter "Rules". Limits stand at [`crate::limits`].
 
+mod file;
 mod payload;
 
 use std::sync::Arc;
 
+pub use file::*;
 pub use payload::*;
 
 use crate::{
@@ -482,6 +484,10 @@ pub enum TransactionTest {
         /// The event's name.
         name: String,
     },
+    /// `ftpbounce`: an FTP command PORT names another address than the client's.
+    Bounce,
+    /// On a file of its; all of a rule's on one and the same.
+    File(FileTest),
 }
 
 /// Which of several numbers must pass (user guide, "Multi-integers").

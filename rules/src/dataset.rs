@@ -15,6 +15,8 @@ use std::{
     },
 };
 
+use crate::hashlist::{HashKind, HashList, MAX_LISTS};
+
 /// Most sets. Threat: a generated rule file that declares millions.
 pub const MAX_SETS: usize = 4_096;
 /// Largest file of a set. Threat: a wrong path (a capture, a device) read whole.
@@ -246,6 +248,9 @@ impl Lookup {
     }
 }
 
+// Lists of hashes, by their file.
+type Lists = HashMap<(PathBuf, HashKind), Arc<HashList>>;
+
 /// The sets of a rule set, as they are declared.
 #[derive(Clone, Debug, Default)]
 pub struct DataSets {
@@ -254,6 +259,7 @@ pub struct DataSets {
     /// `datasets.defaults.memcap`: bytes that a set may hold where nothing is said of it.
     pub memcap: Option<u64>,
     sets: Arc<Mutex<HashMap<String, Arc<Set>>>>,
+    lists: Arc<Mutex<Lists>>,
 }
 
 /// How a rule or the configuration declares a set.
@@ -304,6 +310,24 @@ impl DataSets {
         Ok(set)
     }
 
+    /// A list of hashes, read once however many rules name it. `folder` is the rule file's.
+    ///
+    /// # Errors
+    /// A sentence for the rule's writer.
+    pub(crate) fn hashes(&self, kind: HashKind, file: &Path, folder: &Path) -> Result<Arc<HashList>, String> {
+        let path = self.within(folder, file)?;
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(had) = lists.get(&(path.clone(), kind)) {
+            return Ok(Arc::clone(had));
+        }
+        if lists.len() == MAX_LISTS {
+            return Err(format!("more than {MAX_LISTS} lists of hashes"));
+        }
+        let list = Arc::new(HashList::read(kind, &path)?);
+        lists.insert((path, kind), Arc::clone(&list));
+        Ok(list)
+    }
+
     /// A rule of the set changes it.
     pub(crate) fn changes(set: &Set) {
         set.dynamic.store(true, Ordering::Relaxed);
@@ -324,7 +348,7 @@ impl DataSets {
         if !file.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
             return Err(escapes());
         }
-        let told = |e: std::io::Error| format!("the set's file {} cannot be read: {e}", path.display());
+        let told = |e: std::io::Error| format!("the file {} cannot be read: {e}", path.display());
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let (real, root) = (path.canonicalize().map_err(told)?, folder.canonicalize().map_err(told)?);
         if real.starts_with(root) { Ok(real) } else { Err(escapes()) }

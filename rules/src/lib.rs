@@ -14,6 +14,7 @@ pub mod classification;
 pub mod dataset;
 mod draft;
 pub mod explain;
+pub mod hashlist;
 mod keywords;
 mod lex;
 pub mod limits;

@@ -10,8 +10,8 @@ use lagewarte_base::spelling::distance;
 use crate::{
     draft::Draft,
     keywords::{
-        app, bytes, counts, dataset, marks, meta, modbus, numbers, options, packet, payload, pcre, state, stream, tls,
-        transform,
+        app, bytes, counts, dataset, file, marks, meta, modbus, numbers, options, packet, payload, pcre, state, stream,
+        tls, transform,
     },
 };
 
@@ -222,10 +222,15 @@ pub const HONOURED: &[Keyword] = &[
     k("tls.fingerprint", Reads::Application, tls::fingerprint, "old: text in the certificate's SHA-1"),
     k("uricontent", Reads::Application, app::uricontent, "bytes in the normalised URI of an HTTP request"),
     k("urilen", Reads::Application, app::urilen, "length of the URI of an HTTP request"),
-    k("filesize", Reads::Application, app::filesize, "size of a file, once it has ended"),
-    k("filename", Reads::Application, app::filename, "text in a file's name"),
-    k("fileext", Reads::Application, app::fileext, "ending of a file's name"),
+    k("filesize", Reads::Application, file::filesize, "size of a file, once it has ended"),
+    k("filename", Reads::Application, file::filename, "text in a file's name"),
+    k("fileext", Reads::Application, file::fileext, "ending of a file's name"),
+    k("filemd5", Reads::Application, file::filemd5, "the MD5 of a whole file is in a list, or with ! is not"),
+    k("filesha1", Reads::Application, file::filesha1, "the SHA-1 of a whole file is in a list, or with ! is not"),
+    k("filesha256", Reads::Application, file::filesha256, "the SHA-256 of a whole file is in a list, or with ! is not"),
+    k("filestore", Reads::Application, file::filestore, "files that match are stored, where file-store is enabled"),
     k("ftp.dynamic_port", Reads::Application, app::ftp_dynamic_port, "port of an FTP data connection"),
+    k("ftpbounce", Reads::Application, app::ftpbounce, "an FTP client wants data sent to another host than itself"),
     k("ftp.reply_received", Reads::Application, app::ftp_reply_received, "whether the server replied: yes or no"),
     k("http2.frametype", Reads::Application, numbers::http2_frametype, "kind of an HTTP/2 frame, by number or name"),
     k("http2.errorcode", Reads::Application, numbers::http2_errorcode, "error code of an HTTP/2 RST_STREAM or GOAWAY"),
@@ -356,12 +361,16 @@ pub fn find(name: &str) -> Option<&'static Keyword> {
 
 const APP: &str = "needs the application protocol's parsed fields, which this version does not inspect";
 
+const MAGIC: &str = "it asks for the words of libmagic, a C library that this sensor does not run on files from the network; \
+                     `file.data` sees a file's first bytes, `fileext` its name";
+
 // Keywords and families of the language that are refused, with the reason. A name ending in `*` is a family.
 const REFUSED: &[(&str, &str)] = &[
     ("iprep", "address reputation is not supported by this version"),
     ("geoip", "the country of an address is not known to this version"),
     ("lua*", "Lua scripts are not run: a rule must not be a program"),
-    ("filestore*", "files are not extracted by this version"),
+    ("filemagic", MAGIC),
+    ("file.magic", MAGIC),
     ("app-layer-*", APP),
     ("http2.header", "an old name that Suricata has given up: write `http.request_header` or `http.response_header`"),
     ("flow.elephant", "the rate of a flow is not measured; `flow.bytes` and `flow.age` can be asked for"),

@@ -5,9 +5,9 @@
 
 use super::{none, wanted};
 use crate::{
-    ast::{Content, Interval, PayloadTest, SpokenTest, TransactionTest, Whose},
+    ast::{Interval, SpokenTest, TransactionTest, Whose},
     buffers::{self, Buffer, Form},
-    draft::{At, Draft, Placed},
+    draft::{At, Draft},
 };
 
 /// A keyword that names a buffer.
@@ -132,14 +132,38 @@ pub(crate) fn app_layer_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<
         .iter()
         .find(|(p, _)| p.eq_ignore_ascii_case(protocol))
         .ok_or_else(|| format!("the events of {protocol:?} cannot be asked for in this version"))?;
-    let name = name.to_ascii_lowercase();
-    if !events.contains(&name.as_str()) {
+    let lower = name.to_ascii_lowercase();
+    // Suricata's stock rules have other words for two than its events.
+    let name = match lower.as_str() {
+        "not_request" => "not_a_request",
+        "not_response" => "not_a_response",
+        other => other,
+    };
+    if let Some((_, why)) = NEVER_RAISED.iter().find(|(n, _)| *n == format!("{known}.{name}")) {
+        return Err(format!("{name:?} is never raised here: {why}"));
+    }
+    if !events.contains(&name) {
         return Err(format!("{name:?} is no event of {known}"));
     }
-    d.transaction.push(TransactionTest::Event { protocol: known, name });
+    d.transaction.push(TransactionTest::Event { protocol: known, name: name.to_owned() });
     let p = buffers::protocol(known).ok_or("the protocol cannot be named by rules")?;
     d.about(p.protocols, "app-layer-event")
 }
+
+/// Events that Suricata's rules ask for and no parser here raises, with the reason.
+pub(crate) const NEVER_RAISED: &[(&str, &str)] = &[
+    ("http.unknown_error", "what is wrong has a name here, or is not noticed"),
+    ("http.too_many_warnings", "warnings are not counted: each event is raised once for a transaction"),
+    ("http.request_body_unexpected", "bytes behind a request without a body are read as the next request"),
+    ("http.failed_protocol_change", "a flow may always go on as another protocol"),
+    ("http2.invalid_http1_settings", "the settings of an upgrade from HTTP/1 are not read"),
+    ("smtp.failed_protocol_change", "a flow may always go on as another protocol"),
+    ("smtp.unparsable_content", "what cannot be read of a mail has an event of its own"),
+    ("tls.invalid_tls_header", "type, version and length of a record have events of their own"),
+    ("tls.certificate_invalid_subject", "`certificate_invalid_x509name` is raised"),
+    ("tls.certificate_invalid_issuer", "`certificate_invalid_x509name` is raised"),
+    ("tls.certificate_invalid_validity", "`certificate_invalid_date` is raised"),
+];
 
 /// Events of protocols that rules may ask for. A test of the engine compares them with what parsers raise.
 pub const EVENTS: &[(&str, &[&str])] = &[
@@ -156,7 +180,7 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("ssh", &["invalid_banner", "long_banner", "invalid_record", "long_kex_record"]),
     ("mqtt", MQTT),
     ("pgsql", &["invalid_length", "malformed_request", "malformed_response"]),
-    ("modbus", &["invalid_protocol_id", "unsolicited_response", "invalid_length"]),
+    ("modbus", MODBUS),
     ("rfb", &["unimplemented_security_type", "unknown_security_result", "malformed_message"]),
     ("ldap", &["invalid_data", "request_not_found"]),
     ("dhcp", &["truncated_options"]),
@@ -196,6 +220,17 @@ const IKE: &[&str] = &[
     "multiple_server_proposal",
 ];
 
+const MODBUS: &[&str] = &[
+    "invalid_protocol_id",
+    "unsolicited_response",
+    "invalid_length",
+    "invalid_function_code",
+    "invalid_value",
+    "invalid_exception_code",
+    "value_mismatch",
+    "flooded",
+];
+
 const HTTP2: &[&str] = &[
     "invalid_frame_header",
     "invalid_client_magic",
@@ -211,6 +246,11 @@ const HTTP2: &[&str] = &[
     "too_many_frames",
     "dns_request_too_long",
     "dns_response_too_long",
+    "stream_id_reuse",
+    "invalid_range",
+    "header_integer_overflow",
+    "too_many_streams",
+    "reassembly_limit_reached",
 ];
 
 const HTTP: &[&str] = &[
@@ -267,7 +307,9 @@ const HTTP: &[&str] = &[
     "multipart_generic_error",
     "multipart_no_filedata",
     "multipart_invalid_header",
-    "failed_protocol_change",
+    "file_name_too_long",
+    "invalid_authority_port",
+    "invalid_server_port_in_request",
 ];
 
 const MQTT: &[&str] = &[
@@ -337,6 +379,13 @@ pub(crate) fn ftp_dynamic_port(d: &mut Draft<'_>, value: Option<&str>) -> Result
     number(d, "ftp.dynamic_port", &["ftp"], interval(wanted(value)?, 65_535, &[])?)
 }
 
+/// `ftpbounce`: data is to go to a third host (RFC 2577, 2).
+pub(crate) fn ftpbounce(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    d.transaction.push(TransactionTest::Bounce);
+    d.about(&["ftp"], "ftpbounce")
+}
+
 pub(crate) fn ftp_reply_received(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     let v = wanted(value)?;
     let n = match v.to_ascii_lowercase().as_str() {
@@ -374,69 +423,6 @@ pub(crate) fn urilen(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Strin
         },
     };
     number(d, field, &["http", "http2"], interval(test, 65_535, &[])?)
-}
-
-const FILES: &[&str] = &["http", "http2", "doh2", "smtp", "ftp-data", "smb", "nfs"];
-
-/// `filesize`: bytes, or with a unit.
-pub(crate) fn filesize(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let text = units(wanted(value)?)?;
-    number(d, "filesize", FILES, interval(&text, u64::MAX, &[])?)
-}
-
-// Numbers with KB, MB or GB as plain numbers.
-pub(crate) fn units(text: &str) -> Result<String, String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, tail) = rest.split_at(start);
-        let end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
-        let (digits, after) = tail.split_at(end);
-        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit_end);
-        let factor: u64 = match unit.to_ascii_lowercase().as_str() {
-            "" | "b" => 1,
-            "kb" | "kib" | "k" => 1 << 10,
-            "mb" | "mib" | "m" => 1 << 20,
-            "gb" | "gib" | "g" => 1 << 30,
-            _ => return Err(format!("{unit:?} is no unit of size; KB, MB and GB are")),
-        };
-        let n = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-        out.push_str(before);
-        out.push_str(&n.ok_or_else(|| format!("{digits}{unit} is too large"))?.to_string());
-        rest = after;
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
-/// `filename`: a text, in either case, somewhere in a file's name.
-pub(crate) fn filename(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    named(d, value, "filename", "", false)
-}
-
-/// `fileext`: a file's name ends in a dot and this, in either case.
-pub(crate) fn fileext(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    named(d, value, "fileext", ".", true)
-}
-
-fn named(d: &mut Draft<'_>, value: Option<&str>, who: &str, dot: &str, endswith: bool) -> Result<(), String> {
-    let v = wanted(value)?;
-    let (negated, v) = match v.strip_prefix('!') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, v),
-    };
-    let text = super::quoted(v)?;
-    if text.is_empty() || text.len() > 250 || text.contains(['|', '\\']) {
-        return Err(String::from("it takes a text of 1 to 250 characters, without bars and backslashes"));
-    }
-    let (name, _) = buffers::find("file.name").ok_or("file.name is not inspected")?;
-    d.stickies += 1;
-    let bytes = [dot, text].concat().into_bytes();
-    let content = Content { bytes, negated, nocase: true, endswith, ..Content::default() };
-    let at = At { buffer: name, instance: d.stickies, chain: 0 };
-    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some(at), decoded: false });
-    d.about(name.protocols, who)
 }
 
 pub(crate) fn number(

@@ -180,7 +180,6 @@ fn old(d: &mut Draft<'_>, buffer: &str, value: Option<&str>) -> Result<(), Strin
 /// Events of TLS and QUIC that rules may ask for.
 pub(crate) const TLS_EVENTS: &[&str] = &[
     "invalid_sslv2_header",
-    "invalid_tls_header",
     "invalid_record_version",
     "invalid_record_type",
     "invalid_record_length",
@@ -195,9 +194,6 @@ pub(crate) const TLS_EVENTS: &[&str] = &[
     "certificate_invalid_date",
     "certificate_invalid_extensions",
     "certificate_invalid_der",
-    "certificate_invalid_subject",
-    "certificate_invalid_issuer",
-    "certificate_invalid_validity",
     "certificate_invalid_string",
     "error_message_encountered",
     "invalid_ssl_record",

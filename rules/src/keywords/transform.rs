@@ -116,6 +116,6 @@ pub(crate) fn zlib_deflate(d: &mut Draft<'_>, value: Option<&str>) -> Result<(),
 fn max_size(value: Option<&str>) -> Result<u32, String> {
     let Some(v) = value.filter(|v| !v.is_empty()) else { return Ok(1024) };
     let n = v.strip_prefix("max-size").ok_or_else(|| format!("{v:?}: it takes nothing, or max-size N"))?;
-    let plain = super::app::units(n.trim())?;
+    let plain = super::file::units(n.trim())?;
     number(&plain, 1, MAX_UNPACKED)
 }

@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod filestore;
 pub mod health;
 pub mod metrics;
 pub mod pipeline;

@@ -33,6 +33,7 @@ use crate::{
         Settings,
         settings::{MAX_RULE_FILES, StateTimeouts, Tls as TlsSettings},
     },
+    filestore::Folder,
     pipeline::{Anomalies, Options},
 };
 
@@ -81,6 +82,25 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
         engine: None,
         live: None,
     }
+}
+
+/// Opens the folder of stored files, where files are stored. `base` is where a relative one begins.
+///
+/// # Errors
+///
+/// A folder that cannot be used.
+pub fn file_store(settings: &Settings, base: &Path, options: &mut Options) -> anyhow::Result<()> {
+    let wanted = &settings.file_store;
+    if !wanted.enabled {
+        return Ok(());
+    }
+    let depth = settings.stream.depth;
+    let files = &mut Arc::make_mut(&mut options.app).files;
+    files.store = Some(Arc::new(Folder::open(wanted, base)?));
+    files.force_store = wanted.force;
+    // As Suricata documents it: 0, or more than the depth of all streams.
+    files.store_depth = wanted.stream_depth.filter(|d| *d == 0 || *d > depth);
+    Ok(())
 }
 
 fn streams(settings: &Settings) -> lagewarte_flow::StreamConfig {
@@ -152,6 +172,7 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     app.websocket = choices.websocket;
     [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
     app.files.hashes = eve.file_hashes;
+    app.xff = settings.xff.clone();
     let dns = &eve.dns;
     app.dns = DnsChoices {
         version: if dns.version == Some(2) { 2 } else { 3 },

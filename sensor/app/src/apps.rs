@@ -13,6 +13,7 @@ use lagewarte_flow::{AppProto, Direction, Flow, FlowRef};
 use crate::{
     config::{Config, Encrypted, Mode},
     expect::Expected,
+    file::{Asked, store::Keep},
     layer::{LayerEvent, LayerEvents},
     probe::{Answer, Probe},
     protocol::{Change, Cx, Input, Memory, Step},
@@ -48,6 +49,10 @@ pub struct Counters {
     pub memcap: u64,
     /// Bytes charged at present.
     pub memuse: u64,
+    /// Files that were stored.
+    pub files_stored: u64,
+    /// Files that were to be stored and could not be: gaps, no room, a disk that failed.
+    pub files_not_stored: u64,
 }
 
 impl Counters {
@@ -71,6 +76,8 @@ impl Counters {
         self.held += other.held;
         self.memcap += other.memcap;
         self.memuse += other.memuse;
+        self.files_stored += other.files_stored;
+        self.files_not_stored += other.files_not_stored;
     }
 }
 
@@ -81,6 +88,8 @@ pub struct FlowApp {
     pub state: Option<State>,
     /// What it spoke before; all transactions are finished and wait for detection and writing.
     pub old: Vec<State>,
+    /// Which of its files are stored, as rules say.
+    pub keep: Keep,
     held: [Vec<u8>; 2],
     needed: [usize; 2],
     ended: [bool; 2],
@@ -109,7 +118,7 @@ pub struct Apps {
     memory: Vec<Memory>,
     held: Memory,
     expected: Expected,
-    counters: Counters,
+    pub(crate) counters: Counters,
 }
 
 impl Apps {
@@ -140,6 +149,12 @@ impl Apps {
     pub fn config_handle(&self) -> Arc<Config> {
         Arc::clone(&self.cfg)
     }
+    /// From now on this is what rules ask of files.
+    pub fn ask(&mut self, asked: Asked) {
+        if self.cfg.files.asked != asked {
+            Arc::make_mut(&mut self.cfg).files.asked = asked;
+        }
+    }
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         let mut c = self.counters.clone();
@@ -168,6 +183,19 @@ impl Apps {
             return LayerEvents::default();
         }
         self.fed(f, direction, &[], time, true)
+    }
+
+    /// A TCP direction is not followed any further: it has reached its depth. What is open of its files is cut off there.
+    pub fn tcp_depth(&mut self, f: &mut FlowRef<'_>, direction: Direction, time: Timestamp) -> LayerEvents {
+        for state in self.get_mut(f.flow).into_iter().flat_map(FlowApp::states_mut) {
+            for place in 0..state.len() {
+                let news = state.files_mut(place).is_some_and(|all| all.finish(direction));
+                if let Some(core) = state.core_mut(place).filter(|_| news) {
+                    core.touch(direction);
+                }
+            }
+        }
+        self.tcp_end(f, direction, time)
     }
 
     /// So many bytes of a TCP direction were lost.
@@ -497,7 +525,8 @@ impl Apps {
                     return;
                 }
                 self.expected(f.flow, events);
-                if State::begins(f.flow.app.proto).is_some_and(|d| app.first != Some(d)) {
+                // Of a flow that was taken up in its middle, what was heard first need not have come first.
+                if !f.guessed() && State::begins(f.flow.app.proto).is_some_and(|d| app.first != Some(d)) {
                     events.set(LayerEvent::WrongDirectionFirstData);
                     self.stop(app, f.flow);
                     return;

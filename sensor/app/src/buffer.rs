@@ -216,8 +216,6 @@ names! {
         WebsocketOpcode = "websocket.opcode",
         WebsocketFlags = "websocket.flags",
         WebsocketMask = "websocket.mask",
-        // Files.
-        Filesize = "filesize",
         // TLS.
         TlsVersion = "tls.version",
         SslVersion = "ssl_version",
@@ -230,6 +228,7 @@ names! {
         // FTP.
         FtpDynamicPort = "ftp.dynamic_port",
         FtpReplyReceived = "ftp.reply_received",
+        FtpPortAddress = "ftpbounce",
         // Kerberos.
         Krb5MsgType = "krb5_msg_type",
         Krb5ErrCode = "krb5_err_code",

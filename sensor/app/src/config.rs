@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dnp3, dns, file, http1, ike, mqtt, pgsql, smtp, ssh, tls, websocket};
+use crate::{dnp3, dns, file, http1, ike, mqtt, pgsql, smtp, ssh, tls, websocket, xff};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +98,8 @@ pub struct Config {
     pub websocket: websocket::Choices,
     /// What is to be known of files.
     pub files: file::Wanted,
+    /// Whether events say which client stands behind a proxy.
+    pub xff: xff::Choices,
 }
 
 impl Default for Config {
@@ -156,6 +158,7 @@ impl Default for Config {
             ike: ike::Choices::default(),
             websocket: websocket::Choices::default(),
             files: file::Wanted::default(),
+            xff: xff::Choices::default(),
         }
     }
 }
@@ -179,6 +182,14 @@ impl Config {
         let c = self.of(proto);
         let ports = if tcp { &c.tcp.ports } else { &c.udp.ports };
         ports.iter().any(|(from, to)| (*from..=*to).contains(&port))
+    }
+    /// How much of a stream that speaks this is put together; None: as of any.
+    pub fn stream_depth(&self, proto: AppProto) -> Option<u64> {
+        let files = matches!(
+            proto,
+            AppProto::Http | AppProto::Http2 | AppProto::Smtp | AppProto::FtpData | AppProto::Smb | AppProto::Nfs
+        );
+        self.files.store_depth.filter(|_| files && self.files.storing()).or(self.of(proto).stream_depth)
     }
     /// Whether events of this type are written.
     pub fn writes(&self, event_type: &str) -> bool {

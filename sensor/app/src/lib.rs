@@ -57,6 +57,7 @@ pub mod tls;
 mod tx;
 pub mod websocket;
 mod write;
+pub mod xff;
 
 pub use apps::{Apps, Counters, DETECT, FlowApp, HOLD, HOLD_ALL, MAX_CHANGES};
 pub use buffer::{Buffer, Field};

@@ -5,6 +5,8 @@
 //!
 //! Must never wait for more than a frame, which the protocol bounds at [`MAX_FRAME`]. Limit: [`MAX_TXS`].
 
+mod check;
+
 use lagewarte_base::reader::Reader;
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::{AppProto, Direction};
@@ -22,10 +24,24 @@ pub const MAX_FRAME: usize = 1024;
 pub const MAX_TXS: usize = 256;
 
 /// Names of events, by number.
-pub const EVENTS: &[&str] = &["invalid_protocol_id", "unsolicited_response", "invalid_length"];
+pub const EVENTS: &[&str] = &[
+    "invalid_protocol_id",
+    "unsolicited_response",
+    "invalid_length",
+    "invalid_function_code",
+    "invalid_value",
+    "invalid_exception_code",
+    "value_mismatch",
+    "flooded",
+];
 const PROTOCOL_ID: u8 = 0;
 const UNSOLICITED: u8 = 1;
 const LENGTH: u8 = 2;
+const FUNCTION: u8 = 3;
+const VALUE: u8 = 4;
+const EXCEPTION: u8 = 5;
+const MISMATCH: u8 = 6;
+const FLOODED: u8 = 7;
 
 /// Kinds of access, as bits.
 pub mod access {
@@ -213,7 +229,15 @@ impl Default for Modbus {
 impl Modbus {
     fn take(&mut self, d: Direction, f: Frame, cx: &mut Cx<'_>) {
         let size = size_of::<Tx>() + f.data.len();
-        let odd = f.ids.1 != 0;
+        let odd: Vec<u8> = [
+            (f.ids.1 != 0, PROTOCOL_ID),
+            (!check::known(&f), FUNCTION),
+            (d == Direction::ToServer && !check::request(&f), VALUE),
+            (f.exception.is_some_and(|code| !check::exception(code)), EXCEPTION),
+        ]
+        .into_iter()
+        .filter_map(|(is, event)| is.then_some(event))
+        .collect();
         let open = |t: &&mut Tx| {
             let asked = t.request.as_ref().is_some_and(|r| (r.ids.0, r.function) == (f.ids.0, f.function));
             asked && t.response.is_none() && t.core.progress(Direction::ToClient) < DONE
@@ -221,12 +245,13 @@ impl Modbus {
         if d == Direction::ToClient
             && let Some(tx) = self.txs.iter_mut().find(open)
         {
+            if tx.request.as_ref().is_some_and(|asked| !check::fits(asked, &f)) {
+                tx.core.raise(MISMATCH);
+            }
             if cx.charge(&mut tx.core.charged, f.data.len()) {
                 tx.response = Some(f);
             }
-            if odd {
-                tx.core.raise(PROTOCOL_ID);
-            }
+            odd.into_iter().for_each(|e| tx.core.raise(e));
             tx.core.reach(Direction::ToClient, DONE);
             return;
         }
@@ -234,9 +259,7 @@ impl Modbus {
         if !cx.charge(&mut tx.core.charged, size) {
             return;
         }
-        if odd {
-            tx.core.raise(PROTOCOL_ID);
-        }
+        odd.into_iter().for_each(|e| tx.core.raise(e));
         match d {
             Direction::ToServer => {
                 tx.request = Some(f);
@@ -249,7 +272,13 @@ impl Modbus {
                 tx.core.finish();
             }
         }
+        let crowded = self.txs.crowded;
         self.txs.push(tx);
+        if self.txs.crowded > crowded
+            && let Some(tx) = self.txs.last()
+        {
+            tx.core.raise(FLOODED);
+        }
     }
 }
 
@@ -464,8 +493,22 @@ mod tests {
         let mut t = Talk::<Modbus>::new();
         t.say(ToServer, &[0, 1, 0, 5, 0, 2, 1, 7], false);
         assert_eq!(t.events(), ["invalid_protocol_id"]);
+        for (asked, answered, event) in [
+            (&[99][..], &[99][..], "invalid_function_code"),
+            (&[1, 0, 0, 0, 0], &[0x81, 3], "invalid_value"),
+            (&[1, 0, 0, 0, 3], &[0x81, 9], "invalid_exception_code"),
+            (&[6, 0, 1, 0, 7], &[6, 0, 1, 0, 8], "value_mismatch"),
+        ] {
+            let mut t = Talk::<Modbus>::new();
+            t.say(ToServer, &wire(1, asked), false);
+            t.say(ToClient, &wire(1, answered), false);
+            assert!(t.events().iter().all(|e| *e == event) && !t.events().is_empty(), "{event}: {:?}", t.events());
+        }
         let mut t = Talk::<Modbus>::new();
+        t.say(ToServer, &whole.repeat(MAX_TXS), false);
+        assert_eq!(t.events(), [""; 0]);
         t.say(ToServer, &whole.repeat(3000), false);
+        assert!(t.events().contains(&"flooded"));
         assert!(t.state.txs().len() <= 2 * MAX_TXS);
     }
 

@@ -183,6 +183,10 @@ pub trait Protocol {
     fn event_type(&self, tx: &Self::Tx, config: &Config) -> Option<(&'static str, Option<Direction>)>;
     /// Writes the members of its event (`"dns":{...}`) into an open object.
     fn log(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter);
+    /// The value of a header field of a request, where it has such.
+    fn header<'a>(&'a self, _tx: &'a Self::Tx, _name: &[u8]) -> Option<&'a [u8]> {
+        None
+    }
     /// The files of a transaction, where it may have some.
     fn files<'a>(&'a self, _tx: &'a Self::Tx) -> Option<&'a Files> {
         None

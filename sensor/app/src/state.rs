@@ -5,6 +5,8 @@
 //! A new protocol is a folder with the template's rooms, a variant here and in [`State::new`], its buffers in
 //! [`crate::buffer`] and its rule part in the rules crate. Must never hold logic of one protocol.
 
+use std::net::IpAddr;
+
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::{AppProto, Direction};
 
@@ -20,6 +22,7 @@ use crate::{
     quic, rdp, rfb, sip, smtp, snmp, ssh, template, tftp, tls,
     tx::TxCore,
     websocket,
+    xff::Xff,
 };
 
 /// A flow's protocol with its state.
@@ -358,12 +361,17 @@ impl State {
             }
         });
     }
+    /// The client behind a proxy that a transaction names.
+    pub fn forwarded(&self, place: usize, xff: &Xff) -> Option<IpAddr> {
+        let value = each!(self, s, T => T::header(s, T::txs(s).at(place)?, xff.header.as_bytes()))?;
+        xff.client(value)
+    }
     /// The files of a transaction, by its place.
     pub fn files(&self, place: usize) -> Option<&Files> {
         each!(self, s, T => T::files(s, T::txs(s).at(place)?))
     }
     /// The same, to be changed.
-    pub(crate) fn files_mut(&mut self, place: usize) -> Option<&mut Files> {
+    pub fn files_mut(&mut self, place: usize) -> Option<&mut Files> {
         each!(self, s, T => T::files_mut(s, place))
     }
     /// Names of the events of a protocol that is parsed; None where it is not.

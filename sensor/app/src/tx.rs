@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use lagewarte_flow::{Direction, FlowBits};
 
-use crate::protocol::Transaction;
+use crate::{file::store::Keep, protocol::Transaction};
 
 /// The progress of a direction in which nothing follows.
 pub const DONE: u8 = u8::MAX;
@@ -35,6 +35,8 @@ pub struct TxCore {
     pub marks: [Marks; 2],
     /// Marks that rules set on it (`xbits` with `track tx`).
     pub bits: FlowBits,
+    /// Which of its files are stored, as rules say.
+    pub keep: Keep,
     /// Bytes charged for it.
     pub charged: u64,
 }

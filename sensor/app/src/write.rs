@@ -4,6 +4,8 @@
 //!
 //! Must never write a transaction twice, and never one that is not as complete as its protocol wants.
 
+use std::net::IpAddr;
+
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Packet, PacketSource};
 use lagewarte_event::{
@@ -12,7 +14,13 @@ use lagewarte_event::{
 };
 use lagewarte_flow::{AppProto, Direction, Flow};
 
-use crate::{apps::Apps, config::Config, state::State};
+use crate::{
+    apps::{Apps, Counters},
+    config::Config,
+    file::{File, FileState, store::Keep},
+    state::State,
+    xff::Xff,
+};
 
 /// The packet in whose context something is written; at a flow's end one that was never sent.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +39,10 @@ impl Apps {
             return;
         }
         if let Some(mut app) = self.take(flow) {
+            let keep = app.keep;
             for state in app.states_mut() {
                 for place in 0..state.len() {
-                    one(state, place, flow, moment, &self.cfg, out);
+                    one(state, place, flow, moment, (&self.cfg, keep, inspecting), (&mut self.counters, out));
                 }
             }
             self.put(flow, app);
@@ -42,7 +51,14 @@ impl Apps {
     }
 }
 
-fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &Config, out: &mut Vec<Record>) {
+fn one(
+    state: &mut State,
+    place: usize,
+    flow: &mut Flow,
+    m: &Moment<'_>,
+    (cfg, keep, inspecting): (&Config, Keep, bool),
+    (counters, out): (&mut Counters, &mut Vec<Record>),
+) {
     let Some(core) = state.core(place) else { return };
     let (to_server, to_client) = (Direction::ToServer, Direction::ToClient);
     let [at_server, at_client] = state.log_at();
@@ -52,14 +68,18 @@ fn one(state: &mut State, place: usize, flow: &mut Flow, m: &Moment<'_>, cfg: &C
     if odd && cfg.anomalies {
         anomalies(state, place, flow, m, cfg, out);
     }
-    files(state, place, flow, m, cfg, out);
+    if settle(state, place, keep, inspecting, counters) {
+        files(state, place, flow, m, cfg, out);
+    }
     if write
         && let Some((name, way)) = state.event_type(place, cfg)
         && written(state.proto(), name, cfg)
     {
         let way = way.unwrap_or(to_server);
         let mut w = JsonWriter::with_capacity(512);
-        head(&mut w, flow, m, name, way, cfg);
+        let client = Client::of(state, place, cfg.xff.http.as_ref().filter(|_| name == "http"));
+        head(&mut w, flow, m, (name, way, client.instead()), cfg);
+        client.beside(&mut w);
         flow.vars.write_metadata(&mut w);
         state.log(place, cfg, &mut w);
         w.close();
@@ -78,18 +98,39 @@ fn written(proto: AppProto, name: &str, cfg: &Config) -> bool {
     cfg.writes(name) || name == "http" && proto == AppProto::Http2 && cfg.writes("http2")
 }
 
+// A file that has ended and was not written yet. Whether it is stored is settled by then.
+fn due(f: &File) -> bool {
+    f.state != FileState::Open && !f.logged && !f.undecided()
+}
+
+// Stores files that have ended and of which rules have said what they have to say. Whether any is to be written.
+fn settle(state: &mut State, place: usize, of_flow: Keep, inspecting: bool, counters: &mut Counters) -> bool {
+    let Some(core) = state.core(place) else { return false };
+    let of_tx = core.keep;
+    let said = [Direction::ToServer, Direction::ToClient].map(|d| !inspecting || core.inspected(d));
+    let Some(all) = state.files_mut(place) else { return false };
+    for f in all.iter_mut().filter(|f| f.undecided() && f.state != FileState::Open) {
+        let d = f.direction();
+        if said[d.index()] {
+            // An index of two.
+            let (wanted, done) = f.settle(of_tx.has(d) || of_flow.has(d));
+            counters.files_stored += u64::from(done);
+            counters.files_not_stored += u64::from(wanted && !done);
+        }
+    }
+    all.iter().any(due)
+}
+
 // Files that have ended and were not written yet.
 fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, cfg: &Config, out: &mut Vec<Record>) {
-    let ended = |f: &crate::file::File| f.state != crate::file::FileState::Open && !f.logged;
-    if !state.files(place).is_some_and(|all| all.iter().any(ended)) {
-        return;
-    }
     if cfg.writes("fileinfo")
         && let (Some(all), Some(id)) = (state.files(place), state.core(place).map(|c| c.id))
     {
-        for file in all.iter().filter(|f| ended(f)) {
+        for file in all.iter().filter(|f| due(f)) {
             let mut w = JsonWriter::with_capacity(768);
-            head(&mut w, flow, moment, "fileinfo", file.direction(), cfg);
+            let client = Client::of(state, place, cfg.xff.files.as_ref());
+            head(&mut w, flow, moment, ("fileinfo", file.direction(), client.instead()), cfg);
+            client.beside(&mut w);
             state.members(place, cfg, &mut w);
             if let Some(name) = state.proto().name() {
                 w.key("app_proto").string(name);
@@ -101,7 +142,7 @@ fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, 
         }
     }
     if let Some(all) = state.files_mut(place) {
-        all.iter_mut().filter(|f| ended(f)).for_each(|f| f.logged = true);
+        all.iter_mut().filter(|f| due(f)).for_each(|f| f.logged = true);
     }
 }
 
@@ -109,7 +150,7 @@ fn anomalies(state: &State, place: usize, flow: &mut Flow, moment: &Moment<'_>, 
     let Some(core) = state.core(place) else { return };
     for event in core.events.iter().filter(|e| !core.events_logged.has(*e)) {
         let mut w = JsonWriter::with_capacity(384);
-        head(&mut w, flow, moment, "anomaly", moment.direction, cfg);
+        head(&mut w, flow, moment, ("anomaly", moment.direction, None), cfg);
         w.key("tx_id").u64(core.id).key("anomaly").open();
         if let Some(name) = state.proto().name() {
             w.key("app_proto").string(name);
@@ -121,11 +162,34 @@ fn anomalies(state: &State, place: usize, flow: &mut Flow, moment: &Moment<'_>, 
     }
 }
 
-fn head(w: &mut JsonWriter, f: &mut Flow, m: &Moment<'_>, event_type: &str, way: Direction, cfg: &Config) {
+// The client behind a proxy, and whether it stands instead of the packet's.
+struct Client(Option<IpAddr>, bool);
+
+impl Client {
+    fn of(state: &State, place: usize, xff: Option<&Xff>) -> Self {
+        Self(xff.and_then(|x| state.forwarded(place, x)), xff.is_some_and(|x| x.overwrite))
+    }
+    fn instead(&self) -> Option<IpAddr> {
+        self.0.filter(|_| self.1)
+    }
+    fn beside(&self, w: &mut JsonWriter) {
+        if let Some(ip) = self.0.filter(|_| !self.1) {
+            w.key("xff").ip(ip);
+        }
+    }
+}
+
+fn head(
+    w: &mut JsonWriter,
+    f: &mut Flow,
+    m: &Moment<'_>,
+    (event_type, way, client): (&str, Direction, Option<IpAddr>),
+    cfg: &Config,
+) {
     if let Some(seed) = cfg.community_id {
         f.community_id(seed);
     }
-    let ends = [(f.client, f.client_port), (f.server, f.server_port)];
+    let ends = [(client.unwrap_or(f.client), f.client_port), (f.server, f.server_port)];
     let (src, dest) = (ends[way.index()], ends[way.reverse().index()]); // indices of two
     let community = cfg.community_id.map(|seed| f.community_id(seed).to_owned());
     w.head(&Head {

@@ -111,6 +111,30 @@ fn sides_that_disagree_and_a_server_that_speaks_first_are_events() {
 }
 
 #[test]
+fn of_a_flow_taken_up_in_its_middle_the_server_may_be_heard_first() {
+    let mut r = Rig::new(config(), 80);
+    r.send(TC, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage");
+    assert_eq!(r.events(), [""; 0]);
+    r.finish();
+    let all = r.written();
+    let http = all.iter().find(|e| e["event_type"] == "http").expect("the answer is written");
+    assert_eq!((&http["http"]["status"], &http["dest_port"]), (&json!(200), &json!(80)));
+}
+
+#[test]
+fn what_the_depth_cuts_off_is_no_whole_file() {
+    let mut r = Rig::open(config(), 80);
+    r.send(TS, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n");
+    // Without a length: the body goes on up to the connection's end.
+    r.send(TC, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    r.send(TC, &vec![b'x'; (1 << 20) + 1000]); // the stock depth is 1 MiB
+    r.finish();
+    let all = r.written();
+    let info = all.iter().find(|e| e["event_type"] == "fileinfo").expect("a file");
+    assert_eq!(info["fileinfo"]["state"], "TRUNCATED");
+}
+
+#[test]
 fn what_a_configuration_switches_off_is_not_there() {
     let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
     for (mode, proto, written) in

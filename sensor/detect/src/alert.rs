@@ -21,7 +21,7 @@ use lagewarte_event::{
     eve::{Head, JsonWriter, Record},
     names::{SCTP_CHUNKS, name_of},
 };
-use lagewarte_flow::{Flow, FlowRef, Stream, community_id, printable};
+use lagewarte_flow::{Direction, Flow, FlowRef, Stream, community_id, printable};
 use lagewarte_rules::{
     Rule,
     ast::{Action, CaptureTo, Target, Threshold},
@@ -163,6 +163,8 @@ pub(crate) struct TxPart {
     id: u64,
     /// Its protocol's members, without braces.
     members: String,
+    /// The client that stands behind a proxy, where it is written instead of the packet's.
+    client: Option<IpAddr>,
 }
 
 /// The part of [`Output`] that the ordered stage needs.
@@ -206,6 +208,8 @@ pub(crate) struct Context {
     pub(crate) dest: Option<IpAddr>,
     pub(crate) ports: Option<(u16, u16)>,
     pub(crate) flow_id: Option<i64>,
+    /// Which way the packet goes in its flow.
+    side: Option<Direction>,
     vlan: Option<u16>,
     /// From `{` to the last shared field before `alert`.
     head: String,
@@ -215,6 +219,24 @@ pub(crate) struct Context {
     remembered: OnceLock<String>,
     /// Whether a pass rule took the packet.
     passed: OnceLock<bool>,
+}
+
+impl Context {
+    // The head with another address of the client.
+    fn head_of(&self, client: IpAddr) -> String {
+        let (name, Some(had)) = (match self.side {
+            Some(Direction::ToClient) => ("dest_ip", self.dest),
+            _ => ("src_ip", self.src),
+        }) else {
+            return self.head.clone();
+        };
+        let member = |ip: IpAddr| {
+            let mut w = JsonWriter::new();
+            w.key(name).ip(ip);
+            w.finish()
+        };
+        self.head.replacen(&member(had), &member(client), 1)
+    }
 }
 
 impl Engine {
@@ -234,8 +256,15 @@ impl Output {
         if self.app_layer {
             state.metadata(place, config, &mut w);
         }
+        let xff = config.xff.alert.as_ref();
+        let client = xff.and_then(|x| state.forwarded(place, x));
+        let overwrite = xff.is_some_and(|x| x.overwrite);
+        if let Some(ip) = client.filter(|_| !overwrite) {
+            w.key("xff").ip(ip);
+        }
         let id = state.core(place).map_or(0, |c| c.id);
-        TxPart { id, members: w.finish().get(1..).unwrap_or_default().to_owned() }
+        let members = w.finish().get(1..).unwrap_or_default().to_owned();
+        TxPart { id, members, client: client.filter(|_| overwrite) }
     }
 
     /// `stream` is the flow's, where the match was in it.
@@ -337,6 +366,7 @@ impl Output {
             dest,
             ports: matches!(p.transport, Transport::Tcp(_) | Transport::Udp(_)).then_some(ports).flatten(),
             flow_id,
+            side,
             vlan: p.vlans.outer(),
             head: head.finish(),
             // Without the brace that opened it.
@@ -467,7 +497,10 @@ impl Candidate {
     pub(crate) fn record(&self, action: Action) -> Record {
         let (c, i) = (&*self.context, &*self.info);
         let mut w = JsonWriter::with_capacity(c.head.len() + i.fixed.len() + i.metadata.len() + c.tail.len() + 192);
-        w.raw(&c.head);
+        match self.transaction.as_ref().and_then(|t| t.client) {
+            Some(client) => w.raw(&c.head_of(client)),
+            None => w.raw(&c.head),
+        };
         if let Some(t) = &self.transaction {
             w.key("tx_id").u64(t.id);
         }

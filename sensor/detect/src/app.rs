@@ -5,14 +5,15 @@
 //! A rule's parts are looked at in the order in which a transaction completes them. Must never say that a rule cannot match
 //! while bytes or events that it asks for may still come.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State};
+use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State, file::Asked};
 use lagewarte_flow::{AppProto, Direction, Flow};
 use lagewarte_rules::ast::{BufferTest, Interval, Rule, TransactionTest, Which, Whose};
 
 use crate::{
     engine::{Counters, Work},
+    files::FileRule,
     payload::{Outcome, Program},
     transform::Chain,
 };
@@ -46,6 +47,8 @@ pub(crate) struct AppRule {
     layer: LayerEvents,
     /// What it asks of a transaction; empty where it asks for none.
     pub(crate) parts: Vec<Part>,
+    /// What it asks of files: one of the parts.
+    pub(crate) files: Option<Arc<FileRule>>,
 }
 
 /// One thing that a rule asks of a transaction.
@@ -58,6 +61,8 @@ pub(crate) enum Part {
     Range { field: Field, test: Interval },
     Bits { field: Field, mask: u64, value: u64, negated: bool },
     Event { number: u8 },
+    Files(Arc<FileRule>),
+    Bounce,
 }
 
 /// What a rule asks of a buffer.
@@ -154,13 +159,24 @@ impl AppRule {
                     number: u8::try_from(names.iter().position(|n| n.eq_ignore_ascii_case(name))?).ok()?,
                 })
             }
+            TransactionTest::Bounce => Some(Part::Bounce),
+            TransactionTest::File(_) => None, // together, below
         });
+        let files = FileRule::new(rule).map(Arc::new);
         Some(Self {
             protocols: rule.protocols.map(Protocols::of),
             spoken: rule.spoken.iter().map(|s| (Protocols::of(s.protocols), s.negated, s.whose)).collect(),
             layer,
-            parts: tests.chain(buffers).collect(),
+            parts: tests.chain(buffers).chain(files.clone().map(Part::Files)).collect(),
+            files,
         })
+    }
+
+    /// Notes what the application layer must do for it.
+    pub(crate) fn asks(&self, asked: &mut Asked) {
+        if let Some(f) = &self.files {
+            f.asks(asked);
+        }
     }
 
     /// Whether transactions of this protocol are its matter.
@@ -204,12 +220,12 @@ impl AppRule {
         })
     }
 
-    /// Looks at a transaction's parts, the first of which may already have been found to match.
+    /// Looks at a transaction's parts, one of which may already have been found to match; which way, and whose flow it is.
     pub(crate) fn inspect(
         &self,
         state: &State,
         place: usize,
-        direction: Direction,
+        (direction, client): (Direction, IpAddr),
         work: &mut Work,
         counters: &mut Counters,
     ) -> Verdict {
@@ -219,6 +235,20 @@ impl AppRule {
         for part in &self.parts {
             let (holds, complete) = match part {
                 Part::Event { number } => (core.events.has(*number), progress == DONE),
+                Part::Bounce => {
+                    let complete = progress >= state.number_at(Field::FtpPortAddress, direction);
+                    let named = state.number(place, Field::FtpPortAddress, direction, 0);
+                    // PORT names addresses of IPv4 only.
+                    let own = match client {
+                        IpAddr::V4(ip) => Some(u64::from(u32::from(ip))),
+                        IpAddr::V6(_) => None,
+                    };
+                    (complete && named.is_some_and(|n| Some(n) != own), complete)
+                }
+                Part::Files(rule) => {
+                    let complete = progress == DONE;
+                    (complete && rule.holds(state, place, direction), complete)
+                }
                 Part::Number { field, test } => {
                     let complete = progress >= state.number_at(*field, direction);
                     let holds = complete

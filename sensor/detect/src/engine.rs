@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use lagewarte_app::Buffer;
+use lagewarte_app::{Buffer, file::Asked};
 use lagewarte_rules::{
     RuleSet,
     ast::{PacketTest, Proto},
@@ -64,6 +64,8 @@ pub struct Engine {
     pub(crate) known: Known,
     /// What each entry costs, where that is asked for.
     pub(crate) profile: Option<Box<[Counts]>>,
+    /// What rules ask of files.
+    asked: Asked,
     sha256: [u8; 32],
 }
 
@@ -209,6 +211,8 @@ impl Engine {
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
         entries.iter_mut().for_each(Entry::strip);
         entries.shrink_to_fit();
+        let mut asked = Asked::default();
+        entries.iter().filter_map(|e| e.app.as_deref()).for_each(|a| a.asks(&mut asked));
         let [a, b, c, d, e, f, g, h, ..] = set.sha256;
         Ok(Self {
             protocol_only,
@@ -229,6 +233,7 @@ impl Engine {
             entries,
             names,
             output: Arc::new(output),
+            asked,
             sha256: set.sha256,
         })
     }
@@ -236,6 +241,11 @@ impl Engine {
     /// The hash of the rule set, as events carry it.
     pub const fn sha256(&self) -> &[u8; 32] {
         &self.sha256
+    }
+
+    /// What its rules ask of files.
+    pub const fn asked(&self) -> Asked {
+        self.asked
     }
 
     /// Whether there is no rule at all.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lagewarte_app::{Config as AppConfig, FlowApp, LayerEvents, State};
+use lagewarte_app::{Config as AppConfig, FlowApp, LayerEvents, State, file::store::Keep};
 use lagewarte_decode::Packet;
 use lagewarte_flow::FlowRef;
 use lagewarte_rules::ast::Action;
@@ -30,6 +30,7 @@ impl Engine {
     ) {
         let direction = flow.direction;
         let mut context: Option<Arc<Context>> = None;
+        let mut keep = Keep::default();
         for state in app.states_mut() {
             let group = self.transactions.of(state.proto(), direction);
             for place in 0..state.len() {
@@ -73,7 +74,7 @@ impl Engine {
                         if entry.in_turn {
                             s.take_turn();
                         }
-                        rule.inspect(state, place, direction, &mut s.work, &mut s.counters)
+                        rule.inspect(state, place, (direction, flow.flow.client), &mut s.work, &mut s.counters)
                     };
                     // What it asks of the payload is asked of the packet in whose context the rest was found, and of
                     // the stream as far as it is held.
@@ -97,6 +98,9 @@ impl Engine {
                         entry.marks.tx_mark(&mut core.bits, &mut s.counters);
                         core.logged |= entry.rule.unlogged;
                     }
+                    if let Some(files) = &rule.files {
+                        files.store(state, place, &mut keep, direction);
+                    }
                     let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
                     let made = Arc::clone(made);
                     if !self.fire((i, entry), p, flow, &mut context, Some(made), s, out) {
@@ -114,6 +118,7 @@ impl Engine {
                 }
             }
         }
+        app.keep.join(keep);
         if let Some(c) = context {
             self.remember(&c, Some(flow.flow), flow.flow.detect.passed);
         }

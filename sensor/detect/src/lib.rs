@@ -16,6 +16,7 @@ mod bytes;
 mod engine;
 mod entry;
 mod expiring;
+mod files;
 mod gate;
 mod group;
 mod header;

@@ -720,10 +720,16 @@ fn own_cases() -> Vec<Case> {
         http("uricontent", r#"uricontent:"/a b/x."; sid:1;"#, r#"uricontent:"%20"; sid:2;"#),
         http("urilen", "urilen:10; sid:1;", "urilen:10,raw; sid:2;"),
         ftp("ftp.dynamic_port", "ftp.dynamic_port:1025; sid:1;", "ftp.dynamic_port:1026; sid:2;"),
+        ftp("ftpbounce", "ftpbounce; sid:1;", "ftpbounce; ftp.dynamic_port:1026; sid:2;"),
         ftp("ftp.reply_received", "ftp.reply_received:yes; sid:1;", "ftp.reply_received:no; sid:2;"),
         http("filesize", "filesize:2<>4; sid:1;", "filesize:>1KB; sid:2;"),
         http("filename", r#"filename:"B/X."; sid:1;"#, r#"filename:!"x.pdf"; sid:2;"#),
         http("fileext", r#"fileext:"PDF"; sid:1;"#, r#"fileext:"pd"; sid:2;"#),
+        // The body is "abc", and the lists hold its hashes (RFC 1321, FIPS 180).
+        http("filemd5", "filemd5:abc.md5; sid:1;", "filemd5:!abc.md5; sid:2;"),
+        http("filesha1", "filesha1:abc.sha1; sid:1;", "filesha1:!abc.sha1; sid:2;"),
+        http("filesha256", "filesha256:abc.sha256; sid:1;", "filesha256:!abc.sha256; sid:2;"),
+        http("filestore", "filestore; sid:1;", "filesize:>3; filestore; sid:2;"),
         case(
             "template.number",
             "alert template any any -> any any (template.number:>3; sid:1;)",
@@ -813,6 +819,8 @@ fn without(keyword: &str, r: &mut Rule) {
             *field != keyword && field.strip_prefix(keyword).is_none_or(|rest| !rest.starts_with('.'))
         }
         TransactionTest::Event { .. } => true,
+        TransactionTest::Bounce => keyword != "ftpbounce",
+        TransactionTest::File(test) => test.keyword() != keyword,
     });
     let old = match keyword {
         "tls.subject" => "tls.cert_subject",

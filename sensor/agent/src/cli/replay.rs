@@ -63,6 +63,7 @@ impl Replay {
         std::fs::create_dir_all(&self.out).with_context(|| {
             format!("cannot make the directory {}: name one that can be written with -l", self.out.display())
         })?;
+        wiring::file_store(settings, &self.out, &mut options)?;
         let path = self.out.join(&settings.eve.filename);
         let file = File::create(&path).with_context(|| {
             format!("cannot write {}: name a directory that can be written with -l", path.display())

@@ -53,6 +53,7 @@ impl Run {
         let prepared = Prepared::open(settings)?;
         let mut options = wiring::options(settings, &self.engine, interface.as_deref());
         options.pcap_cnt = false;
+        wiring::file_store(settings, &settings.own.state_dir, &mut options)?;
         let rules = wiring::rules(settings, &self.engine, &options, None)?;
         refused_rules(&rules.refused, self.engine.init_errors_fatal)?;
         if rules.loaded == 0 {

@@ -8,6 +8,7 @@
 
 use std::{fmt, fs, path::Path, path::PathBuf};
 
+pub mod filestore;
 pub mod keys;
 pub mod mail;
 pub mod network;
@@ -16,6 +17,7 @@ pub mod protocols;
 pub mod reference;
 pub mod settings;
 pub mod stream;
+pub mod xff;
 
 pub use settings::Settings;
 

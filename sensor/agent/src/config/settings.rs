@@ -20,11 +20,14 @@ use lagewarte_rules::ast::Action;
 use lagewarte_uplink::{Hours, HoursError, Proxy};
 
 use super::{
-    Fault, mail,
+    Fault,
+    filestore::FileStore,
+    mail,
     network::{self, Network},
     node::Node,
     protocols,
     stream::Stream,
+    xff,
 };
 
 /// Most worker threads: more than any gateway has cores.
@@ -87,6 +90,10 @@ pub struct Settings {
     pub smtp: lagewarte_app::smtp::Choices,
     /// `app-layer.protocols` of those with a choice or two.
     pub choices: protocols::Choices,
+    /// `xff` of outputs.
+    pub xff: lagewarte_app::xff::Choices,
+    /// `outputs.file-store`.
+    pub file_store: FileStore,
     /// What is written.
     pub eve: Eve,
     /// `stats.enabled`.
@@ -345,6 +352,8 @@ impl Settings {
             http: r.http().0,
             smtp: mail::read(tree),
             choices: protocols::read(tree),
+            xff: xff::read(tree),
+            file_store: FileStore::read(tree),
             eve: Eve::read(&r),
             stats: r.flag("stats.enabled").unwrap_or(true),
             workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),
@@ -388,6 +397,9 @@ impl Settings {
         within("lagewarte.workers", number("lagewarte.workers"), 1, MAX_WORKERS as u64);
         within("af-packet.threads", number("af-packet.threads"), 1, MAX_WORKERS as u64);
         within("lagewarte.spool.quota", r.size("lagewarte.spool.quota"), 16 << 20, 1 << 50);
+        within("lagewarte.file-store.quota", r.size("lagewarte.file-store.quota"), 1 << 20, 1 << 50);
+        within("outputs.file-store.version", number("outputs.file-store.version"), 2, 2);
+        within("outputs.file-store.max-open-files", number("outputs.file-store.max-open-files"), 0, 65_536);
         within("lagewarte.uplink.rate", r.size("lagewarte.uplink.rate"), 1 << 10, 1 << 40);
         within("flow.memcap", r.size("flow.memcap"), 1 << 20, 1 << 40);
         within("stream.memcap", r.size("stream.memcap"), 1 << 20, 1 << 40);

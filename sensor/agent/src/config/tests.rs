@@ -140,6 +140,9 @@ fn every_honoured_key_changes_a_setting() {
                 "defrag.host-config.NAME.address" => vec!["defrag.host-config.NAME.timeout=30".to_owned()],
                 "lagewarte.uplink.proxy-auth-file" => vec!["lagewarte.uplink.proxy=http://proxy.example:1".to_owned()],
                 "outputs.eve-log.community-id-seed" => vec!["outputs.eve-log.community-id=yes".to_owned()],
+                n if n.contains(".xff.") && !n.ends_with(".enabled") => {
+                    vec![format!("{}.enabled=yes", n.rsplit_once('.').unwrap().0)]
+                }
                 _ => vec![],
             };
             let own_key = lagewarte_base::signed::SigningKey::generate().unwrap().public().to_text();

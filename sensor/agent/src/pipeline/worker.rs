@@ -76,6 +76,7 @@ impl Worker {
         let mut out = Output { sequence: batch.sequence, ..Output::default() };
         let engine = self.engine.as_ref().map(|e| e.load_full());
         let engine = engine.as_deref();
+        self.apps.ask(engine.map(Engine::asked).unwrap_or_default());
         for (raw, observed, deep) in batch.iter() {
             let mut p = match deep.and_then(|d| d.origin) {
                 Some(origin) => self.decoder.rebuilt(raw, origin),
@@ -230,7 +231,8 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
         events.join(match chunk.kind {
             ChunkKind::Data => apps.tcp(f, direction, chunk.data, time),
             ChunkKind::Gap(len) => apps.tcp_gap(f, direction, len, time),
-            ChunkKind::Depth | ChunkKind::End => apps.tcp_end(f, direction, time),
+            ChunkKind::Depth => apps.tcp_depth(f, direction, time),
+            ChunkKind::End => apps.tcp_end(f, direction, time),
         });
         // Of FTP's control connection neither side's lines end anything for the rules: it is looked at chunk by chunk, as
         // Suricata 7 does.
@@ -239,7 +241,7 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
     });
     if f.flow.app.proto.known()
         && !f.flow.app.depth_set
-        && let Some(depth) = apps.config().of(f.flow.app.proto).stream_depth
+        && let Some(depth) = apps.config().stream_depth(f.flow.app.proto)
         && let Some(s) = &mut f.flow.stream
     {
         f.flow.app.depth_set = true;

@@ -6,6 +6,7 @@
 
 use std::io::Write;
 
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{MAX_HELD, Oddities, gzip::Header};
@@ -53,12 +54,18 @@ enum State {
     Trailer(u8),
     // Behind a gzip member: so many bytes of the next one's beginning.
     Behind(usize),
-    Brotli(Box<brotli_decompressor::DecompressorWriter<Vec<u8>>>),
+    Brotli(Box<Brotli>),
     Lzma(Box<lzma_rs::decompress::Stream<Vec<u8>>>),
     Pass,
     // The rest is lost.
     Broken,
 }
+
+type Brotli = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
+
+// What a decoder takes beside its window: deflate with its window of 32 KiB, brotli's tables.
+const INFLATE_MEMORY: usize = 44 * 1024;
+const BROTLI_MEMORY: usize = 64 * 1024;
 
 // After so much input without an error, raw deflate is believed to be that.
 const BELIEVED: usize = 512;
@@ -81,6 +88,17 @@ impl Layer {
             fallbacks: Vec::new(),
             lzma_memory,
         }
+    }
+
+    /// Bytes that it holds, about.
+    pub(super) fn memory(&self) -> usize {
+        let decoder = match &self.state {
+            State::Inflate(..) => INFLATE_MEMORY,
+            State::Brotli(s) => BROTLI_MEMORY + usize::try_from(s.ringbuffer_size).unwrap_or(0),
+            State::Lzma(_) => self.lzma_memory,
+            _ => 0,
+        };
+        decoder + self.held.len() + self.trial.len()
     }
 
     /// Decodes `data`; `sink` answers false to stop. `last`: nothing follows.
@@ -217,7 +235,8 @@ impl Layer {
             Some(Try::Zlib) => State::ZlibHeader(2),
             Some(Try::Raw) => State::Inflate(Box::new(Decompress::new(false)), 0),
             Some(Try::Brotli) => {
-                State::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(Vec::new(), 4096)))
+                let alloc = StandardAlloc::default;
+                State::Brotli(Box::new(BrotliState::new(alloc(), alloc(), alloc())))
             }
             Some(Try::Lzma) => {
                 let options = lzma_rs::decompress::Options {
@@ -311,23 +330,13 @@ impl Layer {
                         }
                     }
                 }
-                State::Brotli(w) => {
-                    // The writer holds its output until asked; it is small because input comes in pieces.
-                    let mut failed = false;
-                    for piece in data.chunks(256) {
-                        failed = w.write_all(piece).is_err();
-                        let out = std::mem::take(w.get_mut());
-                        if !out.is_empty() {
-                            self.wrote = true;
-                            if !sink(&out) {
-                                return Ok(());
-                            }
-                        }
-                        if failed {
-                            break;
-                        }
+                State::Brotli(s) => {
+                    let ended = unbrotli(s, &mut data, &mut self.wrote, sink)?;
+                    if !ended {
+                        return Ok(());
                     }
-                    return if failed { Err(()) } else { Ok(()) };
+                    self.wrote = true; // an empty body is one, too
+                    self.state = State::Pass;
                 }
                 State::Lzma(s) => {
                     let mut failed = false;
@@ -380,6 +389,28 @@ fn inflate(z: &mut Decompress, data: &mut &[u8], wrote: &mut bool, sink: Sink<'_
             Ok(_) if made == out.len() => {}
             Ok(_) if data.is_empty() || (used == 0 && made == 0) => return Ok(false),
             Ok(_) => {}
+        }
+    }
+}
+
+// The same of brotli.
+fn unbrotli(s: &mut Brotli, data: &mut &[u8], wrote: &mut bool, sink: Sink<'_>) -> Result<bool, ()> {
+    let mut out = [0u8; 8192];
+    loop {
+        let (mut left, mut used, mut room, mut made, mut total) = (data.len(), 0, out.len(), 0, 0);
+        let result = BrotliDecompressStream(&mut left, &mut used, data, &mut room, &mut made, &mut out, &mut total, s);
+        *data = data.get(used..).unwrap_or_default();
+        if made > 0 {
+            *wrote = true;
+            if !sink(out.get(..made).unwrap_or_default()) {
+                return Ok(false);
+            }
+        }
+        match result {
+            BrotliResult::ResultFailure => return Err(()),
+            BrotliResult::ResultSuccess => return Ok(true),
+            BrotliResult::NeedsMoreInput => return Ok(false),
+            BrotliResult::NeedsMoreOutput => {}
         }
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! Tolerant as receivers are: what is labelled wrong is tried as what it looks like, a damaged checksum or a missing
 //! trailer is no matter, and what cannot be decoded at all is handed on as it came. Must never hold more than
-//! [`MAX_HELD`] bytes per layer beside the decoders' windows, and never go on with a decompression bomb
+//! [`MAX_HELD`] bytes per layer beside the decoders' windows ([`Decoder::memory`], which whoever owns it charges), never
+//! make more than a few KiB of output before the next is asked for, and never go on with a decompression bomb
 //! ([`Limits::bomb_bytes`], [`BOMB_RATIO`]).
 
 mod gzip;
@@ -119,6 +120,11 @@ impl Decoder {
         for first in 0..self.layers.len() {
             self.run(first, &[], true, sink);
         }
+    }
+
+    /// Bytes that its layers hold, about: windows, tables, input that waits. A window of brotli alone may take 16 MiB.
+    pub fn memory(&self) -> usize {
+        self.layers.iter().map(Layer::memory).sum()
     }
 
     /// Whether decoding was given up because of a bomb.

@@ -154,6 +154,23 @@ fn bombs_end() {
     assert_eq!((out.len(), odd.bomb), (8 << 20, false));
 }
 
+// 64 MiB of zeros by the reference encoder (Node's), with the largest window.
+const BROTLI_BOMB: &str =
+    "cfffff7ff82700e2b14020f7fe9ffffffff04f00c4610180eefd3fffffffe19f0088c32200ddfbfffcffffc73f0110870500baf7ff";
+
+#[test]
+fn a_brotli_bomb_comes_in_small_pieces_and_says_what_its_window_takes() {
+    let body = hex::decode(BROTLI_BOMB).unwrap();
+    let mut d = Decoder::new([&b"br"[..]].into_iter(), &Limits::default(), &mut Oddities::default()).unwrap();
+    let (mut largest, mut all) = (0, 0);
+    d.push(&body, &mut |out| {
+        largest = largest.max(out.len());
+        all += out.len();
+    });
+    assert!(d.odd.bomb && largest <= 8192 && all <= (1 << 20) + 8192, "{largest} of {all}");
+    assert!(d.memory() >= 16 << 20, "the window that its head asks for: {}", d.memory());
+}
+
 #[test]
 fn nothing_is_held_for_ever() {
     // A header with a name without end: no output ever comes.

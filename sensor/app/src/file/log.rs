@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! EVE `fileinfo`, field for field in Suricata's order. `stored` is always false: no file is written to disk.
+//! EVE `fileinfo`, field for field in Suricata's order.
 
 use lagewarte_event::eve::JsonWriter;
 
@@ -23,7 +23,16 @@ impl File {
         if let Some(d) = self.digests().sha256 {
             w.key("sha256").string(&hex::encode(d));
         }
-        w.key("stored").bool(false);
+        w.key("stored").bool(self.stored.is_some());
+        match self.stored {
+            Some(id) => {
+                w.key("file_id").u64(id);
+            }
+            None if self.keep && self.undecided => {
+                w.key("storing").bool(true);
+            }
+            None => {}
+        }
         w.key("size").u64(self.size);
         if let Some((start, end)) = self.range {
             w.key("start").u64(start).key("end").u64(end);

@@ -3,12 +3,16 @@
 //! Files that travel in a protocol: name, size, gaps, state, hashes, and the window that `file.data` sees.
 //!
 //! A parser opens a file in its transaction's [`Files`], pushes bytes and gaps as they come, and closes it; the frame
-//! writes `fileinfo` from it and detection reads [`File::window`]. Nothing here is stored on disk. Must never hold a file
-//! whole, never hash what nobody asked for, and never hold more than [`MAX_FILES`] files or [`MAX_NAME`] bytes of name.
+//! writes `fileinfo` from it and detection reads [`File::window`]. What is to be stored goes out through a door
+//! ([`store`]). Must never hold a file whole, never hash what nobody asked for, and never hold more than [`MAX_FILES`]
+//! files or [`MAX_NAME`] bytes of name.
 
 mod hash;
 mod log;
+pub mod store;
 mod window;
+
+use std::sync::Arc;
 
 use lagewarte_flow::Direction;
 
@@ -16,6 +20,7 @@ pub use self::{
     hash::{Digests, Hashes},
     window::{MAX_UNSEEN, Pieces, Window},
 };
+use store::{Store, Storing};
 
 /// Files of one transaction at most; the others are counted as one too many. Threat: a form with a million parts.
 pub const MAX_FILES: usize = 128;
@@ -23,12 +28,40 @@ pub const MAX_FILES: usize = 128;
 pub const MAX_NAME: usize = 4096;
 
 /// What is to be known of files beside size and state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Hashes: `force-hash`, and those that rules ask for.
+    /// Hashes that are always made: `force-hash`.
     pub hashes: Hashes,
     /// Bytes of a file that are tracked at most, 0 for all (`stream.reassembly.depth` reaches files by this).
     pub depth: u64,
+    /// What rules ask for beside that.
+    pub asked: Asked,
+    /// Where files are stored, where any are.
+    pub store: Option<Arc<dyn Store>>,
+    /// Every file is stored, whatever rules say (`force-filestore`).
+    pub force_store: bool,
+    /// How much of a stream is put together whose files may be stored, 0 for all (`file-store.stream-depth`).
+    pub store_depth: Option<u64>,
+}
+
+/// What the rules in force ask of files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Hashes: `filemd5` and its like.
+    pub hashes: Hashes,
+    /// Whether any stores files: `filestore`.
+    pub store: bool,
+}
+
+impl Wanted {
+    /// Whether a file that begins now may have to be stored.
+    pub const fn storing(&self) -> bool {
+        self.store.is_some() && (self.force_store || self.asked.store)
+    }
+    // A file that is stored is named by its SHA-256.
+    const fn all_hashes(&self) -> Hashes {
+        self.hashes.or(self.asked.hashes).or(Hashes { sha256: self.storing(), md5: false, sha1: false })
+    }
 }
 
 /// How a file stands.
@@ -78,6 +111,11 @@ pub struct File {
     pieces: Pieces,
     depth: u64,
     elsewhere: bool,
+    storing: Option<Box<dyn Storing>>,
+    // Whether it is still to be decided if it is stored.
+    undecided: bool,
+    keep: bool,
+    stored: Option<u64>,
 }
 
 impl File {
@@ -86,7 +124,10 @@ impl File {
         Self {
             name: name.get(..name.len().min(MAX_NAME)).unwrap_or_default().to_vec(),
             to_client: direction == Direction::ToClient,
-            hashing: hash::Hashing::new(wanted.hashes),
+            hashing: hash::Hashing::new(wanted.all_hashes()),
+            storing: wanted.store.as_ref().filter(|_| wanted.storing()).and_then(|s| s.begin()),
+            undecided: wanted.storing(),
+            keep: wanted.force_store,
             depth: wanted.depth,
             pieces,
             ..Self::default()
@@ -121,6 +162,9 @@ impl File {
         if let Some(h) = &mut self.hashing {
             h.update(taken);
         }
+        if let Some(s) = &mut self.storing {
+            s.write(taken);
+        }
         let mut news = !self.elsewhere && self.window.push(taken, &self.pieces);
         if !over.is_empty() {
             news |= self.end(FileState::Truncated);
@@ -135,7 +179,8 @@ impl File {
         }
         self.gaps = true;
         self.size += missing;
-        self.hashing = None; // a hash of what is left would be the hash of another file
+        // A hash of what is left would be the hash of another file; and so would be what is stored.
+        (self.hashing, self.storing) = (None, None);
         self.window.cut(missing, &self.pieces)
     }
 
@@ -163,6 +208,28 @@ impl File {
     /// Its hashes, once it has ended; those that were asked for.
     pub const fn digests(&self) -> &Digests {
         &self.digests
+    }
+
+    /// It is to be stored.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+    /// Whether it is still to be decided if it is stored.
+    pub(crate) const fn undecided(&self) -> bool {
+        self.undecided
+    }
+    /// It has ended, and nobody will ask for it any more: it is stored, or goes. `also`: whether its transaction or flow
+    /// asks for it. Whether it was to be stored, and whether it is.
+    pub(crate) fn settle(&mut self, also: bool) -> (bool, bool) {
+        self.undecided = false;
+        self.keep |= also;
+        if let Some(s) = self.storing.take()
+            && self.keep
+            && let Some(name) = &self.digests.sha256
+        {
+            self.stored = s.keep(name);
+        }
+        (self.keep, self.stored.is_some())
     }
 
     /// The name's extension, without the dot.
@@ -232,7 +299,7 @@ mod tests {
     use super::*;
 
     fn open(hashes: Hashes) -> File {
-        File::open(b"/a/b.tar.gz", Direction::ToClient, &Wanted { hashes, depth: 0 }, Pieces::default())
+        File::open(b"/a/b.tar.gz", Direction::ToClient, &Wanted { hashes, ..Wanted::default() }, Pieces::default())
     }
 
     #[test]

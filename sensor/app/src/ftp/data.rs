@@ -121,11 +121,8 @@ impl Protocol for FtpData {
             _ => None,
         }
     }
-    fn number(&self, tx: &Tx, field: Field, direction: Direction, index: usize) -> Option<u64> {
-        match field {
-            Field::Filesize => tx.files.towards(direction).nth(index).map(|f| f.size),
-            _ => None,
-        }
+    fn number(&self, _: &Tx, _: Field, _: Direction, _: usize) -> Option<u64> {
+        None
     }
     fn buffer_at(buffer: Buffer, _: Direction) -> u8 {
         match buffer {

@@ -239,6 +239,9 @@ impl Protocol for Ftp {
     fn number(&self, tx: &Tx, field: Field, direction: Direction, index: usize) -> Option<u64> {
         match (field, direction) {
             (Field::FtpDynamicPort, Direction::ToServer) if index == 0 => tx.port.map(u64::from),
+            (Field::FtpPortAddress, Direction::ToServer) if index == 0 && tx.command == b"PORT" => {
+                parser::address(&tx.data).map(|a| u32::from_be_bytes(a).into())
+            }
             (Field::FtpReplyReceived, Direction::ToServer) if index == 0 && !tx.command.is_empty() => {
                 Some(tx.replied.into())
             }

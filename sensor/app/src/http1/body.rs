@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     codec::{Decoder, Oddities},
-    file::{File, Pieces, Window},
+    file::{File, MAX_NAME, Pieces, Window},
     protocol::Cx,
 };
 
@@ -54,11 +54,11 @@ impl Flowing {
         if first && self.form.is_none() {
             open_file(tx, d, cx);
         }
-        let before = held(tx);
+        let before = held(tx) + self.memory();
         let mut sink = Sink { tx, d, form: self.form.as_deref_mut(), news: false, part_pieces: cx.config.http.request };
         let mut odd = Oddities::default();
         match &mut self.decoder {
-            _ if self.lost => {}
+            _ if self.lost => {} // what was coded is not handed on as if it were not
             Some(decoder) => {
                 decoder.push(bytes, &mut |out| sink.take(out, &cx.config.files));
                 odd = decoder.odd;
@@ -70,11 +70,17 @@ impl Flowing {
         if news {
             tx.core.touch(d);
         }
-        let grown = held(tx).saturating_sub(before);
+        let grown = (held(tx) + self.memory()).saturating_sub(before);
         if grown > 0 && !cx.charge(&mut tx.core.charged, grown) {
             // The memory cap: this body is no longer kept, its size goes on being counted.
             self.lost = true;
+            self.decoder = None;
+            tx.files.finish(d); // what there is of a file is not the whole
         }
+    }
+
+    fn memory(&self) -> usize {
+        self.decoder.as_ref().map_or(0, |d| d.memory())
     }
 
     /// So many bytes of it are missing.
@@ -213,15 +219,29 @@ fn open_file(tx: &mut Tx, d: Direction, cx: &Cx<'_>) {
             stated.and_then(multipart::filename).unwrap_or_else(|| request.path().to_vec())
         }
     };
-    let range = tx.message(d).and_then(|m| m.value(b"content-range")).and_then(content_range);
+    let stated = tx.message(d).and_then(|m| m.value(b"content-range"));
+    let range = stated.and_then(content_range);
+    let range_invalid = range.is_none() && stated.is_some_and(|v| !without_range(v));
+    let name_long = name.len() > MAX_NAME;
     // Its bytes are seen in the body's window.
     let mut file = File::open(&name, d, &cx.config.files, Pieces::default());
     file.without_window();
     file.range = range.map(|(a, b, _)| (a, b));
     let at = tx.files.open(file);
+    if name_long {
+        tx.raise(Event::FileNameTooLong);
+    }
+    if range_invalid {
+        tx.raise(Event::RangeInvalid);
+    }
     if let Some(m) = tx.message_mut(d) {
         m.file = at;
     }
+}
+
+// `bytes */1234`: an answer to a request for bytes that there are not (RFC 9110, 14.4).
+fn without_range(value: &[u8]) -> bool {
+    value.trim_ascii().strip_prefix(b"bytes").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"*/"))
 }
 
 /// First and last byte, and the whole's size where it is stated, of a `Content-Range`.
@@ -231,7 +251,8 @@ pub(super) fn content_range(value: &[u8]) -> Option<(u64, u64, Option<u64>)> {
     let (range, size) = rest.split_once('/')?;
     let (from, to) = range.split_once('-')?;
     let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
-    (from <= to).then_some((from, to, size.trim().parse().ok()))
+    let size: Option<u64> = size.trim().parse().ok();
+    (from <= to && size.is_none_or(|s| to < s)).then_some((from, to, size))
 }
 
 fn raise_odd(tx: &mut Tx, odd: Oddities) {

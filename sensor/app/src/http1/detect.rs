@@ -98,7 +98,6 @@ fn file_data(tx: &Tx, d: Direction, index: usize) -> Option<&[u8]> {
 /// An instance of a number.
 pub(crate) fn number(tx: &Tx, f: Field, d: Direction, index: usize) -> Option<u64> {
     match f {
-        Field::Filesize => tx.files.towards(d).nth(index).map(|f| f.size),
         _ if index > 0 || d == Direction::ToClient => None,
         Field::Urilen => Some(tx.request.as_ref()?.uri().len() as u64),
         Field::UrilenRaw => Some(tx.request.as_ref()?.uri_raw().len() as u64),

@@ -68,5 +68,7 @@ events! {
     MultipartGenericError = "MULTIPART_GENERIC_ERROR",
     MultipartNoFiledata = "MULTIPART_NO_FILEDATA",
     MultipartInvalidHeader = "MULTIPART_INVALID_HEADER",
-    FailedProtocolChange = "FAILED_PROTOCOL_CHANGE",
+    FileNameTooLong = "FILE_NAME_TOO_LONG",
+    InvalidAuthorityPort = "INVALID_AUTHORITY_PORT",
+    InvalidServerPort = "INVALID_SERVER_PORT_IN_REQUEST",
 }

@@ -34,7 +34,7 @@ use crate::{
     file::Files,
     http2,
     protocol::{Cx, Input, Protocol, Step, Transaction},
-    tx::{DONE, TxCore, Txs},
+    tx::{TxCore, Txs},
 };
 
 /// Most transactions of a flow that are open; libhtp's. Threat: a client that pipelines and never reads.
@@ -75,6 +75,7 @@ impl Tx {
             (Event::GzipDecompressionFailed | Event::CompressionBomb, Some(_)) => {
                 http2::events::Event::FailedDecompression as u8
             }
+            (Event::RangeInvalid, Some(_)) => http2::events::Event::InvalidRange as u8,
             // HTTP/2 has no such event.
             _ => return,
         };
@@ -208,8 +209,11 @@ impl Protocol for Http1 {
     fn buffer_at(buffer: Buffer, _: Direction) -> u8 {
         detect::buffer_at(buffer)
     }
-    fn number_at(field: Field, _: Direction) -> u8 {
-        if field == Field::Filesize { DONE } else { HEAD }
+    fn number_at(_: Field, _: Direction) -> u8 {
+        HEAD
+    }
+    fn header<'a>(&'a self, tx: &'a Tx, name: &[u8]) -> Option<&'a [u8]> {
+        tx.request.as_ref()?.message.value(name)
     }
     fn event_type(&self, tx: &Tx, _: &Config) -> Option<(&'static str, Option<Direction>)> {
         (tx.request.is_some() || tx.response.is_some()).then_some(("http", None))

@@ -11,7 +11,7 @@ use super::{
     events::Event,
     parser::{Head, has_word, is_space},
 };
-use crate::file::{File, Files, Pieces, Wanted};
+use crate::file::{File, Files, MAX_NAME, Pieces, Wanted};
 
 /// Bytes of a part's head that are read. Threat: a part that is nothing but head.
 pub const MAX_PART_HEAD: usize = 16 * 1024;
@@ -30,6 +30,7 @@ pub struct Form {
     file: Option<usize>,
     invalid_head: bool,
     no_file_data: bool,
+    long_name: bool,
     unfinished: bool,
 }
 
@@ -59,6 +60,7 @@ impl Form {
             file: None,
             invalid_head: false,
             no_file_data: false,
+            long_name: false,
             unfinished: false,
         })
     }
@@ -156,6 +158,7 @@ impl Form {
         [
             (self.invalid_head, Event::MultipartInvalidHeader),
             (self.no_file_data, Event::MultipartNoFiledata),
+            (self.long_name, Event::FileNameTooLong),
             (self.unfinished, Event::MultipartGenericError),
         ]
         .into_iter()
@@ -182,6 +185,7 @@ impl Form {
         let head = Head::read(&wire, false);
         self.invalid_head |= head.odd.missing_colon;
         let Some(name) = head.value(b"content-disposition").and_then(filename) else { return };
+        self.long_name |= name.len() > MAX_NAME;
         self.file = files.open(File::open(&name, Direction::ToServer, wanted, pieces));
     }
 }

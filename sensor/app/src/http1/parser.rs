@@ -546,6 +546,8 @@ pub struct Authority<'a> {
     pub host: &'a [u8],
     /// The port, where one is stated and valid.
     pub port: Option<u16>,
+    /// A port is stated that is none.
+    pub invalid_port: bool,
     /// The host has bytes that no host has, or the port is none.
     pub invalid: bool,
 }
@@ -570,7 +572,8 @@ pub fn authority(text: &[u8]) -> Authority<'_> {
     };
     let number = port.and_then(|p| std::str::from_utf8(p).ok()?.trim().parse::<u16>().ok()).filter(|p| *p != 0);
     let host = host.strip_suffix(b".").unwrap_or(host);
-    Authority { host, port: number, invalid: (port.is_some() && number.is_none()) || !valid_host(host) }
+    let invalid_port = port.is_some() && number.is_none();
+    Authority { host, port: number, invalid_port, invalid: invalid_port || !valid_host(host) }
 }
 
 fn valid_host(host: &[u8]) -> bool {

@@ -688,14 +688,16 @@ pub(super) fn choose_host(tx: &mut Tx, r: &mut Request, uri: &[u8], connect: boo
     let of_field = field.as_deref().map(parser::authority);
     let repeated = r.message.head.all(b"host").nth(1).is_some();
     let new_protocol = parser::version(r.protocol()).is_some_and(|v| v >= 11);
-    if of_uri.is_some_and(|a| a.invalid) {
-        tx.raise(Event::UriHostInvalid);
-    }
-    if of_field.is_some_and(|a| a.invalid) {
-        tx.raise(Event::HeaderHostInvalid);
-    }
-    if of_field.is_none() && new_protocol {
-        tx.raise(Event::MissingHostHeader);
+    for (is, e) in [
+        (of_uri.is_some_and(|a| a.invalid), Event::UriHostInvalid),
+        (of_uri.is_some_and(|a| a.invalid_port), Event::InvalidAuthorityPort),
+        (of_field.is_some_and(|a| a.invalid), Event::HeaderHostInvalid),
+        (of_field.is_some_and(|a| a.invalid_port), Event::InvalidServerPort),
+        (of_field.is_none() && new_protocol, Event::MissingHostHeader),
+    ] {
+        if is {
+            tx.raise(e);
+        }
     }
     let differ = of_uri.zip(of_field).is_some_and(|(u, f)| !u.host.eq_ignore_ascii_case(f.host));
     if repeated || differ {

@@ -450,6 +450,45 @@ fn pipelines_without_answers_are_bounded() {
 }
 
 #[test]
+fn ports_ranges_and_names_that_are_none_are_events() {
+    let long = "n".repeat(crate::file::MAX_NAME + 1);
+    for (request, answer, event) in [
+        ("GET http://h:99999/ HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "", "INVALID_AUTHORITY_PORT"),
+        ("GET / HTTP/1.1\r\nHost: h:x\r\n\r\n".to_owned(), "", "INVALID_SERVER_PORT_IN_REQUEST"),
+        (format!("PUT /{long} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na"), "", "FILE_NAME_TOO_LONG"),
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "Content-Range: bytes 9-0/10", "RANGE_INVALID"),
+    ] {
+        let mut t = Talk::new(Config::default());
+        t.say(ToServer, request.as_bytes(), false);
+        t.say(ToClient, format!("HTTP/1.1 206 P\r\n{answer}\r\nContent-Length: 1\r\n\r\na").as_bytes(), false);
+        assert!(t.events().contains(&event), "{event}: {:?}", t.events());
+    }
+    for good in ["GET http://h:80/ HTTP/1.1\r\nHost: h:80\r\n\r\n", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"] {
+        let mut t = Talk::new(Config::default());
+        t.say(ToServer, good.as_bytes(), false);
+        t.say(ToClient, b"HTTP/1.1 416 R\r\nContent-Range: bytes */10\r\nContent-Length: 1\r\n\r\na", false);
+        assert_eq!(t.events(), [""; 0], "{good}");
+    }
+}
+
+#[test]
+fn a_decoders_window_counts_for_the_memory_cap() {
+    // A brotli stream that asks for a window of 16 MiB.
+    let body = hex::decode(
+        "cfffff7ff82700e2b14020f7fe9ffffffff04f00c4610180eefd3fffffffe19f0088c32200ddfbfffcffffc73f0110870500baf7ff",
+    )
+    .unwrap();
+    let mut t = Talk::new(Config::default());
+    t.memory.cap = 8 << 20;
+    t.say(ToServer, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n", false);
+    t.say(ToClient, b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 53\r\n\r\n", false);
+    t.say(ToClient, &body, false);
+    assert!(t.memory.used <= t.memory.cap && t.memory.refused > 0);
+    let file = t.http.txs().at(0).and_then(|tx| tx.files.at(0)).expect("a file");
+    assert_eq!(file.state, crate::file::FileState::Truncated, "what was left out is not said to be whole");
+}
+
+#[test]
 fn the_memory_cap_holds() {
     let mut t = Talk::new(Config::default());
     t.memory.cap = 200_000;

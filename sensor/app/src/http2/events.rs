@@ -18,6 +18,11 @@ pub const NAMES: &[&str] = &[
     "too_many_frames",
     "dns_request_too_long",
     "dns_response_too_long",
+    "stream_id_reuse",
+    "invalid_range",
+    "header_integer_overflow",
+    "too_many_streams",
+    "reassembly_limit_reached",
 ];
 
 /// The events, by number.
@@ -52,4 +57,14 @@ pub enum Event {
     DnsRequestTooLong,
     /// The same in a response.
     DnsResponseTooLong,
+    /// A client begins a stream with a number that was used before (RFC 9113, 5.1.1).
+    StreamIdReuse,
+    /// A `content-range` that is none.
+    InvalidRange,
+    /// A number in a header block that is larger than any length or index (RFC 7541, 5.1).
+    HeaderIntegerOverflow,
+    /// More streams are open than are kept.
+    TooManyStreams,
+    /// A header block of several frames that is longer than is kept.
+    ReassemblyLimitReached,
 }

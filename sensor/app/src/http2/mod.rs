@@ -77,13 +77,15 @@ struct Side {
 pub struct Http2 {
     txs: Txs<Tx>,
     sides: [Side; 2],
+    /// The highest stream that the client began.
+    highest: u32,
     /// A stream of it carried DNS.
     dns: bool,
 }
 
 impl Default for Http2 {
     fn default() -> Self {
-        Self { txs: Txs::new(MAX_TXS), sides: [Side::default(), Side::default()], dns: false }
+        Self { txs: Txs::new(MAX_TXS), sides: [Side::default(), Side::default()], highest: 0, dns: false }
     }
 }
 
@@ -149,7 +151,15 @@ impl Http2 {
             return Step::More { consumed: 0, needed: parser::HEAD + frame.len };
         };
         if frame.kind == kind::HEADERS {
-            let _ = self.stream(frame.stream, cx); // its first frame is noted too
+            let (had, begins) = (self.find(frame.stream).is_some(), d == Direction::ToServer);
+            let again = begins && !had && frame.stream != 0 && frame.stream <= self.highest;
+            if begins {
+                self.highest = self.highest.max(frame.stream);
+            }
+            // Its first frame is noted too.
+            if let Some(tx) = self.stream(frame.stream, cx).filter(|_| again) {
+                tx.core_mut().raise(Event::StreamIdReuse as u8);
+            }
         }
         self.note(d, frame);
         let read = match frame.kind {
@@ -226,7 +236,9 @@ impl Http2 {
             _ => true,
         };
         if !read {
-            self.odd(d, Event::InvalidFrameData, cx);
+            // Kinds with a length of their own (RFC 9113, 6.3, 6.4, 6.8, 6.9).
+            let fixed = matches!(frame.kind, kind::PRIORITY | kind::RST_STREAM | kind::GOAWAY | kind::WINDOW_UPDATE);
+            self.odd(d, if fixed { Event::InvalidFrameLength } else { Event::InvalidFrameData }, cx);
         }
         Step::Ok(parser::HEAD + frame.len)
     }
@@ -279,7 +291,7 @@ impl Http2 {
         };
         if bytes.len() + more.len() > MAX_BLOCK {
             side.broken = true;
-            return self.odd(d, Event::LongFrameData, cx);
+            return self.odd(d, Event::ReassemblyLimitReached, cx);
         }
         bytes.extend_from_slice(more);
         if flags & parser::END_HEADERS == 0 {
@@ -294,9 +306,13 @@ impl Http2 {
         let decoded = if side.broken { Ok(Vec::new()) } else { side.table.block(bytes) };
         let fields = match decoded {
             Ok(fields) => fields,
-            Err(_) => {
+            Err(e) => {
                 side.broken = true;
-                self.odd(d, Event::InvalidHeader, cx);
+                let what = match e {
+                    hpack::Error::Number => Event::HeaderIntegerOverflow,
+                    _ => Event::InvalidHeader,
+                };
+                self.odd(d, what, cx);
                 Vec::new()
             }
         };
@@ -350,7 +366,13 @@ impl Http2 {
             if !cx.charge(&mut tx.core_mut().charged, size_of::<Tx>() + size_of::<Part>()) {
                 return None;
             }
+            let crowded = self.txs.crowded;
             self.txs.push(tx);
+            if self.txs.crowded > crowded
+                && let Some(tx) = self.txs.last()
+            {
+                tx.core_mut().raise(Event::TooManyStreams as u8);
+            }
         }
         self.find(stream)
     }
@@ -512,6 +534,9 @@ impl Protocol for Http2 {
             Field::Urilen | Field::UrilenRaw => http1::HEAD,
             _ => DONE,
         }
+    }
+    fn header<'a>(&'a self, tx: &'a Tx, name: &[u8]) -> Option<&'a [u8]> {
+        tx.request.as_ref()?.message.value(name)
     }
     fn event_type(&self, tx: &Tx, _: &Config) -> Option<(&'static str, Option<Direction>)> {
         let said = |p: &Part| {

@@ -169,6 +169,8 @@ fn what_is_damaged_is_an_event() {
         (frame(kind::CONTINUATION, 4, 1, &[0x82]), "extra_header_data"),
         (frame(kind::HEADERS, 12, 1, &[200, 0x82]), "invalid_frame_data"),
         (frame(kind::DATA, 0, 0, b"x"), "data_stream_zero"),
+        (frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0]), "invalid_frame_length"),
+        (frame(kind::HEADERS, 4, 1, &[0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]), "header_integer_overflow"),
         (
             frame(kind::HEADERS, 4, 1, &[field(":authority", "u@h"), field(":method", "GET")].concat()),
             "userinfo_in_uri",
@@ -200,7 +202,7 @@ fn blocks_without_end_are_bounded() {
         t.say(ToServer, &frame(kind::CONTINUATION, 0, 1, &[0; 1000]), false);
         assert!(t.http.sides[0].block.as_ref().is_none_or(|b| b.2.len() <= MAX_BLOCK));
     }
-    assert!(t.events().contains(&"long_frame_data"));
+    assert!(t.events().contains(&"reassembly_limit_reached"));
 }
 
 #[test]
@@ -212,6 +214,49 @@ fn streams_without_end_are_bounded() {
         t.say(ToServer, &frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 1]), false);
     }
     assert!(t.http.txs.len() <= 2 * MAX_TXS);
+}
+
+#[test]
+fn more_open_streams_than_are_kept_are_an_event() {
+    let mut t = Talk::new();
+    t.say(ToServer, parser::PREFACE, false);
+    for n in 0..MAX_TXS as u32 {
+        t.say(ToServer, &frame(kind::HEADERS, 4, 2 * n + 1, &request()), false);
+    }
+    assert_eq!(t.events(), [""; 0]);
+    t.say(ToServer, &frame(kind::HEADERS, 4, 2 * MAX_TXS as u32 + 1, &request()), false);
+    assert_eq!(t.events(), ["too_many_streams"]);
+}
+
+#[test]
+fn a_stream_that_was_there_before_is_begun_again() {
+    let mut t = Talk::new();
+    t.say(ToServer, &[parser::PREFACE, &frame(kind::HEADERS, 5, 3, &request())].concat(), false);
+    t.say(ToClient, &frame(kind::HEADERS, 5, 3, &response()), false);
+    // A priority for a stream that is over is allowed; so is a further stream.
+    t.say(ToServer, &frame(kind::PRIORITY, 0, 3, &[0, 0, 0, 0, 9]), false);
+    t.say(ToServer, &frame(kind::HEADERS, 5, 5, &request()), false);
+    t.say(ToServer, &frame(kind::HEADERS, 0, 7, &request()[..5]), false);
+    t.say(ToServer, &frame(kind::CONTINUATION, 4, 7, &request()[5..]), false);
+    assert_eq!(t.events(), [""; 0]);
+    t.say(ToServer, &frame(kind::HEADERS, 5, 1, &request()), false);
+    assert_eq!(t.events(), ["stream_id_reuse"]);
+}
+
+#[test]
+fn a_range_that_is_none_is_an_event() {
+    for (range, events) in [
+        ("bytes 0-3/9", &[][..]),
+        ("bytes */9", &[]),
+        ("bytes 3-0/9", &["invalid_range"]),
+        ("bytes 0-9/9", &["invalid_range"]),
+    ] {
+        let mut t = Talk::new();
+        t.say(ToServer, &up(), false);
+        let head = [response(), field("content-range", range)].concat();
+        t.say(ToClient, &[frame(kind::HEADERS, 4, 1, &head), frame(kind::DATA, 1, 1, b"abcd")].concat(), false);
+        assert_eq!(t.events(), events, "{range}");
+    }
 }
 
 #[test]

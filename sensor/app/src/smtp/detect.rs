@@ -5,10 +5,7 @@
 use lagewarte_flow::Direction;
 
 use super::{ENVELOPE, HEADER, HELO, Smtp, Tx};
-use crate::{
-    buffer::{Buffer, Field},
-    tx::DONE,
-};
+use crate::{buffer::Buffer, tx::DONE};
 
 /// From which progress on a buffer is complete.
 pub(super) const fn buffer_at(b: Buffer) -> u8 {
@@ -46,14 +43,6 @@ pub(super) fn buffer<'a>(s: &'a Smtp, tx: &'a Tx, b: Buffer, d: Direction, index
         Buffer::EmailBodyMd5 => one(mime?.body_md5().map(str::as_bytes)),
         Buffer::FileData => tx.files.towards(d).filter_map(|f| f.window.shown()).nth(index),
         Buffer::FileName => tx.files.towards(d).nth(index).map(|f| f.name.as_slice()),
-        _ => None,
-    }
-}
-
-/// An instance of a number.
-pub(super) fn number(tx: &Tx, f: Field, d: Direction, index: usize) -> Option<u64> {
-    match f {
-        Field::Filesize => tx.files.towards(d).nth(index).map(|f| f.size),
         _ => None,
     }
 }

@@ -585,8 +585,8 @@ impl Protocol for Smtp {
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         detect::buffer(self, tx, buffer, direction, index)
     }
-    fn number(&self, tx: &Tx, field: Field, direction: Direction, index: usize) -> Option<u64> {
-        detect::number(tx, field, direction, index)
+    fn number(&self, _: &Tx, _: Field, _: Direction, _: usize) -> Option<u64> {
+        None
     }
     fn buffer_at(buffer: Buffer, _: Direction) -> u8 {
         detect::buffer_at(buffer)

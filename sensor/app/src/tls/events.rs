@@ -23,7 +23,6 @@ macro_rules! events {
 
 events! {
     InvalidSslv2Header = "invalid_sslv2_header", "An SSL 2.0 record that cannot be one.";
-    InvalidTlsHeader = "invalid_tls_header", "A record's header that cannot be one.";
     InvalidRecordVersion = "invalid_record_version", "A record of a version that there is not.";
     InvalidRecordType = "invalid_record_type", "A record of a type that there is not.";
     InvalidRecordLength = "invalid_record_length", "A record longer than any may be.";
@@ -38,9 +37,6 @@ events! {
     CertificateInvalidDate = "certificate_invalid_date", "A date that is none.";
     CertificateInvalidExtensions = "certificate_invalid_extensions", "Extensions that cannot be read.";
     CertificateInvalidDer = "certificate_invalid_der", "A certificate that is no DER.";
-    CertificateInvalidSubject = "certificate_invalid_subject", "A subject that cannot be written as text.";
-    CertificateInvalidIssuer = "certificate_invalid_issuer", "An issuer that cannot be written as text.";
-    CertificateInvalidValidity = "certificate_invalid_validity", "A validity that is none.";
     CertificateInvalidString = "certificate_invalid_string", "A name whose bytes are not of its kind of text.";
     ErrorMessage = "error_message_encountered", "An error message of SSL 2.0.";
     InvalidSslRecord = "invalid_ssl_record", "Something between records that is none.";

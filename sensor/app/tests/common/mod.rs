@@ -61,7 +61,8 @@ impl Parts {
             events.join(match c.kind {
                 ChunkKind::Data => apps.tcp(f, c.direction, c.data, time),
                 ChunkKind::Gap(n) => apps.tcp_gap(f, c.direction, n, time),
-                ChunkKind::Depth | ChunkKind::End => apps.tcp_end(f, c.direction, time),
+                ChunkKind::Depth => apps.tcp_depth(f, c.direction, time),
+                ChunkKind::End => apps.tcp_end(f, c.direction, time),
             });
         });
     }

@@ -197,11 +197,15 @@ impl Rig {
         lagewarte_detect::vet(&mut set);
         assert!(set.refused.is_empty(), "{:?}", set.refused);
         let asks = |t: &PacketTest| matches!(t, PacketTest::Csum(..));
+        let checksums = set.rules.iter().any(|r| r.packet.iter().any(asks));
+        let engine = Engine::new(set, output).unwrap();
+        let mut apps = Apps::new(app_config(), 1);
+        apps.ask(engine.asked());
         Self {
-            checksums: set.rules.iter().any(|r| r.packet.iter().any(asks)),
-            engine: Engine::new(set, output).unwrap(),
+            checksums,
+            engine,
             table: FlowTable::new(Arc::new(Config::default()), 1),
-            apps: Apps::new(app_config(), 1),
+            apps,
             scratch: Scratch::default(),
             ordered: Ordered::default(),
             recorded: Vec::new(),
@@ -235,7 +239,8 @@ impl Rig {
                 layer.join(match c.kind {
                     ChunkKind::Data => self.apps.tcp(f, c.direction, c.data, p.time),
                     ChunkKind::Gap(n) => self.apps.tcp_gap(f, c.direction, n, p.time),
-                    ChunkKind::Depth | ChunkKind::End => self.apps.tcp_end(f, c.direction, p.time),
+                    ChunkKind::Depth => self.apps.tcp_depth(f, c.direction, p.time),
+                    ChunkKind::End => self.apps.tcp_end(f, c.direction, p.time),
                 });
             });
         }

@@ -59,6 +59,13 @@ pub(super) static KEYS: &[Key] = &[
         "Most bytes of the spool on disk. Flow, anomaly, file and protocol records may fill 80 % of it, health 90 %, alerts all: what does not fit is refused and counted, alerts last.",
     ),
     on(
+        "lagewarte.file-store.quota",
+        Size,
+        "1gb",
+        "64mb",
+        "Most bytes of the files that `outputs.file-store` keeps. When it is reached no further file is stored, and each is counted (`file_store.not_stored`): remove what is no longer needed.",
+    ),
+    on(
         "lagewarte.uplink.proxy",
         Text,
         "",
