@@ -58,7 +58,7 @@ fn told(events: &[Value]) -> Vec<[String; 3]> {
         |e: &&Value, kind: &str, sid: u64| e["event_type"] == kind && (sid == 0 || e["alert"]["signature_id"] == sid);
     [("alert", 1), ("alert", 2), ("http", 0), ("fileinfo", 0)]
         .map(|(kind, sid)| {
-            let e = events.iter().find(|e| is(e, kind, sid)).unwrap_or_else(|| panic!("{kind} {sid}"));
+            let e = events.iter().find(|e| is(e, kind, sid)).unwrap();
             ["src_ip", "dest_ip", "xff"].map(|k| e[k].as_str().unwrap_or_default().to_owned())
         })
         .to_vec()
