@@ -25,6 +25,7 @@ fn feed<P: Protocol>(p: &mut P, talk: &[(Direction, &[u8], bool)]) -> Option<App
                 config: &config,
                 memory: &mut memory,
                 change: None,
+                encrypted: false,
             };
             let step = p.data(Input { direction, data: &data[at..], eof, datagram: false }, &mut cx);
             if let Some(c) = cx.change {

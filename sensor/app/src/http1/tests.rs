@@ -39,6 +39,7 @@ impl Talk {
             config: &self.config,
             memory: &mut self.memory,
             change: None,
+            encrypted: false,
         };
         let mut at = 0;
         loop {
@@ -74,6 +75,7 @@ impl Talk {
             config: &self.config,
             memory: &mut self.memory,
             change: None,
+            encrypted: false,
         };
         self.held[d.index()].clear();
         assert_eq!(self.http.gap(d, len, &mut cx), Step::Ok(0));

@@ -60,6 +60,7 @@ impl Talk {
             config: &self.config,
             memory: &mut self.memory,
             change: None,
+            encrypted: false,
         };
         match self.http.data(Input { direction, data: &data, eof, datagram: false }, &mut cx) {
             Step::Ok(n) => assert_eq!(n, data.len()),
@@ -266,8 +267,14 @@ fn a_gap_inside_data_is_a_gap_in_the_file() {
     let wire = [frame(kind::HEADERS, 4, 1, &response()), frame(kind::DATA, 1, 1, b"0123456789")].concat();
     let (head, tail) = wire.split_at(wire.len() - 8);
     t.say(ToClient, head, false);
-    let mut cx =
-        Cx { time: Timestamp::default(), ports: (1, 2), config: &t.config, memory: &mut t.memory, change: None };
+    let mut cx = Cx {
+        time: Timestamp::default(),
+        ports: (1, 2),
+        config: &t.config,
+        memory: &mut t.memory,
+        change: None,
+        encrypted: false,
+    };
     assert_eq!(t.http.gap(ToClient, 5, &mut cx), Step::Ok(0));
     t.say(ToClient, &tail[5..], false);
     let f = t.http.txs.at(1).unwrap().files.at(0).unwrap();

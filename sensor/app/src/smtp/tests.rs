@@ -42,6 +42,7 @@ impl Session {
                 config: &self.config,
                 memory: &mut self.memory,
                 change: None,
+                encrypted: false,
             };
             let step = self.smtp.data(Input { direction, data: &data[at..], eof, datagram: false }, &mut cx);
             self.changed = cx.change.map(|c| c.expected);
@@ -217,8 +218,14 @@ fn attachments_are_files_and_gaps_cut_them_off() {
     assert_eq!(file(&s), ("f.bin".into(), 5, FileState::Closed, false));
     let mut s = greeted();
     s.client("DATA\n").server("354 go\n").client(head).client("SGVsbG8s\n");
-    let mut cx =
-        Cx { time: Timestamp::default(), ports: (1, 25), config: &s.config, memory: &mut s.memory, change: None };
+    let mut cx = Cx {
+        time: Timestamp::default(),
+        ports: (1, 25),
+        config: &s.config,
+        memory: &mut s.memory,
+        change: None,
+        encrypted: false,
+    };
     assert_eq!(s.smtp.gap(ToServer, 100, &mut cx), Step::Ok(0));
     assert!(file(&s).3);
     s.client("SGVsbG8=\n.\n").server("250 ok\n");

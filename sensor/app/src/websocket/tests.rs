@@ -41,7 +41,7 @@ impl Talk {
         Self { ws: Websocket::default(), config: Config::default(), memory, held: Default::default() }
     }
     fn cx<'a>(config: &'a Config, memory: &'a mut Memory) -> Cx<'a> {
-        Cx { time: Timestamp::default(), ports: (1, 80), config, memory, change: None }
+        Cx { time: Timestamp::default(), ports: (1, 80), config, memory, change: None, encrypted: false }
     }
     fn say(&mut self, d: Direction, bytes: &[u8]) {
         let mut data = std::mem::take(&mut self.held[d.index()]);
