@@ -12,14 +12,17 @@ use std::{
     io::Cursor,
     net::IpAddr,
     process::Command,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
 use common::{Running, State, repo, text, until};
 use lagewarte_agent::pipeline::{self, Options, Sink};
 use lagewarte_base::time::Timestamp;
-use lagewarte_capture::CaptureFile;
+use lagewarte_capture::{CaptureFile, Next, Source, Stats};
 use lagewarte_detect::{Engine, Output};
 use lagewarte_event::eve::Record;
 use lagewarte_testkit::{Capture, icmp_echo};
@@ -35,7 +38,30 @@ struct Swapping {
     engine: Arc<ArcSwap<Engine>>,
     next: Option<Engine>,
     records: Vec<Record>,
+    swapped: Arc<AtomicBool>,
 }
+
+/// A capture that waits in its middle until the other rules are in force: else all of it may have been looked at before.
+struct Halting {
+    file: CaptureFile,
+    given: u16,
+    swapped: Arc<AtomicBool>,
+}
+
+impl Source for Halting {
+    fn next(&mut self) -> Result<Next<'_>, lagewarte_capture::Error> {
+        if self.given == PINGS / 2 && !self.swapped.load(Ordering::Acquire) {
+            return Ok(Next::Idle);
+        }
+        self.given = self.given.saturating_add(1);
+        self.file.next()
+    }
+    fn stats(&mut self) -> Stats {
+        self.file.stats()
+    }
+}
+
+const PINGS: u16 = 6_000;
 
 impl Sink for Swapping {
     fn record(&mut self, record: Record) -> anyhow::Result<()> {
@@ -44,6 +70,7 @@ impl Sink for Swapping {
             && let Some(next) = self.next.take()
         {
             self.engine.store(Arc::new(next));
+            self.swapped.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -51,7 +78,6 @@ impl Sink for Swapping {
 
 #[test]
 fn a_reload_under_way_loses_no_packet_and_judges_none_twice() {
-    const PINGS: u16 = 6_000;
     let host = |n: u8| IpAddr::from([10, 0, 0, n]);
     let mut capture = Capture::ethernet();
     for n in 0..PINGS {
@@ -65,8 +91,10 @@ fn a_reload_under_way_loses_no_packet_and_judges_none_twice() {
         let hashes = [*before.sha256(), *after.sha256()];
         let engine = Arc::new(ArcSwap::from_pointee(before));
         let options = Options { workers, engine: Some(Arc::clone(&engine)), ..Options::file() };
-        let mut sink = Swapping { engine, next: Some(after), records: Vec::new() };
-        let mut source = CaptureFile::from_reader(Box::new(Cursor::new(pcap.clone())), "t".into(), None).unwrap();
+        let swapped = Arc::new(AtomicBool::new(false));
+        let mut sink = Swapping { engine, next: Some(after), records: Vec::new(), swapped: Arc::clone(&swapped) };
+        let file = CaptureFile::from_reader(Box::new(Cursor::new(pcap.clone())), "t".into(), None).unwrap();
+        let mut source = Halting { file, given: 0, swapped };
         let totals = pipeline::run(&mut source, &options, &mut sink, &AtomicBool::new(false)).unwrap();
         assert_eq!((totals.read, totals.decoder.pkts), (u64::from(PINGS), u64::from(PINGS)));
         let alerts: Vec<&Record> = sink.records.iter().filter(|r| r.event_type == "alert").collect();
