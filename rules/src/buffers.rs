@@ -102,6 +102,8 @@ const IKE: &[&str] = &["ike"];
 const SNMP: &[&str] = &["snmp"];
 const DNP3: &[&str] = &["dnp3"];
 const ENIP: &[&str] = &["enip"];
+const SMB: &[&str] = &["smb"];
+const DCERPC: &[&str] = crate::keywords::dcerpc::DCERPC;
 const TEMPLATE: &[&str] = &["template"];
 
 /// Every buffer that is known, whether it is served or not.
@@ -248,6 +250,12 @@ pub const BUFFERS: &[Buffer] = &[
     b("pgsql.query", PGSQL, ToServer).on(),
     // RFB.
     b("rfb.name", RFB, ToClient).on(),
+    // SMB, and calls over TCP, over UDP and in its pipes.
+    b("smb.named_pipe", SMB, ToServer).alias(&["smb_named_pipe"]).on(),
+    b("smb.share", SMB, ToServer).alias(&["smb_share"]).on(),
+    b("smb.ntlmssp_user", SMB, ToServer).on(),
+    b("smb.ntlmssp_domain", SMB, ToServer).on(),
+    b("dcerpc.stub_data", DCERPC, Both).alias(&["dce_stub_data"]).on(),
     // NTP.
     b("ntp.reference_id", NTP, Both).on(),
     // IKE: indices and vendors in hexadecimal.
@@ -320,8 +328,9 @@ pub const PROTOCOLS: &[AppProtocol] = &[
     p("ftp", FTP),
     p("ftp-data", FTP_DATA),
     p("ssh", SSH),
-    p("smb", &["smb"]),
-    p("dcerpc", &["dcerpc"]),
+    p("smb", SMB),
+    // What is asked of calls is asked of those in a pipe too, as in Suricata.
+    p("dcerpc", DCERPC),
     p("rdp", &["rdp"]),
     p("pop3", &["pop3"]),
     p("imap", &["imap"]),

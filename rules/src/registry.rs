@@ -10,8 +10,8 @@ use lagewarte_base::spelling::distance;
 use crate::{
     draft::Draft,
     keywords::{
-        app, bytes, counts, dataset, file, marks, meta, modbus, numbers, options, packet, payload, pcre, state, stream,
-        tls, transform,
+        app, bytes, counts, dataset, dcerpc, file, marks, meta, modbus, numbers, options, packet, payload, pcre, state,
+        stream, tls, transform,
     },
 };
 
@@ -256,6 +256,15 @@ pub const HONOURED: &[Keyword] = &[
         "result of an LDAP response; perhaps which one of several",
     ),
     k("modbus", Reads::Application, modbus::modbus, "unit, function, or access of a Modbus request"),
+    a(
+        "dcerpc.iface",
+        &["dce_iface"],
+        Reads::Application,
+        dcerpc::iface,
+        "the interface that a DCE/RPC request is for, perhaps its version",
+    ),
+    a("dcerpc.opnum", &["dce_opnum"], Reads::Application, dcerpc::opnum, "the operation that a DCE/RPC request is for"),
+    k("smb.version", Reads::Application, dcerpc::smb_version, "version of SMB: 1, or 2 (and 3)"),
     k("mqtt.type", Reads::Application, numbers::mqtt_type, "kind of a message in an MQTT transaction"),
     k("mqtt.flags", Reads::Application, numbers::mqtt_flags, "bits of an MQTT message: dup, retain"),
     k("mqtt.qos", Reads::Application, numbers::mqtt_qos, "quality of service of an MQTT message"),
@@ -463,7 +472,7 @@ mod tests {
 
     #[test]
     fn reasons_fit_the_keyword() {
-        assert!(refusal("smb.share").contains("application protocol"));
+        assert!(refusal("nfs.version").contains("application protocol"));
         assert!(refusal("contnet").contains("`content`"));
         assert_eq!(refusal("zzzzzz"), "there is no such keyword");
     }

@@ -89,7 +89,7 @@ fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
         ("alert tcp any any -> any any (pcre:\"/x\"; sid:1;)", "pcre", "second slash"),
         ("alert tcp any any -> any any (pcre:\"/x/k\"; sid:1;)", "pcre", "none of the letters"),
         ("alert tcp any any -> any any (byte_test:4,=,len,0; sid:1;)", "byte_test", "fills a variable"),
-        ("alert tcp any any -> any any (byte_test:4,=,1,0,dce; sid:1;)", "byte_test", "DCE/RPC"),
+        ("alert tcp any any -> any any (byte_test:4,=,1,0,dce; sid:1;)", "byte_test", "order of a call"),
         ("alert udp any any -> any any (ipv4.hdr; byte_test:1,=,n,0; sid:1;)", "byte_test", "fills a variable"),
         ("alert udp any any -> any any (tcp.hdr; content:\"x\"; sid:1;)", "tcp.hdr", "never match"),
         ("alert tcp any any -> any any (content:\"a|0|\"; sid:1;)", "content", "one digit"),

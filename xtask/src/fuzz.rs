@@ -34,6 +34,8 @@ const TARGETS: &[(&str, &str)] = &[
     ("sensor/decode/fuzz", "fragments"),
     ("sensor/decode/fuzz", "streams"),
     ("sensor/app/fuzz", "http1"),
+    ("sensor/app/fuzz", "smb"),
+    ("sensor/app/fuzz", "dcerpc"),
     ("sensor/spool/fuzz", "reader"),
     ("sensor/agent/fuzz", "release"),
     ("sensor/app/fuzz", "dns"),

@@ -220,10 +220,22 @@ pub struct Reading {
     pub offset: Value,
     /// `relative`: counted from the end of the match before.
     pub relative: bool,
-    /// `little`: the lowest byte first.
-    pub little: bool,
+    /// Which byte comes first.
+    pub order: Order,
     /// `string`: digits, not bytes.
     pub digits: Option<Base>,
+}
+
+/// Which byte of a number comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// `big`: the highest.
+    #[default]
+    Big,
+    /// `little`: the lowest.
+    Little,
+    /// `dce`: as the call that is looked into says.
+    Call,
 }
 
 /// How digits are read.

@@ -192,6 +192,7 @@ pub const EVENTS: &[(&str, &[&str])] = &[
     ("snmp", &["malformed_data", "unknown_security_model", "version_mismatch"]),
     ("nfs", &["malformed_data", "too_many_transactions"]),
     ("enip", &["too_many_transactions", "invalid_pdu"]),
+    ("smb", SMB),
     ("template", &["unexpected"]),
 ];
 
@@ -229,6 +230,26 @@ const MODBUS: &[&str] = &[
     "invalid_exception_code",
     "value_mismatch",
     "flooded",
+];
+
+const SMB: &[&str] = &[
+    "malformed_data",
+    "record_overflow",
+    "malformed_ntlmssp_request",
+    "duplicate_negotiate",
+    "negotiate_malformed_dialects",
+    "file_overlap",
+    "request_to_client",
+    "response_to_server",
+    "negotiate_max_read_size_too_large",
+    "negotiate_max_write_size_too_large",
+    "read_request_too_large",
+    "read_response_too_large",
+    "read_queue_size_exceeded",
+    "read_queue_cnt_exceeded",
+    "write_request_too_large",
+    "write_queue_size_exceeded",
+    "write_queue_cnt_exceeded",
 ];
 
 const HTTP2: &[&str] = &[

@@ -7,7 +7,7 @@
 use super::{meta::once, wanted};
 use crate::{
     ast::{
-        Base, Bitmask, ByteExtract, ByteJump, ByteMath, ByteTest, Compare, JumpFrom, Oper, Operand, PayloadTest,
+        Base, Bitmask, ByteExtract, ByteJump, ByteMath, ByteTest, Compare, JumpFrom, Oper, Operand, Order, PayloadTest,
         Reading, Value,
     },
     draft::Draft,
@@ -17,13 +17,11 @@ use crate::{
 #[derive(Default)]
 struct Common {
     relative: Option<()>,
-    endian: Option<bool>,
+    endian: Option<Order>,
     string: Option<()>,
     base: Option<Base>,
     bitmask: Option<Bitmask>,
 }
-
-const DCE: &str = "the byte order of DCE/RPC is not known to this version; write big or little";
 
 impl Common {
     /// Reads one option; false where it is none of these.
@@ -31,9 +29,9 @@ impl Common {
         let twice = |e| format!("{name}: {e}");
         match (name, value) {
             ("relative", None) => once(&mut self.relative, ()).map_err(twice)?,
-            ("big", None) | ("endian", Some("big")) => once(&mut self.endian, false).map_err(twice)?,
-            ("little", None) | ("endian", Some("little")) => once(&mut self.endian, true).map_err(twice)?,
-            ("dce", None) | ("endian", Some("dce")) => return Err(DCE.to_owned()),
+            ("big", None) | ("endian", Some("big")) => once(&mut self.endian, Order::Big).map_err(twice)?,
+            ("little", None) | ("endian", Some("little")) => once(&mut self.endian, Order::Little).map_err(twice)?,
+            ("dce", None) | ("endian", Some("dce")) => once(&mut self.endian, Order::Call).map_err(twice)?,
             ("string", None) => once(&mut self.string, ()).map_err(twice)?,
             ("string", Some(base)) => {
                 once(&mut self.string, ()).map_err(twice)?;
@@ -54,7 +52,7 @@ impl Common {
         Ok(true)
     }
 
-    fn reading(&self, bytes: Value, offset: Value) -> Result<Reading, String> {
+    fn reading(&self, d: &Draft<'_>, bytes: Value, offset: Value) -> Result<Reading, String> {
         let digits = match (self.string, self.base) {
             (Some(()), base) => Some(base.unwrap_or(Base::Unsaid)),
             (None, Some(_)) => {
@@ -72,7 +70,13 @@ impl Common {
             return Err(format!("a number of that kind has at most {most} bytes"));
         }
         let relative = self.relative.is_some();
-        Ok(Reading { bytes, offset, relative, little: self.endian == Some(true), digits })
+        let order = self.endian.unwrap_or_default();
+        if order == Order::Call && d.here().is_none_or(|at| at.buffer.name != "dcerpc.stub_data") {
+            return Err(String::from(
+                "the byte order of a call is known in dcerpc.stub_data only; write big or little",
+            ));
+        }
+        Ok(Reading { bytes, offset, relative, order, digits })
     }
 }
 
@@ -191,10 +195,10 @@ pub(crate) fn byte_test(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), St
     let mut common = Common::default();
     for (name, v) in f.iter().skip(4) {
         if !common.read(name, *v)? {
-            return Err(format!("{name:?} is none of relative, big, little, string, hex, dec, oct, bitmask"));
+            return Err(format!("{name:?} is none of relative, big, little, dce, string, hex, dec, oct, bitmask"));
         }
     }
-    let read = common.reading(bytes, offset)?;
+    let read = common.reading(d, bytes, offset)?;
     // No bytes of a string are as many digits as there are.
     if bytes.number().is_some_and(|n| n < i64::from(read.digits.is_none())) {
         return Err(String::from("a number has at least one byte"));
@@ -223,13 +227,13 @@ pub(crate) fn byte_jump(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), St
             ("post_offset", Some(n)) => once(&mut post_offset, signed(n, 65_535)?).map_err(twice)?,
             _ => {
                 return Err(format!(
-                    "{name:?} is none of relative, multiplier, big, little, string, hex, dec, oct, align, from_beginning, from_end, post_offset, bitmask"
+                    "{name:?} is none of relative, multiplier, big, little, dce, string, hex, dec, oct, align, from_beginning, from_end, post_offset, bitmask"
                 ));
             }
         }
     }
     let jump = ByteJump {
-        read: common.reading(bytes, offset)?,
+        read: common.reading(d, bytes, offset)?,
         multiplier: multiplier.unwrap_or(1),
         align: align.is_some(),
         from: from.unwrap_or(JumpFrom::Number),
@@ -267,12 +271,12 @@ pub(crate) fn byte_extract(d: &mut Draft<'_>, value: Option<&str>) -> Result<(),
             ("align", Some("4")) => once(&mut align, 4).map_err(twice)?,
             _ => {
                 return Err(format!(
-                    "{name:?} is none of relative, multiplier, big, little, string, hex, dec, oct, align 2, align 4"
+                    "{name:?} is none of relative, multiplier, big, little, dce, string, hex, dec, oct, align 2, align 4"
                 ));
             }
         }
     }
-    let read = common.reading(bytes, offset)?;
+    let read = common.reading(d, bytes, offset)?;
     let into = d.new_variable(name)?;
     let (multiplier, align) = (multiplier.unwrap_or(1), align.unwrap_or(1));
     d.push(PayloadTest::ByteExtract(ByteExtract { read, multiplier, align, into }));
@@ -292,7 +296,7 @@ pub(crate) fn byte_math(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), St
     let mut common = Common::default();
     let (mut bytes, mut offset, mut oper, mut rvalue, mut result) = (None, None, None, None, None);
     for (name, v) in f {
-        if !matches!(name, "big" | "little" | "hex" | "dec" | "oct") && common.read(name, v)? {
+        if !matches!(name, "big" | "little" | "dce" | "hex" | "dec" | "oct") && common.read(name, v)? {
             continue;
         }
         let twice = |e| format!("{name}: {e}");
@@ -334,7 +338,7 @@ pub(crate) fn byte_math(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), St
     if bytes.number().is_some_and(|n| n < 1) {
         return Err(String::from("a number has at least one byte"));
     }
-    let read = common.reading(bytes, offset.ok_or("it wants offset")?)?;
+    let read = common.reading(d, bytes, offset.ok_or("it wants offset")?)?;
     let oper = oper.ok_or("it wants oper")?;
     let rvalue = rvalue.ok_or("it wants rvalue")?;
     let into = d.new_variable(result.ok_or("it wants result")?)?;

@@ -8,6 +8,7 @@ pub(crate) mod app;
 pub(crate) mod bytes;
 pub(crate) mod counts;
 pub(crate) mod dataset;
+pub(crate) mod dcerpc;
 pub(crate) mod file;
 pub(crate) mod marks;
 pub(crate) mod meta;

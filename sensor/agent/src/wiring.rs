@@ -149,7 +149,7 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
         };
         let Some(proto) = AppProto::by_name(name) else { continue };
         let mine = app.of_mut(proto);
-        mine.stream_depth = choice.stream_depth;
+        mine.stream_depth = choice.stream_depth.or(mine.stream_depth);
         mine.encrypted = choice.encrypted;
         let [both, tcp, udp] = choice.enabled;
         mine.tcp.mode = tcp.or(both).unwrap_or(mine.tcp.mode);
@@ -169,6 +169,7 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     let choices = settings.choices;
     (app.dnp3, app.ike, app.mqtt) = (choices.dnp3, choices.ike, choices.mqtt);
     (app.pgsql, app.ssh) = (choices.pgsql, choices.ssh);
+    (app.smb, app.dcerpc) = (choices.smb, choices.dcerpc);
     app.websocket = choices.websocket;
     [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
     app.files.hashes = eve.file_hashes;

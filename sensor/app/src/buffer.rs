@@ -190,6 +190,12 @@ names! {
         // EtherNet/IP.
         EnipProductName = "enip.product_name",
         EnipServiceName = "enip.service_name",
+        // SMB and DCE/RPC.
+        SmbNamedPipe = "smb.named_pipe",
+        SmbShare = "smb.share",
+        SmbNtlmsspUser = "smb.ntlmssp_user",
+        SmbNtlmsspDomain = "smb.ntlmssp_domain",
+        DcerpcStubData = "dcerpc.stub_data",
         // The template.
         TemplateBuffer = "template.buffer",
     }
@@ -300,6 +306,13 @@ names! {
         EnipCipStatus = "enip.cip_status",
         EnipCipExtendedstatus = "enip.cip_extendedstatus",
         CipService = "cip_service",
+        // SMB and DCE/RPC; an interface is too long for one number.
+        SmbVersion = "smb.version",
+        DcerpcOpnum = "dcerpc.opnum",
+        DcerpcOrder = "dcerpc.order",
+        DcerpcIfaceHigh = "dcerpc.iface.high",
+        DcerpcIfaceLow = "dcerpc.iface.low",
+        DcerpcIfaceVersion = "dcerpc.iface.version",
         // The template.
         TemplateNumber = "template.number",
     }

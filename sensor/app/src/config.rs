@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dnp3, dns, file, http1, ike, mqtt, pgsql, smtp, ssh, tls, websocket, xff};
+use crate::{dcerpc, dnp3, dns, file, http1, ike, mqtt, pgsql, smb, smtp, ssh, tls, websocket, xff};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,10 @@ pub struct Config {
     pub mqtt: mqtt::Choices,
     /// PostgreSQL.
     pub pgsql: pgsql::Choices,
+    /// DCE/RPC.
+    pub dcerpc: dcerpc::Choices,
+    /// SMB.
+    pub smb: smb::Choices,
     /// SSH.
     pub ssh: ssh::Choices,
     /// DNP3.
@@ -135,6 +139,10 @@ impl Default for Config {
                 c.udp.ports = udp.iter().map(|p| (*p, *p)).collect();
             }
         }
+        // Files of SMB are larger than what one looks at of a web page: as in Suricata's stock file, all of it.
+        if let Some(c) = all.get_mut(AppProto::Smb as usize) {
+            c.stream_depth = Some(0);
+        }
         // No IMAP or POP3 session is parsed: recognised only. Suricata's stock file has the template off.
         if let Some(c) = all.get_mut(AppProto::Template as usize) {
             (c.tcp.mode, c.udp.mode) = (Mode::Off, Mode::Off);
@@ -153,6 +161,8 @@ impl Default for Config {
             smtp: smtp::Choices::default(),
             mqtt: mqtt::Choices::default(),
             pgsql: pgsql::Choices::default(),
+            dcerpc: dcerpc::Choices::default(),
+            smb: smb::Choices::default(),
             ssh: ssh::Choices::default(),
             dnp3: dnp3::Choices::default(),
             ike: ike::Choices::default(),

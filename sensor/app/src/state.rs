@@ -14,12 +14,12 @@ use crate::{
     bittorrent,
     buffer::{Buffer, Field},
     config::Config,
-    dhcp, dnp3, dns, enip,
+    dcerpc, dhcp, dnp3, dns, enip,
     expect::{Announced, Transfer},
     file::Files,
     ftp, http1, http2, ike, krb5, ldap, modbus, mqtt, nfs, ntp, pgsql, pop3,
     protocol::{Cx, Input, Protocol, Step, Transaction as _},
-    quic, rdp, rfb, sip, smtp, snmp, ssh, template, tftp, tls,
+    quic, rdp, rfb, sip, smb, smtp, snmp, ssh, template, tftp, tls,
     tx::TxCore,
     websocket,
     xff::Xff,
@@ -56,6 +56,8 @@ pub enum State {
     Dnp3(Box<dnp3::Dnp3>),
     Nfs(Box<nfs::Nfs>),
     Snmp(Box<snmp::Snmp>),
+    Smb(Box<smb::Smb>),
+    Dcerpc(Box<dcerpc::Dcerpc>),
     Template(Box<template::Template>),
     Websocket(Box<websocket::Websocket>),
 }
@@ -199,6 +201,16 @@ macro_rules! each {
                 let _ = std::marker::PhantomData::<$t>;
                 $body
             }
+            State::Smb($s) => {
+                type $t = smb::Smb;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
+            State::Dcerpc($s) => {
+                type $t = dcerpc::Dcerpc;
+                let _ = std::marker::PhantomData::<$t>;
+                $body
+            }
             State::Template($s) => {
                 type $t = template::Template;
                 let _ = std::marker::PhantomData::<$t>;
@@ -245,6 +257,8 @@ impl State {
             AppProto::Dnp3 if !datagram => Self::Dnp3(Box::default()),
             AppProto::Nfs => Self::Nfs(Box::default()),
             AppProto::Snmp if datagram => Self::Snmp(Box::default()),
+            AppProto::Smb if !datagram => Self::Smb(Box::default()),
+            AppProto::Dcerpc => Self::Dcerpc(Box::default()),
             AppProto::Template => Self::Template(Box::default()),
             AppProto::Websocket => Self::Websocket(Box::default()),
             _ => return None,
@@ -402,6 +416,8 @@ impl State {
             AppProto::Dnp3 => <dnp3::Dnp3 as Protocol>::EVENTS,
             AppProto::Nfs => <nfs::Nfs as Protocol>::EVENTS,
             AppProto::Snmp => <snmp::Snmp as Protocol>::EVENTS,
+            AppProto::Smb => <smb::Smb as Protocol>::EVENTS,
+            AppProto::Dcerpc => <dcerpc::Dcerpc as Protocol>::EVENTS,
             AppProto::Template => <template::Template as Protocol>::EVENTS,
             AppProto::Websocket => <websocket::Websocket as Protocol>::EVENTS,
             _ => return None,

@@ -143,6 +143,10 @@ impl<T: Transaction> Txs<T> {
     pub const fn new(most: usize) -> Self {
         Self { list: VecDeque::new(), next: 0, most, crowded: 0, lost: 0 }
     }
+    /// Says anew how many may be open.
+    pub(crate) const fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
     /// Adds one, with the next number. Where there are too many, the oldest that is open ends.
     pub fn push(&mut self, mut tx: T) -> &mut T {
         if self.list.len() >= self.most

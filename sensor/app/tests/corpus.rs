@@ -16,6 +16,7 @@ type Run = fn(&[u8]);
 fn every_committed_conversation_runs() {
     const TARGETS: &[(&str, Run)] = &[
         ("bittorrent", |b| talk::run::<app::bittorrent::BittorrentDht>(b, 6881, true)),
+        ("dcerpc", |b| talk::run::<app::dcerpc::Dcerpc>(b, 135, false)),
         ("dhcp", |b| talk::run::<app::dhcp::Dhcp>(b, 67, true)),
         ("dnp3", |b| talk::run::<app::dnp3::Dnp3>(b, 20000, false)),
         ("enip", |b| talk::run::<app::enip::Enip>(b, 44818, false)),
@@ -34,6 +35,7 @@ fn every_committed_conversation_runs() {
         ("rdp", |b| talk::run::<app::rdp::Rdp>(b, 3389, false)),
         ("rfb", |b| talk::run::<app::rfb::Rfb>(b, 5900, false)),
         ("sip", |b| talk::run::<app::sip::Sip>(b, 5060, false)),
+        ("smb", |b| talk::run::<app::smb::Smb>(b, 445, false)),
         ("smtp", |b| talk::run::<app::smtp::Smtp>(b, 25, false)),
         ("snmp", |b| talk::run::<app::snmp::Snmp>(b, 161, true)),
         ("ssh", |b| talk::run::<app::ssh::Ssh>(b, 22, false)),

@@ -91,6 +91,9 @@ impl BufferPart {
 
     /// Whether an instance holds what is asked; `whole`: nothing is added to it.
     fn holds(&self, at: Place<'_>, whole: bool, work: &mut Work, counters: &mut Counters) -> bool {
+        if self.buffer == Buffer::DcerpcStubData {
+            work.finds.order(at.state.number(at.place, Field::DcerpcOrder, at.direction, 0) == Some(1));
+        }
         let most = if self.multi { MAX_INSTANCES } else { 1 };
         let mut any = false;
         for i in 0..most {

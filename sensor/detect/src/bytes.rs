@@ -5,26 +5,30 @@
 //! Must never read outside the bytes, and never overflow: arithmetic wraps at 64 bits, as it does in Suricata.
 
 use lagewarte_rules::ast::{
-    Base, ByteExtract, ByteJump, ByteMath, ByteTest, Compare, JumpFrom, Oper, Operand, Reading, Value,
+    Base, ByteExtract, ByteJump, ByteMath, ByteTest, Compare, JumpFrom, Oper, Operand, Order, Reading, Value,
 };
 
 /// The numbers that a rule has taken out of bytes so far, by the rule's own numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Variables(Vec<u64>);
+pub(crate) struct Variables {
+    kept: Vec<u64>,
+    /// Whether the call that is looked into has the lowest byte first.
+    pub(crate) little: bool,
+}
 
 impl Variables {
     /// Forgets all, and makes room for so many.
     pub(crate) fn reset(&mut self, most: u16) {
-        self.0.clear();
-        self.0.resize(most.into(), 0);
+        self.kept.clear();
+        self.kept.resize(most.into(), 0);
     }
     fn set(&mut self, variable: u16, n: u64) {
-        if let Some(slot) = self.0.get_mut(usize::from(variable)) {
+        if let Some(slot) = self.kept.get_mut(usize::from(variable)) {
             *slot = n;
         }
     }
     fn get(&self, variable: u16) -> u64 {
-        self.0.get(usize::from(variable)).copied().unwrap_or(0)
+        self.kept.get(usize::from(variable)).copied().unwrap_or(0)
     }
     /// A place or a length. A variable too large for any place is one that nothing reaches.
     pub(crate) fn value(&self, v: Value) -> i64 {
@@ -62,7 +66,12 @@ fn read(r: &Reading, bytes: &[u8], end: usize, vars: &Variables) -> Option<(u64,
         Some(base) if count <= MAX_DIGITS => digits(raw, base).map(|(n, used)| (n, from + used)),
         None if count <= 8 => {
             let fold = |n: u64, b: &u8| n << 8 | u64::from(*b);
-            let n = if r.little { raw.iter().rev().fold(0, fold) } else { raw.iter().fold(0, fold) };
+            let little = match r.order {
+                Order::Big => false,
+                Order::Little => true,
+                Order::Call => vars.little,
+            };
+            let n = if little { raw.iter().rev().fold(0, fold) } else { raw.iter().fold(0, fold) };
             Some((n, from + count))
         }
         _ => None,
@@ -191,10 +200,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_read_in_both_orders(raw in prop::collection::vec(any::<u8>(), 1..9), little: bool) {
+        fn numbers_are_read_in_both_orders(raw in prop::collection::vec(any::<u8>(), 1..9), little: bool, call: bool) {
             let count = i64::try_from(raw.len()).unwrap();
             let r = Reading {
-                bytes: Value::Number(count), offset: Value::Number(0), relative: false, little, digits: None,
+                bytes: Value::Number(count),
+                offset: Value::Number(0),
+                relative: false,
+                order: if call { Order::Call } else if little { Order::Little } else { Order::Big },
+                digits: None,
             };
             let mut wide = [0; 8];
             let want = if little {
@@ -204,7 +217,7 @@ mod tests {
                 wide[8 - raw.len()..].copy_from_slice(&raw);
                 u64::from_be_bytes(wide)
             };
-            prop_assert_eq!(read(&r, &raw, 0, &Variables::default()), Some((want, raw.len())));
+            prop_assert_eq!(read(&r, &raw, 0, &Variables { little, ..Variables::default() }), Some((want, raw.len())));
         }
         #[test]
         fn no_place_panics(
@@ -212,7 +225,7 @@ mod tests {
         ) {
             let digits = text.then_some(Base::Unsaid);
             let read = Reading {
-                bytes: Value::Number(count), offset: Value::Number(offset), relative, little: false, digits,
+                bytes: Value::Number(count), offset: Value::Number(offset), relative, order: Order::Big, digits,
             };
             let mut vars = Variables::default();
             vars.reset(1);

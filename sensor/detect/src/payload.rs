@@ -97,6 +97,10 @@ pub(crate) struct Finds {
 }
 
 impl Finds {
+    /// Says which byte of a number comes first in the call that is looked into.
+    pub(crate) const fn order(&mut self, little: bool) {
+        self.vars.little = little;
+    }
     /// Begins a rule with so many variables.
     pub(crate) fn begin(&mut self, variables: u16) {
         self.vars.reset(variables);

@@ -176,3 +176,19 @@ fn a_reload_forgets_what_an_older_set_thought_of_a_transaction() {
     found.extend(sids(&rig.run(&frames[7..])));
     assert_eq!(found, [(1, 7), (2, 8)]);
 }
+
+#[test]
+fn shares_and_calls_are_looked_into() {
+    for (rule, port, said, want) in [
+        (r#"smb.share; content:"\\\\fs|5c|data"; startswith;"#, 445, common::small::share(), &[(1, 6)][..]),
+        (r#"smb_share; content:!"fs";"#, 445, common::small::share(), &[]),
+        (r#"smb.named_pipe; content:"data";"#, 445, common::small::share(), &[]),
+        // A call is looked into both ways, over TCP and in a pipe; the answer is acknowledged by packet 8.
+        (r#"dce_stub_data; content:"ab"; endswith;"#, 135, common::small::call(), &[(1, 8)]),
+        (r#"dcerpc.stub_data; content:"|00 00 00 00 00 00 00 00|"; bsize:8;"#, 135, common::small::call(), &[(1, 9)]),
+        (r#"dcerpc.opnum:12; dcerpc.stub_data; content:"zz";"#, 135, common::small::call(), &[]),
+    ] {
+        let text = format!("alert tcp any any -> any any ({rule} sid:1;)");
+        assert_eq!(sids(&alerts(&text, &common::small::stream(port, &said))), want, "{rule}");
+    }
+}

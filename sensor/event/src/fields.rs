@@ -494,7 +494,7 @@ const SMB: &[(&str, Holds)] = &[
     ("directory", File),
     ("share", File),
     ("share_type", Plain),
-    ("named_pipe", Plain),
+    ("named_pipe", File), // with the server's name before the share's
     ("disposition", Plain),
     ("access", Plain),
     ("size", Plain),

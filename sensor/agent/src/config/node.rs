@@ -64,6 +64,18 @@ impl Node {
         path.split('.').try_fold(self, |node, key| node.get(key))
     }
 
+    /// The texts of a list; of a text (`--set` can only give one) those between commas: `a,b` or `[a,b]`.
+    pub fn list(&self) -> Vec<String> {
+        match self {
+            Self::List(items) => items.iter().filter_map(|i| i.text().map(str::to_owned)).collect(),
+            Self::Text(t) => {
+                let t = t.trim().trim_start_matches('[').trim_end_matches(']');
+                t.split(',').map(|i| i.trim().to_owned()).filter(|i| !i.is_empty()).collect()
+            }
+            Self::Map(_) | Self::Null => Vec::new(),
+        }
+    }
+
     /// The text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match self {

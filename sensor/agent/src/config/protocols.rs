@@ -4,7 +4,7 @@
 //!
 //! Must never change what is not named: defaults are the application layer's.
 
-use lagewarte_app::{dnp3, ike, mqtt, pgsql, ssh, websocket};
+use lagewarte_app::{dcerpc, dnp3, ike, mqtt, pgsql, smb, ssh, websocket};
 
 use super::{node::Node, settings};
 
@@ -17,8 +17,12 @@ pub struct Choices {
     pub ike: ike::Choices,
     /// `mqtt`.
     pub mqtt: mqtt::Choices,
+    /// `dcerpc`.
+    pub dcerpc: dcerpc::Choices,
     /// `pgsql`.
     pub pgsql: pgsql::Choices,
+    /// `smb`.
+    pub smb: smb::Choices,
     /// `ssh`.
     pub ssh: ssh::Choices,
     /// `websocket`.
@@ -53,6 +57,30 @@ pub fn read(tree: &Node) -> Choices {
     }
     if let Some(n) = text("websocket.max-payload-size").and_then(settings::size).and_then(|n| usize::try_from(n).ok()) {
         c.websocket.max_payload = n.min(websocket::MAX_PAYLOAD);
+    }
+    let number = |key: &str| text(key).and_then(settings::size).and_then(|n| usize::try_from(n).ok());
+    for (key, choice) in [
+        ("dcerpc.max-tx", &mut c.dcerpc.max_tx),
+        ("dcerpc.max-stub-size", &mut c.dcerpc.max_stub),
+        ("smb.max-tx", &mut c.smb.max_tx),
+        ("smb.max-read-queue-size", &mut c.smb.read_queue.size),
+        ("smb.max-read-queue-cnt", &mut c.smb.read_queue.count),
+        ("smb.max-write-queue-size", &mut c.smb.write_queue.size),
+        ("smb.max-write-queue-cnt", &mut c.smb.write_queue.count),
+    ] {
+        if let Some(n) = number(key) {
+            *choice = n;
+        }
+    }
+    for (key, choice) in [("smb.max-read-size", &mut c.smb.max_read), ("smb.max-write-size", &mut c.smb.max_write)] {
+        if let Some(n) = number(key).and_then(|n| u32::try_from(n).ok()) {
+            *choice = n;
+        }
+    }
+    let kinds = tree.at("outputs.eve-log.types.smb.types").map(Node::list).unwrap_or_default();
+    if !kinds.is_empty() {
+        let bit = |name: &String| smb::Body::KINDS.iter().position(|k| k == name).map_or(0, |at| 1 << at);
+        c.smb.written = kinds.iter().map(bit).fold(0, |all, bit| all | bit);
     }
     c
 }

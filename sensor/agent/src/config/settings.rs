@@ -619,15 +619,7 @@ impl Reader<'_> {
         Some(self.base.map_or_else(|| given.clone(), |b| b.join(&given)))
     }
     fn list(&self, path: &str) -> Vec<String> {
-        match self.tree.at(path) {
-            Some(Node::List(items)) => items.iter().filter_map(|i| i.text().map(str::to_owned)).collect(),
-            // `--set` can only give text: `a,b` or `[a,b]`.
-            Some(Node::Text(t)) => {
-                let t = t.trim().trim_start_matches('[').trim_end_matches(']');
-                t.split(',').map(|i| i.trim().to_owned()).filter(|i| !i.is_empty()).collect()
-            }
-            _ => Vec::new(),
-        }
+        self.tree.at(path).map(Node::list).unwrap_or_default()
     }
     fn pairs(&self, path: &str) -> Vec<(String, String)> {
         match self.tree.at(path) {

@@ -25,7 +25,7 @@ files.magic files.md5 files.sha1 files.sha256 files.state flow.end flow.reason f
 ftp.completion_code ftp.reply_received http.http_content_type http.http_method http.http_user_agent http.protocol \
 ike.alg_enc ike.role krb5.encryption krb5.msg_type metadata.flowbits nfs.procedure nfs.status nfs.type \
 pkt_src proto quic.ja4 quic.sni quic.ua quic.version rdp.client.build \
-rdp.client.version rdp.event_type rpc.auth_type rpc.status smb.command smb.dialect smb.named_pipe \
+rdp.client.version rdp.event_type rpc.auth_type rpc.status smb.command smb.dialect \
 smb.ntlmssp.version smb.request.native_lm smb.request.native_os smb.status snmp.pdu_type snmp.vars ssh.client.hassh.hash \
 ssh.client.hassh.string ssh.client.proto_version ssh.client.software_version ssh.server.proto_version ssh.server.software_version \
 stats.lagewarte.ruleset stats.lagewarte.spool.state stats.lagewarte.version tcp.state tcp.tcp_flags tcp.tcp_flags_tc \
@@ -38,7 +38,7 @@ const BY_PROFILE: &str = "dhcp.hostname dns.grouped.TXT email.attachment email.c
 email.subject email.to email.url fileinfo.filename files.filename ftp.command_data ftp.reply http.hostname http.http_refer \
 http.http_request_body http.http_request_body_printable http.http_response_body http.http_response_body_printable \
 http.redirect http.url krb5.cname krb5.realm krb5.sname nfs.filename packet payload payload_printable rdp.client.client_name rdp.cookie \
-smb.filename smb.kerberos.realm smb.kerberos.snames smb.ntlmssp.domain smb.ntlmssp.host smb.ntlmssp.user smb.rename.from \
+smb.filename smb.named_pipe smb.kerberos.realm smb.kerberos.snames smb.ntlmssp.domain smb.ntlmssp.host smb.ntlmssp.user smb.rename.from \
 smb.rename.to smb.share smtp.helo smtp.mail_from smtp.rcpt_to snmp.community snmp.usm tftp.file tls.client.fingerprint \
 tls.client.issuerdn tls.client.serial tls.client.subject community_id";
 

@@ -96,6 +96,34 @@ fn modbus() -> Vec<(bool, Vec<u8>)> {
     vec![(true, ask), (false, vec![0, 1, 0, 0, 0, 6, 10, 16, 0, 9, 0, 2])]
 }
 
+/// A bind to svcctl 2.0 and a request for its operation 12, in little-endian order, with the number 258 as its parameter.
+pub(crate) fn call() -> Vec<(bool, Vec<u8>)> {
+    let pdu = |kind: u8, parts: &[&[u8]]| {
+        let body = parts.concat();
+        let len = u16::try_from(16 + body.len()).unwrap().to_le_bytes();
+        [&[5, 0, kind, 3, 0x10, 0, 0, 0][..], &len, &[0, 0, 1, 0, 0, 0], &body].concat()
+    };
+    let svcctl = [0x81, 0xbb, 0x7a, 0x36, 0x44, 0x98, 0xf1, 0x35, 0xad, 0x32, 0x98, 0xf0, 0x38, 0, 0x10, 3, 2, 0, 0, 0];
+    vec![
+        (true, pdu(11, &[&[0; 8], &[1, 0, 0, 0, 0, 0, 1, 0], &svcctl, &[0; 20]])),
+        (false, pdu(12, &[&[0; 10], &[0, 0, 1, 0, 0, 0, 0, 0, 0, 0], &[0; 20]])),
+        (true, pdu(0, &[&[0; 6], &[12, 0, 2, 1], b"ab"])),
+        (false, pdu(2, &[&[0; 8]])),
+    ]
+}
+
+/// A tree connect of SMB 2 and its answer.
+pub(crate) fn share() -> Vec<(bool, Vec<u8>)> {
+    let framed = |answer: u8, body: &[u8]| {
+        let mut m = [b"\xfeSMB\x40\0\0\0\0\0\0\0\x03\0\0\0".as_slice(), &[answer], &[0; 47]].concat();
+        m.extend(body);
+        [&u32::try_from(m.len()).unwrap().to_be_bytes()[..], &m].concat()
+    };
+    let name: Vec<u8> = br"\\fs\data".iter().flat_map(|b| [*b, 0]).collect();
+    let ask = [&[9, 0, 0, 0, 72, 0, u8::try_from(name.len()).unwrap(), 0][..], &name].concat();
+    vec![(true, framed(0, &ask)), (false, framed(1, &[16, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))]
+}
+
 /// Every one.
 pub(crate) fn cases() -> Vec<Small> {
     let rules = |protocol: &str, holds: &str, does_not: &str| {
@@ -161,6 +189,27 @@ pub(crate) fn cases() -> Vec<Small> {
     ] {
         out.push((keyword, rules("mqtt", holds, does_not), stream(1883, &mqtt()), at));
     }
+    const SVCCTL: &str = "367abb81-9844-35f1-ad32-98f038001003";
+    for (keyword, holds, does_not) in [
+        ("dcerpc.iface", format!("dcerpc.iface:{SVCCTL};"), format!("dce_iface:{};", SVCCTL.replace('3', "4"))),
+        ("dcerpc.iface", format!("dcerpc.iface:{SVCCTL},>1,any_frag;"), format!("dcerpc.iface:{SVCCTL},!2;")),
+        ("dcerpc.opnum", "dcerpc.opnum:10-12;".to_owned(), "dcerpc.opnum:1,2,13-20;".to_owned()),
+        ("dcerpc.opnum", "dce_opnum:1,12;".to_owned(), "dcerpc.opnum:13;".to_owned()),
+        (
+            "byte_test",
+            "dcerpc.stub_data; content:\"ab\"; byte_test:2,=,258,0,dce;".to_owned(),
+            "dcerpc.stub_data; content:\"ab\"; byte_test:2,=,258,0,big;".to_owned(),
+        ),
+    ] {
+        let to_server = |options: &str| format!("flow:to_server; {options}");
+        out.push((keyword, rules("dcerpc", &to_server(&holds), &to_server(&does_not)), stream(135, &call()), 8));
+    }
+    out.push((
+        "smb.version",
+        rules("smb", "flow:to_server; smb.version:2;", "flow:to_server; smb.version:1;"),
+        stream(445, &share()),
+        6,
+    ));
     for (holds, does_not) in [
         ("modbus:unit 10, function 16;", "modbus:unit >10;"),
         ("modbus:function !reserved;", "modbus:function user;"),

@@ -170,14 +170,14 @@ pub(super) static KEYS: &[Key] = &[
         "Whether an anomaly carries the head of its packet.",
     ),
     on(
-        "outputs.eve-log.types.{bittorrent-dht,dhcp,dnp3,doh2,enip,http2,ike,krb5,ldap,modbus,mqtt,nfs,ntp,pgsql,pop3,rdp,rfb,sip,snmp,ssh,tftp,websocket}",
+        "outputs.eve-log.types.{bittorrent-dht,dcerpc,dhcp,dnp3,doh2,enip,http2,ike,krb5,ldap,modbus,mqtt,nfs,ntp,pgsql,pop3,rdp,rfb,sip,smb,snmp,ssh,tftp,websocket}",
         Section,
         "yes",
         "",
         "Records of one protocol.",
     ),
     on(
-        "outputs.eve-log.types.{bittorrent-dht,dhcp,dnp3,doh2,enip,http2,ike,krb5,ldap,modbus,mqtt,nfs,ntp,pgsql,pop3,rdp,rfb,sip,snmp,ssh,tftp,websocket}.enabled",
+        "outputs.eve-log.types.{bittorrent-dht,dcerpc,dhcp,dnp3,doh2,enip,http2,ike,krb5,ldap,modbus,mqtt,nfs,ntp,pgsql,pop3,rdp,rfb,sip,smb,snmp,ssh,tftp,websocket}.enabled",
         Flag,
         "yes",
         "no",
@@ -187,6 +187,13 @@ pub(super) static KEYS: &[Key] = &[
     on("outputs.eve-log.types.arp.enabled", Flag, "yes where listed", "no", "Whether they are written."),
     on("outputs.eve-log.types.ike.extended", Flag, "no", "yes", "Whether an IKE exchange's type is written in words."),
     on("outputs.eve-log.types.mqtt.passwords", Flag, "yes", "no", "Whether CONNECT's password is written."),
+    on(
+        "outputs.eve-log.types.smb.types",
+        List,
+        "all",
+        "[session_setup, tree_connect]",
+        "Kinds of SMB's transactions that are written: file, tree_connect, negotiate, dcerpc, create, session_setup, ioctl, rename, set_file_path_info, generic.",
+    ),
     on("outputs.eve-log.types.pgsql.passwords", Flag, "no", "yes", "Whether passwords in clear are written."),
     on(
         "outputs.eve-log.types.{smtp,ftp}",
@@ -262,12 +269,12 @@ pub(super) static KEYS: &[Key] = &[
     off("outputs.eve-log.types.drop", ListensOnly, "Nothing is dropped."),
     off("outputs.eve-log.types.drop.**", ListensOnly, "Nothing is dropped."),
     off(
-        "outputs.eve-log.types.{dcerpc,frame,ftp_data,metadata,netflow,smb,telnet}",
+        "outputs.eve-log.types.{frame,ftp_data,metadata,netflow,telnet}",
         NotYet,
         "Records of application protocols come with a later release.",
     ),
     off(
-        "outputs.eve-log.types.{dcerpc,frame,ftp_data,metadata,netflow,smb,telnet}.**",
+        "outputs.eve-log.types.{frame,ftp_data,metadata,netflow,telnet}.**",
         NotYet,
         "Records of application protocols come with a later release.",
     ),
