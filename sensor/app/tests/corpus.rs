@@ -51,6 +51,15 @@ fn every_committed_conversation_runs() {
             run(&bytes);
             // And cut off anywhere.
             (0..bytes.len()).for_each(|n| run(&bytes[..n]));
+            // And with any one byte changed: lengths that lie, kinds that do not exist.
+            let mut changed = bytes.clone();
+            for (n, is) in bytes.iter().enumerate() {
+                for to in [0, 1, 0x7f, 0xff, is ^ 0x80, is.wrapping_add(1)] {
+                    changed[n] = to;
+                    run(&changed);
+                }
+                changed[n] = *is;
+            }
         }
     }
 }

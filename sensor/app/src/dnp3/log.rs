@@ -52,11 +52,14 @@ fn message(m: &Message, choices: &Choices, w: &mut JsonWriter) {
     objects(m, choices, w);
     w.key("complete").bool(m.complete).close();
     if let Some(bits) = m.indications() {
-        w.key("iin").open().key("indicators").open_array();
-        for (name, _) in DNP3_INDICATORS.iter().filter(|(_, bit)| u64::from(bits) & bit != 0) {
-            w.string(name);
+        w.key("iin").open();
+        let mut set = DNP3_INDICATORS.iter().filter(|(_, bit)| u64::from(bits) & bit != 0).peekable();
+        if set.peek().is_some() {
+            w.key("indicators").open_array();
+            set.for_each(|(name, _)| _ = w.string(name));
+            w.close_array();
         }
-        w.close_array().close();
+        w.close();
     }
 }
 
@@ -66,31 +69,50 @@ fn objects(m: &Message, choices: &Choices, w: &mut JsonWriter) {
     }
     w.key("objects").open_array();
     // Both closures write, one after the other; an object stays open until the next one begins.
-    let out = RefCell::new((w, false));
+    let out = RefCell::new((w, Open::Nothing));
     let object = &mut |o: &Object| {
         let (w, open) = &mut *out.borrow_mut();
-        if std::mem::replace(open, true) {
-            w.close_array().close();
-        }
+        std::mem::replace(open, Open::Object).close(w);
         w.open().key("group").u64(o.group.into()).key("variation").u64(o.variation.into());
         w.key("qualifier").u64(o.qualifier.into()).key("prefix_code").u64(o.prefix_code().into());
         w.key("range_code").u64(o.range_code().into()).key("start").u64(o.start.into());
-        w.key("stop").u64(o.stop.into()).key("count").u64(o.count.into()).key("points").open_array();
+        w.key("stop").u64(o.stop.into()).key("count").u64(o.count.into());
     };
     let mut written = 0;
     let point = &mut |p: Point<'_>| {
         if written < MAX_POINTS {
             written += 1;
-            point(&p, out.borrow_mut().0);
+            let (w, open) = &mut *out.borrow_mut();
+            if std::mem::replace(open, Open::Points) == Open::Object {
+                w.key("points").open_array();
+            }
+            point(&p, w);
         }
     };
     // What is wrong with it was an event when it came.
     let _ = walk(m.function(), m.body(), choices, object, point);
     let (w, open) = out.into_inner();
-    if open {
-        w.close_array().close();
-    }
+    open.close(w);
     w.close_array();
+}
+
+/// What of an object is written and not closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    Object,
+    Points,
+}
+
+impl Open {
+    fn close(self, w: &mut JsonWriter) {
+        if self == Self::Points {
+            w.close_array();
+        }
+        if self != Self::Nothing {
+            w.close();
+        }
+    }
 }
 
 fn point(p: &Point<'_>, w: &mut JsonWriter) {

@@ -184,10 +184,13 @@ impl Dnp3 {
         if short {
             return self.odd(Event::LenTooSmall, d, cx);
         }
+        if !m.is_response() && m.function() == 0 {
+            return; // a confirmation says no more than that something came
+        }
         if m.is_response() {
             self.unanswered = self.unanswered.saturating_sub(1);
-        } else if !matches!(m.function(), 0 | 6 | 8 | 10 | 12) {
-            // Confirmations, and what asks for no answer, are not waited for.
+        } else if !matches!(m.function(), 6 | 8 | 10 | 12) {
+            // What asks for no answer is not waited for.
             self.unanswered = self.unanswered.saturating_add(1);
             match self.unanswered.saturating_sub(MAX_UNANSWERED) {
                 0 => {}

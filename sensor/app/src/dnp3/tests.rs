@@ -55,6 +55,15 @@ fn conversation() -> Talk<Dnp3> {
 }
 
 #[test]
+fn a_confirmation_is_no_transaction_and_an_answer_may_indicate_nothing() {
+    let mut t = Talk::<Dnp3>::new();
+    t.say(ToServer, &wire(true, &[0xc0, 0]), false);
+    assert!(t.json().is_empty());
+    t.say(ToClient, &wire(false, &[0xc0, 129, 0, 0]), false);
+    assert!(t.json()[0].ends_with(r#""iin":{}}}}"#), "{}", t.json()[0]);
+}
+
+#[test]
 fn fragments_with_their_points() {
     let t = conversation();
     assert_eq!(t.events(), [""; 0]);
@@ -77,7 +86,7 @@ fn fragments_with_their_points() {
     )), "{}", json[2]);
     assert!(json[2].contains(r#""over_range":0,"reference_err":0,"reserved0":0,"value":10.0}]}],"complete":true}"#));
     assert!(json[2].ends_with(r#""iin":{"indicators":["need_time","device_restart"]}}}}"#), "{}", json[2]);
-    assert!(json[3].contains(r#""range_code":6,"start":0,"stop":0,"count":0,"points":[]}"#), "{}", json[3]);
+    assert!(json[3].contains(r#""range_code":6,"start":0,"stop":0,"count":0}"#), "{}", json[3]);
     assert!(json[4].contains(r#""size":29,"filename_offset":26,"filename_size":3,"created":0,"#), "{}", json[4]);
     assert!(json[4].contains(r#""request_id":4,"filename":"./a"}]"#), "{}", json[4]);
 

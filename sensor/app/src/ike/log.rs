@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! EVE `ike`: the message, what the responder chose, and in version 1 what both sides have said so far.
+//! EVE `ike`: the message, what the responder chose, and in version 1 the keys and nonces of both sides so far.
 
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::Direction;
@@ -20,8 +20,11 @@ pub fn write(tx: &Tx, talk: &Talk, choices: Choices, w: &mut JsonWriter) {
     if let Some(words) = names::exchange(m.exchange).filter(|_| choices.extended) {
         w.key("exchange_type_verbose").string(words);
     }
-    if let Some(chosen) = tx.chosen() {
-        attributes(chosen, w);
+    match m.version.0 {
+        // A message that proposes comes before the choice.
+        1 if tx.direction == Direction::ToServer && !m.proposals.is_empty() => {}
+        1 => attributes(&talk.chosen, w),
+        _ => attributes(tx.chosen().unwrap_or_default(), w),
     }
     if m.version.0 == 2 {
         w.key("role").string(if tx.direction == Direction::ToServer { "initiator" } else { "responder" });
@@ -34,7 +37,7 @@ pub fn write(tx: &Tx, talk: &Talk, choices: Choices, w: &mut JsonWriter) {
         w.close_array();
     }
     match m.version.0 {
-        1 => version_1(m, talk, w),
+        1 => version_1(tx, talk, w),
         _ => version_2(m, w),
     }
     w.close();
@@ -49,12 +52,17 @@ fn attributes(list: &[Attribute], w: &mut JsonWriter) {
     }
 }
 
-fn version_1(m: &Message, talk: &Talk, w: &mut JsonWriter) {
+fn version_1(tx: &Tx, talk: &Talk, w: &mut JsonWriter) {
+    let m = &tx.message;
     w.key("ikev1").open();
     if let Some(doi) = talk.doi {
         w.key("doi").u64(doi.into());
     }
     w.key("encrypted_payloads").bool(m.encrypted);
+    if m.encrypted {
+        w.close();
+        return; // what the sides said stands in the messages in clear
+    }
     for (name, side) in ["client", "server"].into_iter().zip(&talk.sides) {
         w.key(name).open();
         for (key, length, bytes) in [
@@ -65,9 +73,9 @@ fn version_1(m: &Message, talk: &Talk, w: &mut JsonWriter) {
                 w.key(key).string(&hex::encode(bytes)).key(length).u64(bytes.len() as u64);
             }
         }
-        if name == "client" && !side.proposals.is_empty() {
+        if name == "client" && tx.direction == Direction::ToServer && !m.proposals.is_empty() {
             w.key("proposals").open_array();
-            for p in &side.proposals {
+            for p in &m.proposals {
                 w.open();
                 attributes(p, w);
                 w.close();
@@ -77,7 +85,7 @@ fn version_1(m: &Message, talk: &Talk, w: &mut JsonWriter) {
         w.close();
     }
     w.key("vendor_ids").open_array();
-    for v in &talk.vendors {
+    for v in &m.vendors {
         w.bytes(v);
     }
     w.close_array().close();

@@ -22,7 +22,7 @@ use crate::{
 
 /// Most messages of a flow that wait for detection. Threat: a flood of messages one way.
 pub const MAX_TXS: usize = 256;
-/// Bytes of keys, nonces, proposals and vendor ids that a flow remembers. Threat: a peer that begins anew without end.
+/// Bytes of keys, nonces and choices that a flow remembers. Threat: a peer that begins anew without end.
 pub const MAX_KEPT: usize = 32 * 1024;
 
 /// Choices: what EVE writes of it.
@@ -98,8 +98,6 @@ pub struct Side {
     pub key: Vec<u8>,
     /// Its nonce.
     pub nonce: Vec<u8>,
-    /// What it proposed.
-    pub proposals: Vec<Vec<Attribute>>,
 }
 
 /// What both sides have said so far, in version 1.
@@ -109,8 +107,8 @@ pub struct Talk {
     pub doi: Option<u32>,
     /// Initiator, responder.
     pub sides: [Side; 2],
-    /// Vendor ids of either, in hexadecimal, each once.
-    pub vendors: Vec<Vec<u8>>,
+    /// What the responder chose last.
+    pub chosen: Vec<Attribute>,
 }
 
 /// A flow's state.
@@ -142,14 +140,10 @@ impl Ike {
         if grant(m.nonce.len()) {
             side.nonce.clone_from(&m.nonce);
         }
-        let size = m.proposals.iter().map(|p| p.len() * size_of::<Attribute>()).sum();
-        if grant(size) {
-            side.proposals.clone_from(&m.proposals);
-        }
-        for v in &m.vendors {
-            if !self.talk.vendors.contains(v) && grant(v.len()) {
-                self.talk.vendors.push(v.clone());
-            }
+        if let Some(chosen) = m.proposals.first().filter(|_| d == Direction::ToClient)
+            && grant(size_of_val(chosen.as_slice()))
+        {
+            self.talk.chosen.clone_from(chosen);
         }
     }
 

@@ -154,7 +154,9 @@ pub fn message(data: &[u8]) -> Option<Message> {
         m.damaged = true;
         return Some(m);
     };
-    if !m.encrypted && payloads(&mut m, next, &mut body).is_none() {
+    if m.encrypted {
+        m.saw(next); // the first one's type is said in clear
+    } else if payloads(&mut m, next, &mut body).is_none() {
         m.damaged = true;
     }
     Some(m)

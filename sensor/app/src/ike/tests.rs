@@ -77,7 +77,10 @@ fn main_mode_of_version_1() {
         json[0].contains(&format!(r#""proposals":[{{{chosen}}},{{"alg_enc":"EncTripleDesCbc","alg_enc_raw":5}}]"#))
     );
     assert!(!json[0].contains(r#""exchange_type":2,"alg_enc""#), "what is proposed was not chosen");
-    assert!(json[3].contains(r#""doi":1,"encrypted_payloads":true"#) && json[3].contains(r#""vendor_ids":["4a13"]"#));
+    assert!(json[0].contains(r#""vendor_ids":["4a13"]"#) && json[2].contains(r#""server":{},"vendor_ids":[]"#));
+    assert!(json[2].contains(chosen) && !json[2].contains("proposals"), "the choice holds, the proposal was said once");
+    let tail = r#""payload":["Identification"],"ikev1":{"doi":1,"encrypted_payloads":true}}}"#;
+    assert!(json[3].contains(chosen) && json[3].ends_with(tail), "{}", json[3]);
     assert!(
         json[2].contains(r#""nonce_payload":"0808080808080808080808080808080808080808","nonce_payload_length":20"#)
     );
@@ -191,12 +194,11 @@ fn caps_hold() {
     // Threat: nothing but payload headers.
     let chain = wire([12, 0x10, 2, 0], true, &payload(12, b"").repeat(1000));
     assert!(message(&chain).unwrap().damaged);
-    // Threat: another vendor in each message.
+    // Threat: another key in each message.
     let mut t = Conversation::<Ike>::new();
     for n in 0u32..3000 {
-        let vendors: Vec<u8> = (0..20).flat_map(|i| payload(13, &(n * 20 + i).to_be_bytes())).collect();
-        let last = payload(0, b"v");
-        t.say(ToServer, &wire([13, 0x10, 2, 0], true, &[vendors, last].concat()), true);
+        let key = payload(0, &[&n.to_be_bytes()[..], &[7; 200]].concat());
+        t.say(ToServer, &wire([4, 0x10, 2, 0], true, &key), true);
         assert!(t.state.charged() <= MAX_KEPT as u64 && t.state.txs().len() <= 2 * MAX_TXS);
     }
     assert_eq!(Message::default().held(), 32);

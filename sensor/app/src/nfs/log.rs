@@ -35,7 +35,9 @@ pub fn write(tx: &Tx, id: u64, w: &mut JsonWriter) {
     w.key("nfs").open().key("version").u64(tx.call.version.into());
     w.key("procedure").string(&procedure(tx));
     w.key("filename").bytes(tx.name().unwrap_or_default());
-    w.key("hhash").string(&if tx.about.handle.is_empty() { String::new() } else { format!("{:x}", tx.hash) });
+    if !tx.about.handle.is_empty() {
+        w.key("hhash").string(&format!("{:x}", tx.hash));
+    }
     w.key("id").u64(id).key("file_tx").bool(tx.file.is_some());
     w.key("type").string(if tx.reply.is_some() { "response" } else { "request" });
     if let Some(s) = tx.status {

@@ -365,7 +365,9 @@ impl Protocol for Nfs {
     }
     fn event_type(&self, tx: &Tx, _: &Config) -> Option<(&'static str, Option<Direction>)> {
         let way = if tx.reply.is_some() { Direction::ToClient } else { Direction::ToServer };
-        (!tx.odd).then_some(("nfs", Some(way)))
+        // A client asks for attributes before all it does: as in Suricata rules see it, the log does not.
+        let attributes = tx.call.version < 4 && tx.call.procedure == 1;
+        (!tx.odd && !attributes).then_some(("nfs", Some(way)))
     }
     fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
         w.key("tx_id").u64(tx.core.id);

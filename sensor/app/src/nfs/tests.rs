@@ -140,7 +140,7 @@ fn procedures_of_version_2_and_operations_of_version_4() {
         (4, 1, operations(&[&putfh, &opened, &getattr]), r#""procedure":"OPEN","filename":"new","#),
         (4, 1, operations(&[&putfh, &renamed]), r#""rename":{"from":"x","to":"y"}"#),
         (4, 1, operations(&[&putfh, &getattr]), r#""procedure":"GETATTR","filename":"","#),
-        (4, 0, vec![], r#""procedure":"NULL","filename":"","hhash":"","#),
+        (4, 0, vec![], r#""procedure":"NULL","filename":"","id":1,"#),
     ] {
         let mut t = Talk::<Nfs>::new();
         t.say(ToServer, &call(9, version, procedure, &arguments), true);
@@ -151,6 +151,15 @@ fn procedures_of_version_2_and_operations_of_version_4() {
     let mut t = Talk::<Nfs>::new();
     t.say(ToServer, &call(9, 4, 1, &operations(&[&putfh, &wrote])), true);
     assert_eq!(t.number(0, Field::NfsNamed, ToServer, 0), Some(VERSION_4 | 38));
+    for (version, arguments, logged) in
+        [(2, FILE.to_vec(), false), (3, opaque(FILE), false), (4, operations(&[&putfh, &getattr]), true)]
+    {
+        let mut t = Talk::<Nfs>::new();
+        t.say(ToServer, &call(9, version, 1, &arguments), true);
+        assert_eq!(t.events(), [""; 0]);
+        let event = t.state.event_type(t.state.txs().at(0).unwrap(), &t.config);
+        assert_eq!(event.is_some(), logged, "attributes, version {version}");
+    }
 }
 
 #[test]
