@@ -8,7 +8,7 @@
 //! place of their own (`offset`, `depth`, `startswith`) are looked for in both. Must never look at a byte as new twice.
 
 use lagewarte_flow::{Direction, Stream};
-use lagewarte_rules::ast::{PayloadTest, Proto, Rule};
+use lagewarte_rules::ast::{PacketTest, PayloadTest, Proto, Rule};
 
 use crate::payload::{Finds, Outcome, Program};
 
@@ -43,16 +43,21 @@ impl Looks {
                 | Proto::Ether
                 | Proto::Arp
         );
+        // How much a stream holds is asked of the stream. But the sizes are those of the moment at which the bytes come: a
+        // chunk that is looked at later has others, so that contents without a place of their own stay with the packet.
+        let of_packet = |t: &PacketTest| !matches!(t, PacketTest::StreamSize(..));
         if rule.payload.is_empty() || !tcp || rule.flow.no_stream {
             Self::Packet
         } else if rule.proto == Proto::TcpStream || rule.flow.only_stream {
             Self::StreamOnly
-        } else if !rule.packet.is_empty() || !rule.headers.is_empty() {
+        } else if rule.packet.iter().any(of_packet) || !rule.headers.is_empty() {
             Self::Packet
         } else if rule.payload.iter().any(contents) {
             Self::Both
-        } else {
+        } else if rule.packet.is_empty() {
             Self::Stream
+        } else {
+            Self::Packet
         }
     }
 

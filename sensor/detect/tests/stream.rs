@@ -50,6 +50,12 @@ fn a_rule_looks_at_the_packet_the_stream_or_both() {
         // With a place of its own: in the packet, and in the stream.
         (r#"alert tcp any any -> any any (content:"split"; startswith; sid:1;)"#, &[(1, 4), (1, 0)]),
         (r#"alert tcp any any -> any any (content:"tent"; startswith; sid:1;)"#, &[(1, 6)]),
+        // What is asked of the stream's size changes nothing of that, but keeps other contents with the packet.
+        (
+            r#"alert tcp any any -> any any (stream_size:client,<,50; content:"split"; startswith; sid:1;)"#,
+            &[(1, 4), (1, 0)],
+        ),
+        (r#"alert tcp any any -> any any (stream_size:client,<,50; content:"split"; sid:1;)"#, &[(1, 4)]),
         // The other direction has nothing.
         (r#"alert tcp any any -> any any (flow:to_client; content:"split"; sid:1;)"#, &[]),
     ] {

@@ -234,9 +234,10 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
             ChunkKind::Depth => apps.tcp_depth(f, direction, time),
             ChunkKind::End => apps.tcp_end(f, direction, time),
         });
-        // Of FTP's control connection neither side's lines end anything for the rules: it is looked at chunk by chunk, as
-        // Suricata 7 does.
-        let parsed = f.flow.app.proto != AppProto::Ftp && apps.get(f.flow).is_some_and(|a| a.state.is_some());
+        // Of FTP's control connection and of SMB neither side's words end anything for the rules: they are looked at chunk by
+        // chunk, as Suricata 7 does.
+        let by_chunks = matches!(f.flow.app.proto, AppProto::Ftp | AppProto::Smb);
+        let parsed = !by_chunks && apps.get(f.flow).is_some_and(|a| a.state.is_some());
         heard[direction.index()] |= parsed; // an index of two
     });
     if f.flow.app.proto.known()
