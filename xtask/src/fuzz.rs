@@ -22,28 +22,31 @@ pub(crate) struct Args {
     only: Option<String>,
 }
 
-/// Folder and target.
-const TARGETS: &[(&str, &str)] = &[
-    ("rules/fuzz", "parse"),
-    ("rules/fuzz", "classification"),
-    ("sensor/base/fuzz", "token"),
-    ("sensor/base/fuzz", "signed"),
-    ("sensor/capture/fuzz", "file"),
-    ("sensor/decode/fuzz", "frame"),
-    ("sensor/decode/fuzz", "flows"),
-    ("sensor/decode/fuzz", "fragments"),
-    ("sensor/decode/fuzz", "streams"),
-    ("sensor/app/fuzz", "http1"),
-    ("sensor/app/fuzz", "smb"),
-    ("sensor/app/fuzz", "dcerpc"),
-    ("sensor/spool/fuzz", "reader"),
-    ("sensor/agent/fuzz", "release"),
-    ("sensor/app/fuzz", "dns"),
-    ("sensor/app/fuzz", "tls"),
-    ("sensor/app/fuzz", "certificate"),
-    ("sensor/app/fuzz", "quic"),
-    ("aggregator/store/fuzz", "extract"),
+/// Folders of targets.
+const FOLDERS: &[&str] = &[
+    "rules/fuzz",
+    "sensor/base/fuzz",
+    "sensor/capture/fuzz",
+    "sensor/decode/fuzz",
+    "sensor/app/fuzz",
+    "sensor/spool/fuzz",
+    "sensor/agent/fuzz",
+    "aggregator/store/fuzz",
 ];
+
+/// Every target with its folder, as the folders' manifests name them.
+fn targets() -> anyhow::Result<Vec<(&'static str, String)>> {
+    let mut all = Vec::new();
+    for folder in FOLDERS {
+        let path = paths::root().join(folder).join("Cargo.toml");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file = |line: &str| Some(line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\"")?.to_owned());
+        let found: Vec<_> = text.lines().filter_map(|l| Some((*folder, file(l.trim())?))).collect();
+        ensure!(!found.is_empty(), "{} names no target", path.display());
+        all.extend(found);
+    }
+    Ok(all)
+}
 
 /// Runs them.
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
@@ -56,10 +59,11 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         check(Command::new(&cargo).args(install).arg(&home).env("CARGO_TARGET_DIR", home.join("build")))?;
         let _ = std::fs::remove_dir_all(home.join("build")); // only the program is kept
     }
-    let chosen: Vec<_> = TARGETS.iter().filter(|(_, t)| args.only.as_deref().is_none_or(|o| o == *t)).collect();
+    let mut chosen = targets()?;
+    chosen.retain(|(_, t)| args.only.as_deref().is_none_or(|o| o == t));
     ensure!(!chosen.is_empty(), "no target is called {:?}", args.only);
     let build = paths::target_dir().join("fuzz");
-    for (folder, target) in chosen {
+    for (folder, target) in &chosen {
         eprintln!("\n== {folder} {target}");
         let found = build.join("corpus").join(target);
         std::fs::create_dir_all(&found)?;
