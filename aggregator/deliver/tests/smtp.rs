@@ -22,6 +22,7 @@ use lagewarte_store::{
         deliveries::{Channel, Delivery, DeliveryState},
         testing::{Db, each_db},
     },
+    engine::testing::free_port,
 };
 use prometheus::Registry;
 use serde_json::Value;
@@ -35,7 +36,7 @@ struct Smtpd {
 impl Smtpd {
     fn start(more: &[&Path]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut child = Command::new(python("aiosmtpd"))
             .arg(tool("smtpd.py"))
             .arg(dir.path())
@@ -206,7 +207,7 @@ async fn refusals_are_final_for_a_mailbox_and_passing_for_everything_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_costs_time_and_no_mail() {
     each_db(async |db: Db| {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let r = room(&db, &[("seestadt", "it@seestadt.example")], &plain(port)).await;
         warning(&r.control, &["seestadt"], "x", Tlp::Green).await;
         assert_eq!(r.mailer.step().await.unwrap(), MailStep { retried: 1, ..MailStep::default() });

@@ -21,7 +21,7 @@ mod world;
 
 pub use line::Line;
 pub use paths::{aggregator, binary, python, root, sensor};
-pub use process::{Process, free_port, output, root_user, wait_for};
+pub use process::{Process, output, root_user, wait_for};
 pub use procfs::{Usage, children, descriptors_limit, usage};
 pub use register::{Constituent, SensorRow, write as write_register};
 pub use wire::{NEAR, Wire};

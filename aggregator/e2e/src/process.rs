@@ -185,14 +185,6 @@ pub fn wait_for(what: &str, patience: Duration, mut ready: impl FnMut() -> anyho
     bail!("{what} did not happen within {} s", patience.as_secs())
 }
 
-/// A TCP port that is free now.
-///
-/// # Errors
-/// Where the loopback interface gives none.
-pub fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 /// Whether this process may do what only root may.
 pub fn root_user() -> bool {
     output(Command::new("id").arg("-u")).is_ok_and(|u| u.trim() == "0")

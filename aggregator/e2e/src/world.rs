@@ -13,12 +13,13 @@ use std::{
 };
 
 use anyhow::Context;
+use lagewarte_store::engine::testing::free_port;
 use serde_json::Value;
 
 use crate::{
     Constituent, SensorRow,
     paths::{self, aggregator, root, sensor},
-    process::{Process, free_port, output, wait_for},
+    process::{Process, output, wait_for},
     register,
 };
 
@@ -87,7 +88,7 @@ impl World {
         for sub in ["logs", "aggregator", "sensors", "offline"] {
             fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {}", dir.display()))?;
         }
-        let ports = [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
+        let ports = std::array::from_fn(|_| free_port());
         let http = format!("http://127.0.0.1:{}", ports[0]);
         let python = paths::python();
         let (env, reached_at) = (Vec::new(), None);

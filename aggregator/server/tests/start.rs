@@ -12,15 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lagewarte_store::engine::testing::free_port;
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lagewarte-aggregator");
 /// Longest wait for something that must come; nothing is asserted on how long it took.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A folder with a configuration on free ports.
 struct Place {
@@ -30,8 +27,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let place =
-            Self { dir: tempfile::tempdir().unwrap(), ports: [free_port(), free_port(), free_port(), free_port()] };
+        let place = Self { dir: tempfile::tempdir().unwrap(), ports: std::array::from_fn(|_| free_port()) };
         place.write(&place.data(), "");
         place
     }

@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::{collections::HashMap, net::TcpListener};
+use std::collections::HashMap;
 
 use common::{alert, anyone, ask, health, id, now, sensor};
 use lagewarte_base::{id::Epoch, time::Timestamp};
@@ -37,10 +37,7 @@ struct Cluster {
 
 fn start(shards: usize) -> Cluster {
     let dir = tempfile::tempdir().unwrap();
-    // Held until all are chosen, so that no two are the same.
-    let held: Vec<_> = (0..shards).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
-    drop(held);
+    let ports: Vec<u16> = (0..shards).map(|_| testing::free_port()).collect();
     let engines: Vec<Engine> = ports
         .iter()
         .map(|port| {

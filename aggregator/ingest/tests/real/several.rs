@@ -13,7 +13,10 @@ use std::{
 };
 
 use lagewarte_ingest::Options;
-use lagewarte_store::control::{Control, testing};
+use lagewarte_store::{
+    control::{Control, testing},
+    engine::testing::free_port,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::AbortHandle,
@@ -57,12 +60,6 @@ impl Balancer {
     }
 }
 
-/// A free port below those that outgoing connections take, so that none of them has it when an aggregator wants it.
-fn free() -> SocketAddr {
-    let mut some = (0..1_000).map(|_| SocketAddr::from(([127, 0, 0, 1], fastrand::u16(20_000..32_000))));
-    some.find(|address| std::net::TcpListener::bind(address).is_ok()).unwrap()
-}
-
 struct Site {
     world: World,
     control_url: String,
@@ -78,7 +75,7 @@ impl Site {
         let control_url = testing::Db::Postgres(testing::postgres_url()).url().await;
         world.control = Control::open(&control_url).await.unwrap();
         register(&world.control).await;
-        let places = [free(), free()];
+        let places = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let balancer = Balancer::start(places[0]).await;
         let mut options = world.options();
         options.uplink_url = Some(format!("https://localhost:{}", balancer.address.port()));

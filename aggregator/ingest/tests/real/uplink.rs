@@ -11,6 +11,7 @@ use lagewarte_base::{
 use lagewarte_event::{Envelope, Hello, Message as _, Packed, client_frame, pack};
 use lagewarte_ingest::{MIN_WINDOW_BYTES, WINDOW_EVENTS};
 use lagewarte_spool::{Options as SpoolOptions, Pair, Priority};
+use lagewarte_store::engine::testing::free_port;
 use lagewarte_uplink::{
     ConnectError, EnrolError, Hours, Identity, Options as UplinkOptions, Proxy, Uplink, enrol_through,
 };
@@ -252,7 +253,7 @@ impl Drop for Tinyproxy {
 
 impl Tinyproxy {
     async fn start(dir: &Path, allowed: &[u16]) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut text = format!(
             "Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 20\nAllow 127.0.0.1\nBasicAuth hof geheim\nLogFile \"{}\"\n",
             dir.join("tinyproxy.log").display()

@@ -1,11 +1,17 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! The real engine in any crate's tests: the test program starts itself again as the engine's child.
+//! The real engine in any crate's tests: the test program starts itself again as the engine's child. And ports for what
+//! tests start.
 //!
 //! A test binary invokes [`crate::engine_in_tests!`] once, which makes a test that *is* the child when the variable is
 //! set and does nothing otherwise. Must never be used by a binary that ships: it has the hidden argument instead.
 
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    net::TcpListener,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use super::{EngineError, Options, child_main};
 
@@ -28,6 +34,24 @@ pub fn options(dir: &Path, module: &str) -> Result<Options, EngineError> {
         ("RUST_MIN_STACK".into(), "67108864".into()),
     ];
     Ok(options)
+}
+
+/// A TCP port of the loopback interface that is free now, another one at each call.
+///
+/// It lies below the ports that outgoing connections take (from 32,768), so that none of them has it when a program
+/// wants it, and a killed program finds it again.
+///
+/// # Panics
+/// Where 12,000 ports are all taken.
+pub fn free_port() -> u16 {
+    const RANGE: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    (0..RANGE)
+        .map(|_| 20_000 + (begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % RANGE) as u16)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("no port from 20000 to 31999 is free")
 }
 
 /// The child, if this process is one; called by the macro's test.
