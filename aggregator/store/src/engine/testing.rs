@@ -73,3 +73,16 @@ macro_rules! engine_in_tests {
         }
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The soak once gave one port to two listeners of one aggregator.
+    #[test]
+    fn no_port_is_given_twice() {
+        let ports: std::collections::HashSet<u16> = (0..500).map(|_| free_port()).collect();
+        assert_eq!(ports.len(), 500);
+        assert!(ports.iter().all(|p| (20_000..32_000).contains(p)));
+    }
+}
