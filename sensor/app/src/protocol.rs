@@ -148,6 +148,9 @@ pub trait Protocol {
     const EVENTS: &'static [&'static str];
     /// Progress, by [`Direction::index`], from which on a transaction is written.
     const LOG_AT: [u8; 2] = [crate::tx::DONE; 2];
+    /// One side's words end what the other has said before: rules on the stream look at that without waiting for a whole
+    /// chunk. Not so of FTP's control connection and of SMB, as in Suricata 7.
+    const ANSWERS: bool = true;
     /// Reads on.
     fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step;
     /// So many bytes are missing in a direction. [`Step::Ok`] where it can go on.

@@ -293,6 +293,10 @@ impl State {
     pub(crate) fn charged(&self) -> u64 {
         each!(self, s, T => T::txs(s).charged() + T::charged(s))
     }
+    /// Whether one side's words end what the other has said ([`Protocol::ANSWERS`]).
+    pub fn answers(&self) -> bool {
+        each!(self, _s, T => T::ANSWERS)
+    }
     /// Which protocol it is.
     pub fn proto(&self) -> AppProto {
         each!(self, s, T => T::proto(s))

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use lagewarte_app::{Apps, LayerEvents, Moment};
+use lagewarte_app::{Apps, LayerEvents, Moment, State};
 use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, Packet, Transport};
 use lagewarte_detect::{Candidate, Engine, Scratch, Turn};
 use lagewarte_event::eve::Record;
-use lagewarte_flow::{AppProto, ChunkKind, Direction, FlowRef, FlowTable, Outcome};
+use lagewarte_flow::{ChunkKind, Direction, FlowRef, FlowTable, Outcome};
 
 use super::{
     Options, Totals,
@@ -77,6 +77,7 @@ impl Worker {
         let engine = self.engine.as_ref().map(|e| e.load_full());
         let engine = engine.as_deref();
         self.apps.ask(engine.map(Engine::asked).unwrap_or_default());
+        self.app_config = self.apps.config_handle(); // alerts show what was asked for
         for (raw, observed, deep) in batch.iter() {
             let mut p = match deep.and_then(|d| d.origin) {
                 Some(origin) => self.decoder.rebuilt(raw, origin),
@@ -234,11 +235,8 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
             ChunkKind::Depth => apps.tcp_depth(f, direction, time),
             ChunkKind::End => apps.tcp_end(f, direction, time),
         });
-        // Of FTP's control connection and of SMB neither side's words end anything for the rules: they are looked at chunk by
-        // chunk, as Suricata 7 does.
-        let by_chunks = matches!(f.flow.app.proto, AppProto::Ftp | AppProto::Smb);
-        let parsed = !by_chunks && apps.get(f.flow).is_some_and(|a| a.state.is_some());
-        heard[direction.index()] |= parsed; // an index of two
+        let answers = apps.get(f.flow).and_then(|a| a.state.as_ref()).is_some_and(State::answers);
+        heard[direction.index()] |= answers; // an index of two
     });
     if f.flow.app.proto.known()
         && !f.flow.app.depth_set
@@ -250,7 +248,7 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
             s.set_depth(d, depth);
         }
     }
-    // One side of a parsed protocol speaks: the other has said what it had to say, and rules look at it without waiting for
+    // One side of a protocol of questions and answers speaks: the other has said what it had to say, and rules look at it without waiting for
     // a whole chunk.
     if let Some(s) = &mut f.flow.stream {
         for d in [Direction::ToServer, Direction::ToClient].into_iter().filter(|d| heard[d.index()]) {

@@ -186,6 +186,7 @@ impl Ftp {
 impl Protocol for Ftp {
     type Tx = Tx;
     const EVENTS: &'static [&'static str] = events::NAMES;
+    const ANSWERS: bool = false;
 
     fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step {
         let Input { direction, data, eof, .. } = input;

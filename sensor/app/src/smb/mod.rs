@@ -422,6 +422,7 @@ impl Smb {
 impl Protocol for Smb {
     type Tx = Tx;
     const EVENTS: &'static [&'static str] = events::NAMES;
+    const ANSWERS: bool = false;
 
     fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step {
         let (d, side) = (input.direction, input.direction.index());
