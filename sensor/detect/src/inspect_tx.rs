@@ -108,6 +108,9 @@ impl Engine {
                     }
                 }
                 s.found = found;
+                if let Some(files) = state.files_mut(place) {
+                    files.looked(direction);
+                }
                 marks.seen = seen;
                 marks.done = complete;
                 if complete {

@@ -280,6 +280,13 @@ impl Files {
     pub fn towards(&self, d: Direction) -> impl Iterator<Item = &File> {
         self.list.iter().filter(move |f| f.direction() == d)
     }
+    /// Detection has looked at what is shown of the files of a direction: only what follows is shown from now on, with a
+    /// look-back.
+    pub fn looked(&mut self, d: Direction) {
+        for f in self.list.iter_mut().filter(|f| f.direction() == d) {
+            f.window.looked();
+        }
+    }
     /// Nothing follows: what is open was cut off.
     pub fn finish(&mut self, d: Direction) -> bool {
         let mut news = false;
