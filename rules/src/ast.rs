@@ -268,6 +268,15 @@ impl Number {
             Self::Between(a, b) => n > a && n < b,
         }
     }
+
+    /// The largest number that passes; None where there is no bound.
+    pub const fn most(self) -> Option<u32> {
+        match self {
+            Self::Eq(n) | Self::Le(n) => Some(n),
+            Self::Lt(n) | Self::Between(_, n) => Some(n.saturating_sub(1)),
+            Self::Ne(_) | Self::Gt(_) | Self::Ge(_) => None,
+        }
+    }
 }
 
 /// How a set of bits is compared (`flags`, `fragbits`).

@@ -5,10 +5,18 @@
 //!
 //! Must never close before an entry that could match: ports are compared by their hull, and the entry tests all of it again.
 
+use lagewarte_decode::Packet;
 use lagewarte_flow::{Direction, FlowRef};
-use lagewarte_rules::port::PortSet;
+use lagewarte_rules::{
+    ast::{PacketTest, PayloadTest, Value},
+    port::PortSet,
+};
 
-use crate::entry::{Entry, flow_fits, proto_takes};
+use crate::{
+    entry::{Entry, flow_fits, proto_takes},
+    inspect::{payload, ports},
+    stream::View,
+};
 
 /// What an entry asks of protocol, ports and flow.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +30,14 @@ pub(crate) struct Gate {
     any_ports: bool,
     /// Whether contents of the payload are asked for.
     payload: bool,
+    head: Head,
+}
+
+/// What the first eight bytes of a payload must be, and in which bits; the first byte is the lowest.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    bits: u64,
+    mask: u64,
 }
 
 /// What a packet is, as far as gates ask.
@@ -31,10 +47,16 @@ pub(crate) struct Key {
     kind: u16,
     flow: u8,
     sealed: bool,
+    /// The first bytes of the packet's payload and of what is new in the stream; those that are not there are zero.
+    heads: [u64; 2],
+    /// There are more beginnings than [`Self::heads`] has places.
+    more: bool,
 }
 
 /// IP protocols that rules tell apart, and one of the others.
-const PROTOCOLS: [u8; 7] = [6, 17, 1, 58, 132, 2, 255];
+const PROTOCOLS: [u8; 7] = [6, 17, 1, 58, 132, 2, OTHERS];
+/// Stands for those that are not in the list.
+const OTHERS: u8 = 255;
 /// Directions and states that rules tell apart.
 const FLOWS: [(Direction, Option<bool>); 5] = [
     (Direction::ToServer, None),
@@ -52,6 +74,7 @@ impl Gate {
         flows: u8::MAX,
         any_ports: true,
         payload: false,
+        head: Head { bits: 0, mask: 0 },
     };
 
     pub(crate) fn new(e: &Entry) -> Self {
@@ -62,10 +85,14 @@ impl Gate {
             flows: 0,
             any_ports: e.src_port.is_any() && e.dest_port.is_any(),
             payload: !e.rule.payload.is_empty(),
+            head: Head::of(&e.rule.payload),
         };
+        let asked =
+            |proto: u8| e.rule.packet.iter().all(|t| !matches!(t, PacketTest::IpProto(n) if !n.matches(proto.into())));
         for (n, proto) in PROTOCOLS.into_iter().enumerate() {
+            let asked = proto == OTHERS || asked(proto);
             for v6 in [false, true] {
-                gate.kinds |= u16::from(proto_takes(e.rule.proto, proto, v6)) << (2 * n + usize::from(v6));
+                gate.kinds |= u16::from(asked && proto_takes(e.rule.proto, proto, v6)) << (2 * n + usize::from(v6));
             }
         }
         for (n, (direction, established)) in FLOWS.into_iter().enumerate() {
@@ -84,17 +111,57 @@ impl Gate {
         self.payload
     }
 
-    pub(crate) fn lets(&self, k: Key) -> bool {
+    pub(crate) fn lets(&self, k: &Key) -> bool {
         let ports = match k.ports {
             Some((s, d)) => self.src.0 <= s && s <= self.src.1 && self.dest.0 <= d && d <= self.dest.1,
             None => self.any_ports,
         };
-        ports && self.kinds & k.kind != 0 && self.flows & k.flow != 0 && !(self.payload && k.sealed)
+        ports
+            && self.kinds & k.kind != 0
+            && self.flows & k.flow != 0
+            && !(self.payload && k.sealed)
+            && (k.more || k.heads.iter().any(|h| (h ^ self.head.bits) & self.head.mask == 0))
+    }
+}
+
+impl Head {
+    /// What contents at a place of their own say of the first bytes: wherever the rule matches, they are there.
+    fn of(tests: &[PayloadTest]) -> Self {
+        let mut head = Self::default();
+        // Where the match before ends, if there is only one place for it.
+        let mut end = Some(0);
+        for test in tests {
+            match test {
+                PayloadTest::Content(c) if !c.negated => {
+                    let number = |v: Option<Value>, or: Option<i64>| v.map_or(or, Value::number);
+                    let n = i64::try_from(c.bytes.len()).unwrap_or(i64::MAX);
+                    let (from, room) = match (c.relative(), c.startswith) {
+                        (true, _) => (end.zip(number(c.distance, Some(0))).map(|(e, d)| e + d), number(c.within, None)),
+                        (false, true) => (Some(0), Some(n)),
+                        (false, false) => (number(c.offset, Some(0)), number(c.depth, None)),
+                    };
+                    let at = from.filter(|from| room == Some(n) && (0..=i64::from(u16::MAX)).contains(from));
+                    end = at.map(|at| at + n);
+                    for (i, b) in (at.unwrap_or(8)..8).zip(&c.bytes) {
+                        let care = if c.nocase && b.is_ascii_alphabetic() { !0x20 } else { 0xff };
+                        head.mask |= u64::from(care) << (8 * i);
+                        head.bits |= u64::from(b & care) << (8 * i);
+                    }
+                }
+                // What moves nothing.
+                PayloadTest::Content(_)
+                | PayloadTest::Isdataat { .. }
+                | PayloadTest::ByteTest(_)
+                | PayloadTest::Bsize(_) => {}
+                _ => end = None,
+            }
+        }
+        head
     }
 }
 
 impl Key {
-    pub(crate) fn new(ports: Option<(u16, u16)>, proto: u8, v6: bool, flow: Option<&FlowRef<'_>>) -> Self {
+    pub(crate) fn new(p: &Packet<'_>, (proto, v6): (u8, bool), flow: Option<&FlowRef<'_>>, view: View<'_>) -> Self {
         let n = PROTOCOLS.iter().position(|p| *p == proto).unwrap_or(PROTOCOLS.len() - 1);
         let sealed = flow.is_some_and(|f| f.sealed);
         let flow = match flow.map(|f| (f.direction, f.established)) {
@@ -104,7 +171,23 @@ impl Key {
             Some((Direction::ToClient, false)) => 3,
             Some((Direction::ToClient, true)) => 4,
         };
-        Self { ports, kind: 1 << (2 * n + usize::from(v6)), flow: 1 << flow, sealed }
+        let mut windows = view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d));
+        let stream = windows.next().map_or(0, |w| first_eight(w.data.get(w.seen..).unwrap_or_default()));
+        Self {
+            ports: ports(p),
+            kind: 1 << (2 * n + usize::from(v6)),
+            flow: 1 << flow,
+            sealed,
+            heads: [first_eight(payload(p)), stream],
+            more: windows.next().is_some(),
+        }
+    }
+}
+
+fn first_eight(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk::<8>() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => bytes.iter().rev().fold(0, |all, b| all << 8 | u64::from(*b)),
     }
 }
 

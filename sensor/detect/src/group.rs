@@ -6,8 +6,10 @@
 //! that occurs where the port is another fails at the header. Rules without a pattern are filed by port. Must never leave
 //! out a rule that could match: ports, addresses and flow are tested again at verification.
 
+use std::collections::HashMap;
+
 use lagewarte_rules::{
-    ast::{FlowState, Proto},
+    ast::{Content, FlowState, PacketTest, Proto},
     port::PortSet,
 };
 use rayon::prelude::*;
@@ -15,13 +17,17 @@ use rayon::prelude::*;
 use crate::{
     entry::Entry,
     matcher::Seen,
-    prefilter::{Builder, Prefilter, first},
+    prefilter::{Builder, Prefilter, first, first_near},
     ranges::Ranges,
+    rarity,
     stream::Looks,
 };
 
 /// A pattern shorter than this does not tell enough to be preferred to a port.
 const SHORT: usize = 4;
+/// Where more rules than this have the same content near the beginning, each is looked for by its rarest instead: what a
+/// thousand rules on DNS begin with is in every question.
+const CROWD: usize = 4;
 /// A port list with more ports than this is treated as any port when rules are filed. Threat: `1024:` in a thousand rules
 /// filling the index.
 const WIDE: u32 = 1_024;
@@ -90,6 +96,7 @@ impl Table {
         let mut table = Self::default();
         let mut patterns = Builder::default();
         let (mut by_dest, mut by_src) = (Vec::new(), Vec::new());
+        let mut near: Vec<(u32, &Entry, &Content)> = Vec::new();
         for (i, e) in (0u32..).zip(entries) {
             if !prefilter {
                 if e.of_packets() && !e.address_only && looks_there(e, class) {
@@ -100,13 +107,31 @@ impl Table {
             if !concerns(e, class, way) || !(ported || e.src_port.is_any() && e.dest_port.is_any()) {
                 continue; // of another kind, or ports are wanted where there are none
             }
-            let narrow = !wide(&e.dest_port) || !wide(&e.src_port);
-            match first(e.rule.payload.iter().map(|t| ((), t))) {
+            let first = first(e.rule.payload.iter().map(|t| ((), t)));
+            let long = |c: &&Content| c.bytes.len() >= SHORT;
+            let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest(e)));
+            match (close.filter(long), content.filter(long), close, content) {
+                (Some(c), ..) => near.push((i, e, c)),
+                (_, Some(c), ..) => patterns.add(c, i),
                 // A short pattern says less than a port.
-                Some(((), content)) if content.bytes.len() >= SHORT || !narrow => patterns.add(content, i),
                 _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
                 _ if !wide(&e.src_port) => by_src.push((i, &*e.src_port)),
+                (_, _, Some(c), _) => patterns.add_near(c, i),
+                (.., Some(c)) => patterns.add(c, i),
                 _ => table.always.push(i),
+            }
+        }
+        let mut behind: HashMap<(&[u8], bool), usize> = HashMap::new();
+        for (_, _, c) in &near {
+            *behind.entry((&c.bytes, c.nocase)).or_default() += 1;
+        }
+        for (i, e, content) in near {
+            let crowded = behind.get(&(&content.bytes[..], content.nocase)).is_some_and(|n| *n > CROWD);
+            match first(e.rule.payload.iter().map(|t| ((), t))) {
+                Some(((), other)) if crowded && rarity::of(&other.bytes) > rarity::of(&content.bytes) => {
+                    patterns.add(other, i)
+                }
+                _ => patterns.add_near(content, i),
             }
         }
         table.patterns = patterns.build();
@@ -120,17 +145,34 @@ impl Table {
         table
     }
 
-    /// Collects candidates for these bytes of a packet with these ports.
-    pub(crate) fn candidates(&self, ports: Option<(u16, u16)>, data: &[u8], seen: &mut Seen, found: &mut Vec<u32>) {
+    /// Collects candidates for these bytes of a packet with these ports, or for a stream of which those from `begin` on are
+    /// new.
+    pub(crate) fn candidates(
+        &self,
+        ports: Option<(u16, u16)>,
+        data: &[u8],
+        begin: usize,
+        seen: &mut Seen,
+        found: &mut Vec<u32>,
+    ) {
         found.extend_from_slice(&self.always);
         if let Some((src, dest)) = ports {
             found.extend_from_slice(self.by_src.at(src));
             found.extend_from_slice(self.by_dest.at(dest));
         }
         if let Some(p) = &self.patterns {
-            p.candidates(data, seen, found);
+            p.candidates(data, begin, seen, found);
         }
     }
+}
+
+// The longest payload that `dsize` lets pass.
+fn longest(e: &Entry) -> Option<u32> {
+    let bound = |t: &PacketTest| match t {
+        PacketTest::Dsize(n) => n.most(),
+        _ => None,
+    };
+    e.rule.packet.iter().filter_map(bound).min()
 }
 
 fn wide(p: &PortSet) -> bool {

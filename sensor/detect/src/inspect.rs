@@ -65,8 +65,10 @@ impl Engine {
                 if !events.is_empty() {
                     scratch.found.extend_from_slice(&self.layer);
                 }
-                let key = Key::new(ports(p), ip.proto, ip.src.is_ipv6(), flow.as_deref());
-                scratch.found.retain(|i| self.gates.get(*i as usize).is_some_and(|g| g.lets(key)));
+                if !scratch.found.is_empty() {
+                    let key = Key::new(p, (ip.proto, ip.src.is_ipv6()), flow.as_deref(), view);
+                    scratch.found.retain(|i| self.gates.get(*i as usize).is_some_and(|g| g.lets(&key)));
+                }
             }
             None => {
                 scratch.found.extend_from_slice(&self.below_ip);
@@ -119,10 +121,10 @@ impl Engine {
         if class == Class::Tcp {
             let table = self.groups.table(Class::TcpStream, way);
             for w in view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d)) {
-                table.candidates(ports, w.data, &mut s.seen, &mut s.found);
+                table.candidates(ports, w.data, w.seen, &mut s.seen, &mut s.found);
             }
             if !view.added && !payload.is_empty() {
-                table.candidates(ports, payload, &mut s.seen, &mut s.found);
+                table.candidates(ports, payload, 0, &mut s.seen, &mut s.found);
             }
         }
         if p.never_sent() {
@@ -136,7 +138,7 @@ impl Engine {
                 s.found.extend_from_slice(&self.protocol_only);
             }
         }
-        self.groups.table(class, way).candidates(ports, payload, &mut s.seen, &mut s.found);
+        self.groups.table(class, way).candidates(ports, payload, 0, &mut s.seen, &mut s.found);
         let first = match flow {
             Some(f) => {
                 let side = f.direction.index(); // of two

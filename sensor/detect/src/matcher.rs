@@ -90,7 +90,7 @@ pub(crate) struct Matcher {
     long: Slots,
     /// By three bytes: patterns of three, and of four at odd places.
     middle: Slots,
-    /// A pattern is of nothing but zeros and blanks: it may lie within a run of them.
+    /// A pattern in the tables is of nothing but zeros and blanks: it may lie within a run of them.
     blanks: bool,
     /// Patterns searched for one by one.
     single: Vec<(u32, Single)>,
@@ -124,7 +124,7 @@ impl Matcher {
                 [a, b] if few => single.push((i, Single::Bytes(cases(*a, *b, p.nocase).map(|p| finder(&p)).collect()))),
                 [a, b] => pairs.add(i, cases(*a, *b, p.nocase)),
                 // Zeros and blanks are in all traffic: their windows would let everything through.
-                run if !p.nocase && runs < MAX_SINGLE && rarity::runs(run) => {
+                run if runs < MAX_SINGLE && (all_blank(run) || !p.nocase && rarity::runs(run)) => {
                     runs += 1;
                     single.push((i, Single::Bytes(vec![finder(run)])));
                 }
@@ -132,7 +132,7 @@ impl Matcher {
             }
         }
         let filter = (!tables.windows.is_empty()).then(|| Filter::of(&tables.windows));
-        let blanks = patterns.iter().any(|p| p.bytes.len() >= 3 && p.bytes.iter().all(|b| blank(*b)));
+        let blanks = tables.blanks;
         let pairs = (!pairs.patterns.is_empty()).then_some(pairs);
         Some(Self {
             blanks,
@@ -169,10 +169,10 @@ impl Matcher {
         let Some(filter) = &self.filter else { return };
         let look = |i: usize, window: u32| self.look(data, i, window, seen, &mut hit);
         match filter {
-            Filter::Small(f) => pass(f, data, look),
-            Filter::Middle(f) => pass(f, data, look),
-            Filter::Large(f) => pass(f, data, look),
-            Filter::Huge(f) => pass(f, data, look),
+            Filter::Small(f) => pass(f, data, !self.blanks, look),
+            Filter::Middle(f) => pass(f, data, !self.blanks, look),
+            Filter::Large(f) => pass(f, data, !self.blanks, look),
+            Filter::Huge(f) => pass(f, data, !self.blanks, look),
         }
         // Three bytes at the end have no window that begins with them.
         if let Some([a, b, c]) = data.last_chunk::<3>() {
@@ -204,14 +204,9 @@ impl Matcher {
             if slot.window != window || seen.has(number) {
                 continue;
             }
-            let Some(p) = self.patterns.get(number) else { continue };
-            let found = i.checked_sub(slot.at as usize).and_then(|start| data.get(start..)?.get(..p.bytes.len()));
-            // Its ends first: they are told apart without a call.
-            let ends = |f: &[u8]| {
-                let near = |a: Option<&u8>, b: Option<&u8>| a.zip(b).is_some_and(|(a, b)| (a ^ b) & !p.other_case == 0);
-                near(f.first(), p.bytes.first()) && near(f.last(), p.bytes.last())
-            };
-            if found.is_some_and(|f| ends(f) && p.is(f)) {
+            if let Some(found) = slot.place(data, i)
+                && self.patterns.get(number).is_some_and(|p| p.is(found))
+            {
                 seen.set(number);
                 hit(number);
             }
@@ -219,41 +214,68 @@ impl Matcher {
     }
 }
 
-/// Looks at every second window of `data`, and calls `look` for each that passes the filter.
+/// Calls `look` for each of every second window of `data` that passes the filter; with `skip` not for all within a run of
+/// zeros and blanks.
 #[inline]
-fn pass<const W: usize>(filter: &[u64; W], data: &[u8], mut look: impl FnMut(usize, u32)) {
-    let passes = |window: u32| {
-        let (word, a, b) = place::<W>(window);
-        let bits = filter[word]; // a place below W
-        bits.wrapping_shr(a) & bits.wrapping_shr(b) & 1
-    };
+fn pass<const W: usize>(filter: &[u64; W], data: &[u8], skip: bool, mut look: impl FnMut(usize, u32)) {
     let mut i = 0;
-    let mut rest = data;
-    // Eight bytes at a time, with one test of the length and one of what the filter says.
-    while let (Some(eight), Some((_, more))) = (rest.first_chunk::<8>(), rest.split_at_checked(8)) {
-        let eight = u64::from_le_bytes(*eight);
-        let Some(two) = more.first_chunk::<2>() else { break };
-        let last = (eight >> 48) as u32 | u32::from(u16::from_le_bytes(*two)) << 16;
-        let windows = [eight as u32, (eight >> 16) as u32, (eight >> 32) as u32, last];
-        let passed = windows.map(passes);
-        if passed != [0; 4] {
-            for ((at, window), passed) in (i..).step_by(2).zip(windows).zip(passed) {
-                if passed == 1 {
-                    look(at, window | FOLD);
-                }
+    while let Some((at, mut passed)) = next(filter, data, skip, i) {
+        while passed != 0 {
+            let here = at + 2 * passed.trailing_zeros() as usize;
+            passed &= passed - 1;
+            if let Some(window) = data.get(here..).and_then(|d| d.first_chunk()) {
+                look(here, u32::from_le_bytes(*window) | FOLD);
             }
         }
-        i += 8;
-        rest = more;
+        i = at + STRIDE;
     }
-    while let Some(window) = rest.first_chunk::<4>() {
+    // What is shorter than a stride.
+    let mut i = data.len().saturating_sub(2) / STRIDE * STRIDE;
+    while let Some(window) = data.get(i..).and_then(|d| d.first_chunk::<4>()) {
         let window = u32::from_le_bytes(*window);
-        if passes(window) == 1 {
+        if passes(filter, window) == 1 {
             look(i, window | FOLD);
         }
         i += 2;
-        rest = rest.get(2..).unwrap_or_default();
     }
+}
+
+/// Bytes that are looked at with one test of what the filter says.
+const STRIDE: usize = 8;
+
+/// From place `i` on, a multiple of [`STRIDE`], the next stride of which a window passes the filter, and which ones do: a
+/// bit for each of its four windows. With `skip` none that lies within a run of zeros and blanks. A function by itself, so that all it needs stays in registers.
+#[inline(never)]
+fn next<const W: usize>(filter: &[u64; W], data: &[u8], skip: bool, mut i: usize) -> Option<(usize, u64)> {
+    // Two overlapping words hold the four windows: of which the last reaches two bytes into the next stride.
+    while let Some(bytes) = data.get(i..).and_then(|d| d.first_chunk::<{ STRIDE + 2 }>())
+        && let (Some(even), Some(odd)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
+    {
+        let (even, odd) = (u64::from_le_bytes(*even), u64::from_le_bytes(*odd));
+        let passed = passes(filter, even as u32)
+            | passes(filter, odd as u32) << 1
+            | passes(filter, (even >> 32) as u32) << 2
+            | passes(filter, (odd >> 32) as u32) << 3;
+        if passed != 0 && !(skip && within_run(data, i)) {
+            return Some((i, passed));
+        }
+        i += STRIDE;
+    }
+    None
+}
+
+/// Whether a stride with its last window, and a byte on either side, are nothing but zeros and blanks.
+fn within_run(data: &[u8], i: usize) -> bool {
+    let around = i.checked_sub(1).and_then(|before| data.get(before..)?.first_chunk::<{ STRIDE + 4 }>());
+    around.is_some_and(|around| all_blank(around))
+}
+
+/// 1 where the window may be one that is looked for, else 0.
+#[inline]
+fn passes<const W: usize>(filter: &[u64; W], window: u32) -> u64 {
+    let (word, a, b) = place::<W>(window);
+    let bits = filter[word]; // a place below W
+    bits.wrapping_shr(a) & bits.wrapping_shr(b) & 1
 }
 
 /// The word of a window in a filter of `W` words, which its first three bytes choose, and its two bits, of which the fourth
@@ -320,6 +342,8 @@ struct Tables {
     middle: Vec<Slot>,
     /// How many patterns are found by each window.
     used: HashMap<u32, u32>,
+    /// One is of nothing but zeros and blanks.
+    blanks: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -328,25 +352,47 @@ struct Slot {
     pattern: u32,
     /// Where the window lies in the pattern.
     at: u32,
+    /// The pattern's length.
+    len: u32,
+    /// Its first and last byte, and the bits in which they count: most patterns are told apart by them, without being
+    /// fetched from memory.
+    ends: [u8; 2],
+    care: u8,
+}
+
+impl Slot {
+    fn of(window: u32, pattern: u32, at: u32, p: &Pattern) -> Self {
+        let ends = [p.bytes.first(), p.bytes.last()].map(|b| b.copied().unwrap_or_default());
+        // A content is no longer than a line of a rule file.
+        Self { window, pattern, at, len: u32::try_from(p.bytes.len()).unwrap_or(u32::MAX), ends, care: !p.other_case }
+    }
+
+    /// Where the pattern would lie, if the window is at `i`; None where it does not.
+    fn place<'d>(&self, data: &'d [u8], i: usize) -> Option<&'d [u8]> {
+        let found = data.get(i.checked_sub(self.at as usize)?..)?.get(..self.len as usize)?;
+        let near = |a: Option<&u8>, b: u8| a.is_some_and(|a| (a ^ b) & self.care == 0);
+        (near(found.first(), self.ends[0]) && near(found.last(), self.ends[1])).then_some(found)
+    }
 }
 
 impl Tables {
     /// A pattern of three bytes or more.
     fn add(&mut self, pattern: u32, p: &Pattern) {
+        self.blanks |= all_blank(&p.bytes);
         match *p.bytes.as_slice() {
             [a, b, c] => {
                 // At an odd place its window begins with a byte that may be any.
                 let window = three(a, b, c);
                 self.windows.push(Window::Open(window));
                 self.windows.extend(FOLDED.iter().map(|x| Window::Of(window << 8 | u32::from(*x))));
-                self.middle.push(Slot { window, pattern, at: 0 });
+                self.middle.push(Slot::of(window, pattern, 0, p));
             }
             [a, b, c, d] => {
                 // At an even place it is a window; at an odd one its end begins one.
                 let (whole, tail) = (u32::from_le_bytes([a, b, c, d]) | FOLD, three(b, c, d));
                 self.windows.extend([Window::Of(whole), Window::Open(tail)]);
-                self.long.push(Slot { window: whole, pattern, at: 0 });
-                self.middle.push(Slot { window: tail, pattern, at: 1 });
+                self.long.push(Slot::of(whole, pattern, 0, p));
+                self.middle.push(Slot::of(tail, pattern, 1, p));
             }
             _ => {
                 // The rarest pair; where many patterns have it already, another.
@@ -364,7 +410,7 @@ impl Tables {
                 for (at, window) in (at..).zip(pair_of(five)) {
                     *self.used.entry(window).or_default() += 1;
                     self.windows.push(Window::Of(window));
-                    self.long.push(Slot { window, pattern, at });
+                    self.long.push(Slot::of(window, pattern, at, p));
                 }
             }
         }
@@ -379,6 +425,10 @@ const fn pair_of([a, b, c, d, e]: &[u8; 5]) -> [u32; 2] {
 /// A zero or a blank, which are the same once they are folded.
 const fn blank(b: u8) -> bool {
     b | 0x20 == 0x20
+}
+
+fn all_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| blank(*b))
 }
 
 fn three(a: u8, b: u8, c: u8) -> u32 {

@@ -2,20 +2,32 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Which rules may match some bytes: for each rule the content that is looked for first, and the rules behind each content.
 //!
-//! Must never leave out a rule that could match.
+//! Contents that can only lie near the beginning ([`NEAR`]) are looked for there alone, so that what is looked for
+//! everywhere stays small. Must never leave out a rule that could match.
 
 use std::collections::HashMap;
 
-use lagewarte_rules::ast::{Content, PayloadTest};
+use lagewarte_rules::ast::{Content, PayloadTest, Value};
 
 use crate::{
     matcher::{Matcher, Pattern, Seen},
     rarity,
 };
 
-/// Contents to look for, and the entries behind each.
+/// How many bytes are near the beginning.
+const NEAR: usize = 128;
+/// What a content near the beginning must be worth ([`rarity::of`]) to be looked for there alone.
+const WORTH: u32 = 2;
+
+/// Contents to look for, and the entries behind each: near the beginning, and everywhere.
 #[derive(Debug)]
 pub(crate) struct Prefilter {
+    near: Option<Set>,
+    all: Option<Set>,
+}
+
+#[derive(Debug)]
+struct Set {
     matcher: Matcher,
     /// Where the entries behind each pattern begin; one more at the end.
     starts: Vec<u32>,
@@ -25,32 +37,66 @@ pub(crate) struct Prefilter {
 /// A prefilter that is being put together.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
+    near: Numbered,
+    all: Numbered,
+}
+
+#[derive(Debug, Default)]
+struct Numbered {
     numbers: HashMap<Pattern, u32>,
     /// (pattern, entry)
     pairs: Vec<(u32, u32)>,
 }
 
 impl Builder {
+    /// The content may lie anywhere.
     pub(crate) fn add(&mut self, content: &Content, entry: u32) {
+        self.all.add(content, entry);
+    }
+    /// The content lies within the first [`NEAR`] bytes, or the rule does not match.
+    pub(crate) fn add_near(&mut self, content: &Content, entry: u32) {
+        self.near.add(content, entry);
+    }
+
+    /// None where nothing was added.
+    pub(crate) fn build(self) -> Option<Prefilter> {
+        let (near, all) = (self.near.build(), self.all.build());
+        (near.is_some() || all.is_some()).then_some(Prefilter { near, all })
+    }
+}
+
+impl Numbered {
+    fn add(&mut self, content: &Content, entry: u32) {
         let next = self.numbers.len() as u32; // fewer than there are rules
         let n = *self.numbers.entry(Pattern::new(&content.bytes, content.nocase)).or_insert(next);
         self.pairs.push((n, entry));
     }
 
-    /// None where nothing was added.
-    pub(crate) fn build(mut self) -> Option<Prefilter> {
+    fn build(mut self) -> Option<Set> {
         let mut patterns: Vec<(Pattern, u32)> = self.numbers.into_iter().collect();
         patterns.sort_unstable_by_key(|(_, n)| *n);
         let matcher = Matcher::new(patterns.into_iter().map(|(p, _)| p).collect())?;
         self.pairs.sort_unstable();
         let starts = (0..=matcher.len()).map(|n| self.pairs.partition_point(|(p, _)| (*p as usize) < n) as u32);
-        Some(Prefilter { starts: starts.collect(), matcher, entries: self.pairs.into_iter().map(|(_, e)| e).collect() })
+        Some(Set { starts: starts.collect(), matcher, entries: self.pairs.into_iter().map(|(_, e)| e).collect() })
     }
 }
 
 impl Prefilter {
-    /// Appends the entries whose pattern occurs.
-    pub(crate) fn candidates(&self, data: &[u8], seen: &mut Seen, found: &mut Vec<u32>) {
+    /// Appends the entries whose pattern occurs. `begin` is where that begins from which contents with a place count.
+    pub(crate) fn candidates(&self, data: &[u8], begin: usize, seen: &mut Seen, found: &mut Vec<u32>) {
+        if let Some(near) = &self.near {
+            let new = data.get(begin..).unwrap_or_default();
+            near.candidates(new.get(..NEAR).unwrap_or(new), seen, found);
+        }
+        if let Some(all) = &self.all {
+            all.candidates(data, seen, found);
+        }
+    }
+}
+
+impl Set {
+    fn candidates(&self, data: &[u8], seen: &mut Seen, found: &mut Vec<u32>) {
         self.matcher.scan(data, seen, |n| {
             if let (Some(from), Some(to)) = (self.starts.get(n), self.starts.get(n + 1))
                 && let Some(entries) = self.entries.get(*from as usize..*to as usize)
@@ -71,4 +117,50 @@ pub(crate) fn first<'r, P: Clone>(
         _ => None,
     });
     positive.clone().find(|(_, c)| c.fast_pattern).or_else(|| positive.max_by_key(|(_, c)| rarity::of(&c.bytes)))
+}
+
+/// The same among contents that lie within the first [`NEAR`] bytes wherever the rule matches: the rarest of them that is
+/// worth looking for. `longest`: no more bytes than these are looked at.
+pub(crate) fn first_near(tests: &[PayloadTest], longest: Option<u32>) -> Option<&Content> {
+    let all = longest.is_some_and(|n| n as usize <= NEAR);
+    // Where the match before ends at the latest.
+    let mut end = Some(0);
+    let mut near = Vec::new();
+    for test in tests {
+        match test {
+            PayloadTest::Content(c) if !c.negated => {
+                end = latest_end(c, end);
+                if all || end.is_some_and(|end| end <= NEAR) {
+                    near.push(c);
+                }
+            }
+            // What moves nothing.
+            PayloadTest::Content(_)
+            | PayloadTest::Isdataat { .. }
+            | PayloadTest::ByteTest(_)
+            | PayloadTest::Bsize(_) => {}
+            _ => end = None,
+        }
+    }
+    near.into_iter()
+        .map(|c| (rarity::of(&c.bytes), c))
+        .filter(|(worth, _)| *worth >= WORTH)
+        .max_by_key(|(w, _)| *w)
+        .map(|(_, c)| c)
+}
+
+/// Where a match of this content ends at the latest, if the one before ends at `before`.
+fn latest_end(c: &Content, before: Option<usize>) -> Option<usize> {
+    let number = |v: Option<Value>, else_: Option<i64>| v.map_or(else_, Value::number);
+    let end = if c.relative() {
+        i64::try_from(before?)
+            .ok()?
+            .saturating_add(number(c.distance, Some(0))?)
+            .saturating_add(number(c.within, None)?)
+    } else if c.startswith {
+        return Some(c.bytes.len());
+    } else {
+        number(c.offset, Some(0))?.saturating_add(number(c.depth, None)?)
+    };
+    usize::try_from(end).ok()
 }

@@ -168,7 +168,7 @@ impl AppGroup {
                     Some(chain) => made.of((looks.buffer, i), chain, bytes),
                     None => bytes,
                 };
-                b.patterns.candidates(bytes, seen, found);
+                b.patterns.candidates(bytes, 0, seen, found);
             }
         }
         found.extend(marks.rules.iter().filter(|(_, s)| *s == WAITING).map(|(i, _)| *i));

@@ -30,6 +30,9 @@ fn content() -> impl Strategy<Value = String> {
         4 => Just(""),
         1 => Just("offset:2;"),
         1 => Just("depth:9;"),
+        // Around what the prefilter takes for near the beginning.
+        1 => Just("depth:128;"),
+        1 => Just("offset:120; depth:9;"),
         1 => Just("distance:1;"),
         1 => Just("within:6;"),
         1 => Just("startswith;"),
@@ -64,6 +67,8 @@ fn rule() -> impl Strategy<Value = String> {
     let extra = prop_oneof![
         6 => Just(""),
         1 => Just("dsize:>4;"),
+        1 => Just("dsize:<129;"),
+        1 => Just("dsize:120<>131;"),
         1 => Just("flowbits:set,a;"),
         1 => Just("flowbits:isset,a;"),
         1 => Just("flowbits:isnotset,a;"),
@@ -90,7 +95,14 @@ fn rule() -> impl Strategy<Value = String> {
 }
 
 fn traffic() -> impl Strategy<Value = Vec<Frame>> {
-    let bytes = || prop_oneof!["[abAB]{0,14}", "GET /[abAB]{0,9}", Just(String::from("\0\0\0ab\0"))];
+    let bytes = || {
+        prop_oneof![
+            2 => "[abAB]{0,14}",
+            1 => "GET /[abAB]{0,9}",
+            1 => Just(String::from("\0\0\0ab\0")),
+            2 => (110usize..130, "[abAB]{5,14}").prop_map(|(before, text)| format!("{}{text}", "x".repeat(before))),
+        ]
+    };
     let datagrams = prop::collection::vec((bytes(), any::<bool>()), 0..4).prop_map(|all| {
         all.into_iter()
             .map(|(b, back)| if back { udp(SERVER, CLIENT, b.as_bytes()) } else { udp(CLIENT, SERVER, b.as_bytes()) })
