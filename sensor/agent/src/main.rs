@@ -4,6 +4,10 @@
 
 use std::process::ExitCode;
 
+/// Packets, streams and transactions are many small allocations that end in another order than they began.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     lagewarte_agent::cli::main()
 }
