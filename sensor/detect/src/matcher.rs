@@ -4,10 +4,11 @@
 //! verification does not rely on positions.
 //!
 //! A pattern is found by two neighbouring windows of four bytes, the rarest it has, of which one lies at an even place
-//! wherever the pattern is: so only every second place is looked at. The window there is hashed into a filter; what passes
-//! is looked up, and only then is the whole pattern compared. The filter's word is chosen by a window's first three bytes
-//! alone, so that patterns of three or four bytes can be in it with a fourth byte that is any. Shorter patterns, and runs of
-//! one byte, are searched for by themselves, and do not fill it.
+//! wherever the pattern is: so only every second place is looked at. The window there is hashed into a filter, one bit for
+//! each; what passes is looked up, and only then is the whole pattern compared. Letters are equal in either case until
+//! then. Patterns of three or four bytes are in the filter with a byte that is any; so are those of which a window is of
+//! nothing but zeros or blanks, since traffic is full of those: no such window is in the filter. Shorter patterns, and those
+//! that are all zeros or blanks, are searched for by themselves.
 //!
 //! Must never miss an occurrence: a pattern named too often costs time, one missed costs an alert. The worst that bytes can
 //! do is to pass the filter at every place: each then costs as many comparisons as patterns share a window, which
@@ -19,15 +20,15 @@ use memchr::{memchr, memchr2, memmem};
 
 use crate::rarity;
 
-/// A window of zeros or blanks, as traffic is full of: looked up at the ends of a run of them only.
+/// A window of zeros or blanks, folded.
 const BLANK: u32 = 0x2020_2020;
 /// Bytes are hashed with this bit set in each, so that letters are equal in either case.
 const FOLD: u32 = 0x2020_2020;
 /// What a byte can be once it is folded.
 const FOLDED: [u8; 128] = folded();
-/// Most patterns of two bytes, and most runs of one byte, that are searched for one by one. Threat: a set with every pair of
-/// bytes.
-const MAX_SINGLE: usize = 32;
+/// Most patterns of two bytes, and most of zeros and blanks, that are searched for one by one. Threat: a set with every pair
+/// of bytes.
+const MAX_SINGLE: usize = 8;
 /// Spreads windows over the filter: 2^64 divided by the golden ratio.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -90,7 +91,7 @@ pub(crate) struct Matcher {
     long: Slots,
     /// By three bytes: patterns of three, and of four at odd places.
     middle: Slots,
-    /// A pattern in the tables is of nothing but zeros and blanks: it may lie within a run of them.
+    /// A pattern in the tables is of nothing but zeros and blanks.
     blanks: bool,
     /// Patterns searched for one by one.
     single: Vec<(u32, Single)>,
@@ -116,27 +117,25 @@ impl Matcher {
         let mut single = Vec::new();
         let mut pairs = Pairs::default();
         let few = patterns.iter().filter(|p| p.bytes.len() == 2).count() <= MAX_SINGLE;
-        let mut runs = 0;
+        let mut blanks = 0;
         for (i, p) in (0u32..).zip(&patterns) {
             match p.bytes.as_slice() {
                 [] => {}
                 [a] => single.push((i, Single::Byte(*a, if p.nocase { a.to_ascii_uppercase() } else { *a }))),
                 [a, b] if few => single.push((i, Single::Bytes(cases(*a, *b, p.nocase).map(|p| finder(&p)).collect()))),
                 [a, b] => pairs.add(i, cases(*a, *b, p.nocase)),
-                // Zeros and blanks are in all traffic: their windows would let everything through.
-                run if runs < MAX_SINGLE && (all_blank(run) || !p.nocase && rarity::runs(run)) => {
-                    runs += 1;
-                    single.push((i, Single::Bytes(vec![finder(run)])));
+                zeros if blanks < MAX_SINGLE && all_blank(zeros) => {
+                    blanks += 1;
+                    single.push((i, Single::Bytes(vec![finder(zeros)])));
                 }
                 _ => tables.add(i, p),
             }
         }
         let filter = (!tables.windows.is_empty()).then(|| Filter::of(&tables.windows));
-        let blanks = tables.blanks;
         let pairs = (!pairs.patterns.is_empty()).then_some(pairs);
         Some(Self {
-            blanks,
             filter,
+            blanks: tables.blanks,
             long: Slots::of(tables.long),
             middle: Slots::of(tables.middle),
             single,
@@ -169,10 +168,10 @@ impl Matcher {
         let Some(filter) = &self.filter else { return };
         let look = |i: usize, window: u32| self.look(data, i, window, seen, &mut hit);
         match filter {
-            Filter::Small(f) => pass(f, data, !self.blanks, look),
-            Filter::Middle(f) => pass(f, data, !self.blanks, look),
-            Filter::Large(f) => pass(f, data, !self.blanks, look),
-            Filter::Huge(f) => pass(f, data, !self.blanks, look),
+            Filter::Small(f) => pass(f, data, self.blanks, look),
+            Filter::Middle(f) => pass(f, data, self.blanks, look),
+            Filter::Large(f) => pass(f, data, self.blanks, look),
+            Filter::Huge(f) => pass(f, data, self.blanks, look),
         }
         // Three bytes at the end have no window that begins with them.
         if let Some([a, b, c]) = data.last_chunk::<3>() {
@@ -183,13 +182,6 @@ impl Matcher {
     /// A window passed the filter.
     #[inline(never)]
     fn look(&self, data: &[u8], i: usize, window: u32, seen: &mut Seen, hit: &mut impl FnMut(usize)) {
-        if window == BLANK && !self.blanks {
-            // A pattern found by this window has another byte right beside it.
-            let inside = |at: Option<usize>| at.and_then(|at| data.get(at)).is_some_and(|b| blank(*b));
-            if inside(i.checked_sub(1)) && inside(i.checked_add(4)) {
-                return;
-            }
-        }
         self.compare(&self.long, window, data, i, seen, hit);
         if !self.middle.slots.is_empty() {
             self.compare(&self.middle, window & 0x00ff_ffff, data, i, seen, hit);
@@ -214,81 +206,64 @@ impl Matcher {
     }
 }
 
-/// Calls `look` for each of every second window of `data` that passes the filter; with `skip` not for all within a run of
-/// zeros and blanks.
+/// Calls `look` for each of every second window of `data` that passes the filter. `blanks`: windows of blanks are looked for.
 #[inline]
-fn pass<const W: usize>(filter: &[u64; W], data: &[u8], skip: bool, mut look: impl FnMut(usize, u32)) {
-    let mut i = 0;
-    while let Some((at, mut passed)) = next(filter, data, skip, i) {
-        while passed != 0 {
-            let here = at + 2 * passed.trailing_zeros() as usize;
-            passed &= passed - 1;
-            if let Some(window) = data.get(here..).and_then(|d| d.first_chunk()) {
-                look(here, u32::from_le_bytes(*window) | FOLD);
+fn pass<const W: usize>(filter: &[u64; W], data: &[u8], blanks: bool, mut look: impl FnMut(usize, u32)) {
+    let mut look_from = |from: usize, to: usize| {
+        for i in (from..to).step_by(2) {
+            let Some(window) = data.get(i..).and_then(|d| d.first_chunk()) else { return };
+            let window = u32::from_le_bytes(*window);
+            // Blanks that are not looked for can pass by chance, and there are many of them.
+            if passes(filter, window) & 1 == 1 && (blanks || window | FOLD != BLANK) {
+                look(i, window | FOLD);
             }
         }
+    };
+    let mut i = 0;
+    while let Some(at) = next(filter, data, i) {
         i = at + STRIDE;
+        look_from(at, i);
     }
     // What is shorter than a stride.
-    let mut i = data.len().saturating_sub(2) / STRIDE * STRIDE;
-    while let Some(window) = data.get(i..).and_then(|d| d.first_chunk::<4>()) {
-        let window = u32::from_le_bytes(*window);
-        if passes(filter, window) == 1 {
-            look(i, window | FOLD);
-        }
-        i += 2;
-    }
+    look_from(data.len().saturating_sub(2) / STRIDE * STRIDE, data.len());
 }
 
 /// Bytes that are looked at with one test of what the filter says.
 const STRIDE: usize = 8;
 
-/// From place `i` on, a multiple of [`STRIDE`], the next stride of which a window passes the filter, and which ones do: a
-/// bit for each of its four windows. With `skip` none that lies within a run of zeros and blanks. A function by itself, so that all it needs stays in registers.
+/// From place `i` on, a multiple of [`STRIDE`], the next stride of which a window passes the filter. A function by itself,
+/// so that all it needs stays in registers.
 #[inline(never)]
-fn next<const W: usize>(filter: &[u64; W], data: &[u8], skip: bool, mut i: usize) -> Option<(usize, u64)> {
+fn next<const W: usize>(filter: &[u64; W], data: &[u8], mut i: usize) -> Option<usize> {
     // Two overlapping words hold the four windows: of which the last reaches two bytes into the next stride.
     while let Some(bytes) = data.get(i..).and_then(|d| d.first_chunk::<{ STRIDE + 2 }>())
         && let (Some(even), Some(odd)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
     {
         let (even, odd) = (u64::from_le_bytes(*even), u64::from_le_bytes(*odd));
-        let passed = passes(filter, even as u32)
-            | passes(filter, odd as u32) << 1
-            | passes(filter, (even >> 32) as u32) << 2
-            | passes(filter, (odd >> 32) as u32) << 3;
-        if passed != 0 && !(skip && within_run(data, i)) {
-            return Some((i, passed));
+        let windows = [even as u32, odd as u32, (even >> 32) as u32, (odd >> 32) as u32];
+        if windows.into_iter().fold(0, |any, w| any | passes(filter, w)) & 1 == 1 {
+            return Some(i);
         }
         i += STRIDE;
     }
     None
 }
 
-/// Whether a stride with its last window, and a byte on either side, are nothing but zeros and blanks.
-fn within_run(data: &[u8], i: usize) -> bool {
-    let around = i.checked_sub(1).and_then(|before| data.get(before..)?.first_chunk::<{ STRIDE + 4 }>());
-    around.is_some_and(|around| all_blank(around))
-}
-
-/// 1 where the window may be one that is looked for, else 0.
+/// The lowest bit is set where the window may be one that is looked for; the others say nothing.
 #[inline]
 fn passes<const W: usize>(filter: &[u64; W], window: u32) -> u64 {
-    let (word, a, b) = place::<W>(window);
-    let bits = filter[word]; // a place below W
-    bits.wrapping_shr(a) & bits.wrapping_shr(b) & 1
+    let (word, bit) = place::<W>(window);
+    filter[word].wrapping_shr(bit) // a place below W
 }
 
-/// The word of a window in a filter of `W` words, which its first three bytes choose, and its two bits, of which the fourth
-/// byte chooses the second among [`OF_FOURTH`]. The bit that tells cases apart has no say. Of a bit's number the lowest six
-/// bits count.
+/// The word of a window in a filter of `W` words, which its first three bytes choose, and its bit there, which its fourth
+/// byte chooses: the lowest six bits of the number. The bit that tells cases apart has no say.
 #[inline]
-const fn place<const W: usize>(window: u32) -> (usize, u32, u32) {
-    let h = ((window & !FOLD & 0x00ff_ffff) as u64).wrapping_mul(MIX);
-    ((h >> 48) as usize & (W - 1), (h >> 42) as u32, (h >> 36) as u32 ^ window >> 24 & (OF_FOURTH - 1))
+const fn place<const W: usize>(window: u32) -> (usize, u32) {
+    let folded = window & !FOLD;
+    let h = ((folded << 8) as u64).wrapping_mul(MIX);
+    ((h >> (u64::BITS - W.ilog2())) as usize & (W - 1), (h >> 32) as u32 ^ folded >> 24)
 }
-
-/// Bits of a word among which the fourth byte of a window chooses.
-const OF_FOURTH: u32 = 16;
 
 /// What is put into a filter.
 #[derive(Clone, Copy, Debug)]
@@ -298,38 +273,42 @@ enum Window {
     Open(u32),
 }
 
-/// Two bits for each window, both in one word. Of a few sizes, each known when compiled: that saves a test at each place.
+/// A bit for each window. Of a few sizes, each known when compiled: that saves a test at each place.
 #[derive(Debug)]
 enum Filter {
     Small(Box<[u64; 64]>),
     Middle(Box<[u64; 1_024]>),
-    /// 32 KiB, what a first cache holds: the sets of packets and streams.
-    Large(Box<[u64; 4_096]>),
-    Huge(Box<[u64; 32_768]>),
+    Large(Box<[u64; 8_192]>),
+    Huge(Box<[u64; 65_536]>),
 }
 
 impl Filter {
-    /// At least sixteen bits for a window, but for the largest sets: one in seventy then passes by chance.
+    /// At least 32 bits for a window, but for the largest sets: one in thirty then passes by chance.
     fn of(windows: &[Window]) -> Self {
-        match windows.len() {
+        let bits: usize = windows.iter().map(|w| if matches!(w, Window::Open(_)) { CLASSES } else { 1 }).sum();
+        match bits {
             0..=128 => Self::Small(filled(windows)),
-            129..=1_024 => Self::Middle(filled(windows)),
-            1_025..=16_384 => Self::Large(filled(windows)),
+            129..=2_048 => Self::Middle(filled(windows)),
+            2_049..=16_384 => Self::Large(filled(windows)),
             _ => Self::Huge(filled(windows)),
         }
     }
 }
 
+/// Into so many classes the fourth byte of a window falls.
+const CLASSES: usize = 32;
+
 fn filled<const W: usize>(windows: &[Window]) -> Box<[u64; W]> {
     let mut filter = Box::new([0u64; W]);
+    let mut set = |window: u32| {
+        let (word, bit) = place::<W>(window);
+        filter[word] |= 1u64.wrapping_shl(bit); // a place below W
+    };
     for w in windows {
-        let (Window::Of(window) | Window::Open(window)) = *w;
-        let (word, a, b) = place::<W>(window);
-        let second = match w {
-            Window::Of(_) => 1u64.wrapping_shl(b),
-            Window::Open(_) => ((1u64 << OF_FOURTH) - 1).wrapping_shl(b & !(OF_FOURTH - 1)),
-        };
-        filter[word] |= 1u64.wrapping_shl(a) | second; // a place below W
+        match *w {
+            Window::Of(window) => set(window),
+            Window::Open(window) => FOLDED.iter().for_each(|fourth| set(window | u32::from(*fourth) << 24)),
+        }
     }
     filter
 }
@@ -381,18 +360,16 @@ impl Tables {
         self.blanks |= all_blank(&p.bytes);
         match *p.bytes.as_slice() {
             [a, b, c] => {
-                // At an odd place its window begins with a byte that may be any.
-                let window = three(a, b, c);
-                self.windows.push(Window::Open(window));
-                self.windows.extend(FOLDED.iter().map(|x| Window::Of(window << 8 | u32::from(*x))));
-                self.middle.push(Slot::of(window, pattern, 0, p));
+                self.after_any(pattern, p, [a, b, c], 0);
+                self.before_any(pattern, p, [a, b, c], 0);
             }
             [a, b, c, d] => {
-                // At an even place it is a window; at an odd one its end begins one.
-                let (whole, tail) = (u32::from_le_bytes([a, b, c, d]) | FOLD, three(b, c, d));
-                self.windows.extend([Window::Of(whole), Window::Open(tail)]);
-                self.long.push(Slot::of(whole, pattern, 0, p));
-                self.middle.push(Slot::of(tail, pattern, 1, p));
+                // At an even place it is a window; at an odd one its end begins one, and its beginning ends one.
+                self.whole(u32::from_le_bytes([a, b, c, d]) | FOLD, pattern, p, 0);
+                match all_blank(&[b, c, d]) {
+                    true => self.after_any(pattern, p, [a, b, c], 0),
+                    false => self.before_any(pattern, p, [b, c, d], 1),
+                }
             }
             _ => {
                 // The rarest pair; where many patterns have it already, another.
@@ -401,19 +378,44 @@ impl Tables {
                     pair_of(five).into_iter().map(worth).min()
                 };
                 let places = (0u32..).zip(p.bytes.array_windows::<5>());
-                // Of pairs with a window of blanks one that has another byte: see `look`.
-                let mixed = |five: &[u8; 5]| five.iter().any(|b| !blank(*b));
+                // Of pairs with a window of blanks one that has another byte.
+                let mixed = |five: &[u8; 5]| !all_blank(five);
                 let worth = |five: &[u8; 5]| (worth(five), mixed(five));
                 let Some((at, five)) = places.max_by_key(|(at, five)| (worth(five), std::cmp::Reverse(*at))) else {
                     return;
                 };
-                for (at, window) in (at..).zip(pair_of(five)) {
-                    *self.used.entry(window).or_default() += 1;
-                    self.windows.push(Window::Of(window));
-                    self.long.push(Slot::of(window, pattern, at, p));
+                let [first, second] = pair_of(five);
+                let [a, b, c, d, e] = *five;
+                let blank = [all_blank(&[a, b, c, d]), all_blank(&[b, c, d, e])];
+                match blank {
+                    [true, false] => self.before_any(pattern, p, [c, d, e], at + 2),
+                    _ => self.whole(first, pattern, p, at),
+                }
+                match blank {
+                    [false, true] => self.after_any(pattern, p, [a, b, c], at),
+                    _ => self.whole(second, pattern, p, at + 1),
                 }
             }
         }
+    }
+
+    /// The pattern is found by a window of four of its bytes.
+    fn whole(&mut self, window: u32, pattern: u32, p: &Pattern, at: u32) {
+        *self.used.entry(window).or_default() += 1;
+        self.windows.push(Window::Of(window));
+        self.long.push(Slot::of(window, pattern, at, p));
+    }
+    /// By one that begins with three of its bytes.
+    fn before_any(&mut self, pattern: u32, p: &Pattern, [a, b, c]: [u8; 3], at: u32) {
+        let window = three(a, b, c);
+        self.windows.push(Window::Open(window));
+        self.middle.push(Slot::of(window, pattern, at, p));
+    }
+    /// By one that ends with three of its bytes, after one that may be any.
+    fn after_any(&mut self, pattern: u32, p: &Pattern, [a, b, c]: [u8; 3], at: u32) {
+        let window = three(a, b, c);
+        self.windows.extend(FOLDED.iter().map(|x| Window::Of(window << 8 | u32::from(*x))));
+        self.middle.push(Slot::of(window, pattern, at, p));
     }
 }
 
@@ -590,6 +592,22 @@ mod tests {
             // Any bytes, but few of them at once, so that they meet.
             let turn = |all: &[u8]| all.iter().map(|b| b.wrapping_mul(37).wrapping_add(shift)).collect::<Vec<u8>>();
             let (set, data) = (set.iter().map(|p| turn(p)).collect::<Vec<_>>(), turn(&data));
+            let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect()).unwrap();
+            let mut got = Vec::new();
+            m.scan(&data, &mut Seen::default(), |n| got.push(n));
+            got.sort_unstable();
+            let want: Vec<usize> = (0..set.len()).filter(|i| memmem::find(&data, &set[*i]).is_some()).collect();
+            prop_assert_eq!(got, want);
+        }
+    }
+
+    proptest! {
+        /// Zeros and blanks are looked for by other windows than their own; 0x40 and 0x80 share their bit in the filter.
+        #[test]
+        fn patterns_between_zeros_and_blanks_are_found(
+            set in prop::collection::vec(prop::collection::vec(prop::sample::select(&b"\0\0\0\0 \x01A\x40\x80"[..]), 1..9), 1..20),
+            data in prop::collection::vec(prop::sample::select(&b"\0\0\0\0\0\0 \x01A\x40\x80"[..]), 0..60),
+        ) {
             let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect()).unwrap();
             let mut got = Vec::new();
             m.scan(&data, &mut Seen::default(), |n| got.push(n));

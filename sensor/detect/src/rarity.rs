@@ -49,11 +49,6 @@ fn bytes(pattern: &[u8]) -> u32 {
     sum
 }
 
-/// Whether a pattern is little more than one byte over and over.
-pub(crate) fn runs(pattern: &[u8]) -> bool {
-    bytes(pattern) <= RUN
-}
-
 /// The same of a folded window.
 pub(crate) fn window(window: u32) -> u32 {
     match bytes(&window.to_le_bytes()) {

@@ -113,6 +113,9 @@ impl AppGroup {
             };
             let Some(buffer) = Buffer::by_name(test.buffer.name) else { continue };
             let (multi, streaming) = (test.buffer.multi, test.buffer.streaming);
+            // The files of a response begin with its body: one search serves both.
+            let (buffer, multi) =
+                if buffer == Buffer::HttpResponseBody { (Buffer::FileData, true) } else { (buffer, multi) };
             let looks = Looks { buffer, multi, streaming, chain: Chain::new(&test.transforms) };
             let at = match sets.iter().position(|s| s.0 == looks) {
                 Some(at) => at,

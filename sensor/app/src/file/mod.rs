@@ -309,6 +309,21 @@ mod tests {
         File::open(b"/a/b.tar.gz", Direction::ToClient, &Wanted { hashes, ..Wanted::default() }, Pieces::default())
     }
 
+    /// Each piece was once shown with all that came before it: a file was searched as often as it had pieces.
+    #[test]
+    fn what_was_looked_at_is_not_shown_again_but_for_the_look_back() {
+        let pieces = Pieces { limit: 0, least: 100, back: 10 };
+        let mut files = Files::default();
+        files.open(File::open(b"a", Direction::ToServer, &Wanted::default(), pieces));
+        for n in 0..50 {
+            let f = files.at_mut(0).expect("it was opened");
+            assert!(f.push(&[n; 100]));
+            assert_eq!(f.window.shown().map(<[u8]>::len), Some(if n == 0 { 100 } else { 110 }));
+            files.looked(Direction::ToClient); // the other way: nothing of this file
+            files.looked(Direction::ToServer);
+        }
+    }
+
     #[test]
     fn a_whole_file_has_its_hashes() {
         // RFC 1321, FIPS 180: the digests of "abc".
