@@ -8,15 +8,17 @@
 mod file;
 mod payload;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 pub use file::*;
 pub use payload::*;
 
 use crate::{
     address::AddressSet,
+    country::CountryTest,
     marks::{Flowint, Xbit, XbitTrack, rank},
     port::PortSet,
+    reputation::ReputationTest,
     tags::Tag,
     thresholds::{RateFilter, Suppress},
 };
@@ -34,7 +36,7 @@ pub struct Rule {
     pub src: Arc<AddressSet>,
     /// Source ports; apply to TCP and UDP only.
     pub src_port: Arc<PortSet>,
-    /// `->` or `<>`.
+    /// `->`, `<>` or `=>`.
     pub direction: Direction,
     /// Destination side of the header.
     pub dest: Arc<AddressSet>,
@@ -158,13 +160,15 @@ pub enum Proto {
     App,
 }
 
-/// `->` or `<>`.
+/// `->`, `<>` or `=>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Source to destination as written.
     Forward,
     /// Either way round.
     Both,
+    /// `=>`: from client to server, and of a transaction both what the client says and what the server answers.
+    Transaction,
 }
 
 /// Names and grades of a rule.
@@ -186,6 +190,9 @@ pub struct Meta {
     pub priority: u32,
     /// (system, id), as written.
     pub references: Vec<(String, String)>,
+    /// The references as addresses: what `reference.config` has for the system, and the id. An id that is a whole address is
+    /// one; of a system that is not known the id alone stands.
+    pub links: Vec<String>,
     /// (key, value), as written.
     pub metadata: Vec<(String, String)>,
     /// Which side of the packet is attacked.
@@ -361,6 +368,12 @@ pub enum PacketTest {
     VlanLayers(Interval),
     /// `ipv4-csum` and the like: which, and whether it must hold.
     Csum(Csum, bool),
+    /// The hook `flow_start`: the first packet that goes its way in its flow.
+    FlowStart,
+    /// `iprep`
+    Reputation(ReputationTest),
+    /// `geoip`
+    Country(CountryTest),
     /// `rpc`: a SunRPC call's program, version and procedure; None: any.
     Rpc(u32, Option<u32>, Option<u32>),
 }
@@ -377,6 +390,45 @@ pub enum Csum {
     Icmpv4,
     Icmpv6,
     Igmp,
+}
+
+/// Which of a packet's addresses is asked for (`iprep`, `geoip`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ends {
+    /// `src`
+    Src,
+    /// `dst`
+    Dest,
+    /// `both`: each of them.
+    Both,
+    /// `any`: one of them at least.
+    Any,
+}
+
+impl Ends {
+    /// From its word.
+    ///
+    /// # Errors
+    /// A sentence for the rule's writer.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        Ok(match word {
+            "src" => Self::Src,
+            "dst" => Self::Dest,
+            "both" => Self::Both,
+            "any" => Self::Any,
+            other => return Err(format!("{other:?} is none of src, dst, both, any")),
+        })
+    }
+
+    /// Whether a test holds of those that are asked for.
+    pub fn hold(self, src: IpAddr, dest: IpAddr, test: impl Fn(IpAddr) -> bool) -> bool {
+        match self {
+            Self::Src => test(src),
+            Self::Dest => test(dest),
+            Self::Both => test(src) && test(dest),
+            Self::Any => test(src) || test(dest),
+        }
+    }
 }
 
 /// Whose bytes or packets are compared.
@@ -435,6 +487,9 @@ impl PacketTest {
             Self::SctpVtag(_) => "sctp.vtag",
             Self::SctpChunkType(_) => "sctp.chunk_type",
             Self::SctpChunkCount(_) => "sctp.chunk_cnt",
+            Self::FlowStart => "flow_start",
+            Self::Reputation(_) => "iprep",
+            Self::Country(_) => "geoip",
             Self::Rpc(..) => "rpc",
         }
     }
@@ -492,6 +547,12 @@ pub enum TransactionTest {
         protocol: &'static str,
         /// The event's name.
         name: String,
+    },
+    /// A hook: the rule's direction of the transaction has begun (`request_started`), or with `complete` has ended
+    /// (`request_complete`).
+    Hook {
+        /// Whether it must have ended.
+        complete: bool,
     },
     /// `ftpbounce`: an FTP command PORT names another address than the client's.
     Bounce,
@@ -638,7 +699,7 @@ pub enum Track {
 }
 
 impl Rule {
-    /// A rule on addresses and ports alone: no test but `ip_proto`, no flow state. Suricata looks at these once for each
+    /// A rule on addresses and ports alone: no test but `ip_proto` and `iprep`, no flow state. Suricata looks at these once for each
     /// direction of a flow (user guide, "Rule Types and Categorization", ip_only).
     pub fn address_only(&self) -> bool {
         self.tests_nothing_but_addresses() && !self.src.negated && !self.dest.negated
@@ -652,7 +713,7 @@ impl Rule {
     fn tests_nothing_but_addresses(&self) -> bool {
         self.payload.is_empty()
             && self.headers.is_empty()
-            && self.packet.iter().all(|t| matches!(t, PacketTest::IpProto(_)))
+            && self.packet.iter().all(|t| matches!(t, PacketTest::IpProto(_) | PacketTest::Reputation(_)))
             && !self.flow.present
             && self.proto != Proto::Ether
             && !self.speaks()

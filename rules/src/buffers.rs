@@ -273,6 +273,8 @@ pub const BUFFERS: &[Buffer] = &[
     b("enip.product_name", ENIP, ToClient).on(),
     b("enip.service_name", ENIP, ToClient).on(),
     // Headers, one packet at a time: of no application protocol.
+    b("ip.src", &[], Both).on(),
+    b("ip.dst", &[], Both).on(),
     b("ipv4.hdr", &[], Both).on(),
     b("ipv6.hdr", &[], Both).on(),
     b("tcp.hdr", &[], Both).on(),

@@ -62,12 +62,12 @@ const CLASSES: &[(&str, &str, u32)] = &[
 const REFERENCES: &[(&str, &str)] = &[
     ("bugtraq", "http://www.securityfocus.com/bid/"),
     ("bid", "http://www.securityfocus.com/bid/"),
-    ("cve", "http://cve.mitre.org/cgi-bin/cvename.cgi?name="),
+    ("cve", "https://cve.mitre.org/cgi-bin/cvename.cgi?name="),
     ("secunia", "http://www.secunia.com/advisories/"),
     ("arachnids", "http://www.whitehats.com/info/IDS"),
     ("mcafee", "http://vil.nai.com/vil/content/v_"),
     ("nessus", "http://cgi.nessus.org/plugins/dump.php3?id="),
-    ("url", "http://"),
+    ("url", "https://"),
     ("et", "http://doc.emergingthreats.net/"),
     ("etpro", "http://doc.emergingthreatspro.com/"),
     ("telus", "http://"),
@@ -112,6 +112,14 @@ impl Classification {
             self.classes.insert(name, (description.trim().to_owned(), priority));
             Some(())
         })
+    }
+
+    /// Where a reference leads: an address.
+    pub fn link(&self, system: &str, id: &str) -> String {
+        match self.reference(system) {
+            Some(base) if !id.contains("://") => format!("{base}{id}"),
+            _ => id.to_owned(),
+        }
     }
 
     /// Takes in `config reference: system address` lines; later ones replace. Returns what was not understood, by line.
@@ -166,6 +174,9 @@ mod tests {
         assert_eq!(c.class("nothing"), None);
         assert!(c.read_references("config reference: bsi https://www.bsi.bund.de/").is_empty());
         assert_eq!(c.reference("BSI"), Some("https://www.bsi.bund.de/"));
+        assert_eq!(c.link("bsi", "x"), "https://www.bsi.bund.de/x");
+        assert_eq!(c.link("url", "ftp://files.example/x"), "ftp://files.example/x");
+        assert_eq!(c.link("nobody", "x"), "x");
         assert_eq!(c.read_references("config reference: bsi").len(), 1);
     }
 

@@ -1,19 +1,23 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Data sets: large lists that rules look buffers up in (`dataset`, `datarep`), read from files or filled by rules.
-//! Suricata user guide, "Datasets".
+//! Data sets: large lists that rules look buffers up in (`dataset`, `datarep`), read from files or filled by rules, perhaps
+//! with a JSON object beside each entry that alerts then show. Suricata user guide, "Datasets".
 //!
 //! Must never open a file outside the rule file's own folder (unless the operator allows it), never write one, and never
-//! hold more than a set's memcap. Limits: [`MAX_SETS`], [`MAX_SET_FILE`].
+//! hold more than a set's memcap. Limits: [`MAX_SETS`], [`MAX_SET_FILE`], [`MAX_TOLD`].
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
     path::{Component, Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+
+use serde_json::Value;
 
 use crate::hashlist::{HashKind, HashList, MAX_LISTS};
 
@@ -23,6 +27,8 @@ pub const MAX_SETS: usize = 4_096;
 pub const MAX_SET_FILE: u64 = 1 << 30;
 /// Bytes that a set may hold where nothing is said.
 pub const DEFAULT_MEMCAP: u64 = 100 << 20;
+/// Longest JSON object beside an entry. Threat: alerts as large as the list that they come from.
+pub const MAX_TOLD: usize = 16 << 10;
 /// Charged for an entry beside its bytes.
 const ENTRY_COST: u64 = 64;
 
@@ -35,6 +41,10 @@ pub enum Kind {
     Md5,
     /// 32 bytes; hex in the file.
     Sha256,
+    /// An IPv4 address, 4 bytes; written out in the file.
+    Ipv4,
+    /// An address of either kind; written out in the file. One of IPv4 is the same in IPv6's notation for it.
+    Ip,
 }
 
 impl Kind {
@@ -47,21 +57,55 @@ impl Kind {
             "string" => Self::String,
             "md5" => Self::Md5,
             "sha256" => Self::Sha256,
-            "ipv4" | "ip" => {
-                return Err(String::from("addresses cannot be looked up in a set by this version; use a variable"));
-            }
-            other => return Err(format!("the type {other:?} is none of string, md5, sha256")),
+            "ipv4" => Self::Ipv4,
+            "ip" => Self::Ip,
+            other => return Err(format!("the type {other:?} is none of string, md5, sha256, ipv4, ip")),
         })
     }
 
-    fn decode(self, text: &str) -> Option<Vec<u8>> {
+    // An entry of a file, as it is held. Strings stand in base64, but in JSON as they are.
+    fn decode(self, text: &str, plain: bool) -> Option<Vec<u8>> {
         use base64::Engine as _;
         match self {
+            Self::String if plain => Some(text.as_bytes().to_vec()),
             Self::String => base64::engine::general_purpose::STANDARD.decode(text).ok(),
             Self::Md5 => hex::decode(text).ok().filter(|b| b.len() == 16),
             Self::Sha256 => hex::decode(text).ok().filter(|b| b.len() == 32),
+            Self::Ipv4 => text.parse::<Ipv4Addr>().ok().map(|ip| ip.octets().to_vec()),
+            Self::Ip => text.parse::<IpAddr>().ok().map(|ip| match ip {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped().octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            }),
         }
     }
+
+    // A buffer's bytes as they are held; None where they are none of the type.
+    fn held(self, bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let length = match self {
+            Self::String => return Some(Cow::Borrowed(bytes)),
+            Self::Ip => match <[u8; 4]>::try_from(bytes) {
+                Ok(ip) => return Some(Cow::Owned(Ipv4Addr::from(ip).to_ipv6_mapped().octets().to_vec())),
+                Err(_) => 16,
+            },
+            Self::Md5 => 16,
+            Self::Sha256 => 32,
+            Self::Ipv4 => 4,
+        };
+        (bytes.len() == length).then_some(Cow::Borrowed(bytes))
+    }
+}
+
+/// How a file with JSON is read (`format`, `value_key`, `array_key`, `remove_key`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json {
+    /// `format ndjson`: an object on each line; otherwise one document.
+    pub lines: bool,
+    /// Where in an object its entry stands: names with dots between them.
+    pub value: String,
+    /// Where in the document the list of objects stands; None: it is the document.
+    pub array: Option<String>,
+    /// Whether the entry itself is left out of what alerts show.
+    pub remove: bool,
 }
 
 /// One set, shared by the rules that name it.
@@ -72,6 +116,10 @@ pub struct Set {
     kind: Kind,
     memcap: u64,
     loaded: HashMap<Box<[u8]>, u16>,
+    /// JSON objects beside entries; None where the set has none.
+    told: Option<HashMap<Box<[u8]>, Arc<str>>>,
+    /// `match subdomain`: an entry also stands for what ends with it.
+    subdomains: bool,
     loaded_bytes: u64,
     changed: Mutex<Changed>,
     /// Whether a rule of the set changes it.
@@ -107,6 +155,8 @@ impl Set {
             kind,
             memcap,
             loaded: HashMap::new(),
+            told: None,
+            subdomains: false,
             loaded_bytes: 0,
             changed: Mutex::default(),
             dynamic: AtomicBool::new(false),
@@ -126,16 +176,64 @@ impl Set {
                 (true, None) => (line, None),
                 (false, _) => (line, Some(0)),
             };
-            let (Some(bytes), Some(value)) = (self.kind.decode(data.trim()), value) else {
+            let (Some(bytes), Some(value)) = (self.kind.decode(data.trim(), false), value) else {
                 return Err(format!("line {} of the set's file is no entry of its type", n + 1));
             };
-            self.loaded_bytes += bytes.len() as u64 + ENTRY_COST;
-            if self.loaded_bytes > self.memcap {
-                return Err(format!("the file holds more than the set's memcap of {} bytes", self.memcap));
-            }
+            self.charge(bytes.len())?;
             self.loaded.insert(bytes.into(), value);
         }
         Ok(())
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), String> {
+        self.loaded_bytes += bytes as u64 + ENTRY_COST;
+        if self.loaded_bytes > self.memcap {
+            return Err(format!("the file holds more than the set's memcap of {} bytes", self.memcap));
+        }
+        Ok(())
+    }
+
+    // Objects that lack the entry's key are left out; one must have it. Of two with one entry the first counts.
+    fn load_json(&mut self, text: &str, how: &Json) -> Result<(), String> {
+        self.told = Some(HashMap::new());
+        let odd = |n: usize, what: &str| format!("object {} of the set's file {what}", n + 1);
+        let mut take = |n: usize, mut object: Value| -> Result<(), String> {
+            let Some(Value::String(entry)) = at(&object, &how.value) else { return Ok(()) };
+            let bytes = self.kind.decode(entry.trim(), true).ok_or_else(|| odd(n, "has no entry of the set's type"))?;
+            if how.remove {
+                remove(&mut object, &how.value);
+            }
+            let json = object.to_string();
+            if json.len() > MAX_TOLD {
+                return Err(odd(n, &format!("is longer than {MAX_TOLD} bytes")));
+            }
+            self.charge(2 * bytes.len() + json.len())?;
+            if self.loaded.insert(bytes.as_slice().into(), 0).is_none()
+                && let Some(told) = &mut self.told
+            {
+                told.insert(bytes.into(), json.into());
+            }
+            Ok(())
+        };
+        if how.lines {
+            for (n, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+                take(n, serde_json::from_str(line).map_err(|e| odd(n, &format!("is no JSON: {e}")))?)?;
+            }
+        } else {
+            let mut whole: Value = serde_json::from_str(text).map_err(|e| format!("the set's file is no JSON: {e}"))?;
+            let list = match &how.array {
+                Some(path) => at_mut(&mut whole, path).ok_or_else(|| format!("the set's file has no {path:?}"))?,
+                None => &mut whole,
+            };
+            let Value::Array(list) = list.take() else {
+                return Err(String::from("the set's file has no list of objects there: array_key says where it is"));
+            };
+            list.into_iter().enumerate().try_for_each(|(n, object)| take(n, object))?;
+        }
+        match self.loaded.is_empty() {
+            true => Err(format!("no object of the set's file has the key {:?}", how.value)),
+            false => Ok(()),
+        }
     }
 
     fn changed(&self) -> std::sync::MutexGuard<'_, Changed> {
@@ -152,31 +250,49 @@ impl Set {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Whether it is there.
+    /// Whether it is there, or with `match subdomain` what it belongs to.
     pub fn has(&self, bytes: &[u8]) -> bool {
+        self.entry(bytes).is_some()
+    }
+
+    // The entry that stands for these bytes.
+    fn entry<'b>(&self, bytes: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+        let held = self.kind.held(bytes)?;
+        if self.exactly(&held) {
+            return Some(held);
+        }
+        // From each dot on: what dotprefix makes of a name begins with one, as the entries do.
+        let dots = bytes.iter().enumerate().filter(|(n, b)| **b == b'.' && *n > 0).map(|(n, _)| n);
+        let mut ends = dots.filter_map(|n| bytes.get(n..)).filter(|_| self.subdomains);
+        ends.find(|end| self.exactly(end)).map(Cow::Borrowed)
+    }
+
+    fn exactly(&self, held: &[u8]) -> bool {
         if self.dynamic()
-            && let Some(there) = self.changed().there.get(bytes)
+            && let Some(there) = self.changed().there.get(held)
         {
             return *there;
         }
-        self.loaded.contains_key(bytes)
+        self.loaded.contains_key(held)
     }
 
     /// The value that a loaded entry has.
     pub fn value(&self, bytes: &[u8]) -> Option<u16> {
-        self.loaded.get(bytes).copied()
+        self.loaded.get(&*self.kind.held(bytes)?).copied()
+    }
+
+    /// The JSON object beside the entry that stands for these bytes.
+    pub fn told(&self, bytes: &[u8]) -> Option<Arc<str>> {
+        self.told.as_ref()?.get(&*self.entry(bytes)?).cloned()
     }
 
     /// Puts it in, or takes it out; whether that changed anything. What is not of the set's type is left.
     pub fn put(&self, bytes: &[u8], there: bool) -> bool {
-        let fits = match self.kind {
-            Kind::String => true,
-            Kind::Md5 => bytes.len() == 16,
-            Kind::Sha256 => bytes.len() == 32,
-        };
-        if !fits || self.has(bytes) == there {
+        let Some(bytes) = self.kind.held(bytes) else { return false };
+        if self.exactly(&bytes) == there {
             return false;
         }
+        let bytes = &*bytes;
         let mut changed = self.changed();
         let cost = bytes.len() as u64 + ENTRY_COST;
         if self.loaded.contains_key(bytes) == there {
@@ -205,6 +321,8 @@ pub struct Lookup {
     pub set: Arc<Set>,
     /// What is asked or done.
     pub op: LookupOp,
+    /// `context_key`: what alerts call the JSON object beside the entry.
+    pub context: Option<Arc<str>>,
 }
 
 /// What is asked or done with a set.
@@ -234,6 +352,12 @@ impl Lookup {
     /// Whether it changes the set.
     pub const fn changes(&self) -> bool {
         matches!(self.op, LookupOp::Set | LookupOp::Unset)
+    }
+
+    /// What the set says of an entry that was found, and what alerts call it.
+    pub fn told(&self, bytes: &[u8]) -> Option<(&Arc<str>, Arc<str>)> {
+        let key = self.context.as_ref().filter(|_| self.op == LookupOp::Isset)?;
+        Some((key, self.set.told(bytes)?))
     }
 
     /// Asks it, or does it.
@@ -271,6 +395,10 @@ pub struct Declared {
     pub load: Option<PathBuf>,
     /// `memcap`
     pub memcap: Option<u64>,
+    /// `format json` and what goes with it.
+    pub json: Option<Json>,
+    /// `match subdomain`
+    pub subdomains: bool,
 }
 
 impl DataSets {
@@ -285,6 +413,12 @@ impl DataSets {
             if how.kind.is_some_and(|k| k != had.kind) {
                 return Err(format!("the set {name:?} was declared with another type before"));
             }
+            if how.json.is_some() && had.told.is_none() {
+                return Err(format!("the set {name:?} was declared without JSON before"));
+            }
+            if how.subdomains && !had.subdomains {
+                return Err(format!("the set {name:?} was declared without `match subdomain` before"));
+            }
             return Ok(Arc::clone(had));
         }
         if sets.len() == MAX_SETS {
@@ -292,6 +426,7 @@ impl DataSets {
         }
         let kind = how.kind.ok_or_else(|| format!("the set {name:?} is not declared yet: give its type"))?;
         let mut set = Set::new(name, kind, how.memcap.or(self.memcap).unwrap_or(DEFAULT_MEMCAP));
+        set.subdomains = how.subdomains;
         if let Some(file) = &how.load {
             let path = match folder {
                 Some(folder) => self.within(folder, file)?,
@@ -303,7 +438,11 @@ impl DataSets {
                 return Err(format!("the set's file {} is larger than {MAX_SET_FILE} bytes", path.display()));
             }
             let text = std::fs::read(&path).map_err(told)?;
-            set.load(&String::from_utf8_lossy(&text), rep)?;
+            let text = String::from_utf8_lossy(&text);
+            match &how.json {
+                Some(json) => set.load_json(&text, json)?,
+                None => set.load(&text, rep)?,
+            }
         }
         let set = Arc::new(set);
         sets.insert(name.to_owned(), Arc::clone(&set));
@@ -355,12 +494,31 @@ impl DataSets {
     }
 }
 
+// What stands at a path of names with dots between them.
+fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(value, |v, name| v.get(name))
+}
+
+fn at_mut<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Value> {
+    path.split('.').try_fold(value, |v, name| v.get_mut(name))
+}
+
+fn remove(value: &mut Value, path: &str) {
+    let (parent, name) = match path.rsplit_once('.') {
+        Some((parent, name)) => (at_mut(value, parent), name),
+        None => (Some(value), path),
+    };
+    if let Some(Value::Object(map)) = parent {
+        map.shift_remove(name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn declared(kind: Kind, load: Option<&str>, memcap: Option<u64>) -> Declared {
-        Declared { kind: Some(kind), load: load.map(PathBuf::from), memcap }
+        Declared { kind: Some(kind), load: load.map(PathBuf::from), memcap, ..Declared::default() }
     }
 
     #[test]
@@ -409,6 +567,83 @@ mod tests {
         for bad in ["9001", "900150983cd24fb0d6963f7d28e17f72,70000", "900150983cd24fb0d6963f7d28e17f72"] {
             assert!(Set::new("m", Kind::Md5, 1 << 20).load(bad, true).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn addresses_are_the_same_in_either_notation() {
+        let mut set = Set::new("a", Kind::Ip, 1 << 20);
+        assert!(set.load("192.0.2.1\n::ffff:192.0.2.2\n2001:db8::1\n", false).is_ok());
+        let six = |t: &str| t.parse::<std::net::Ipv6Addr>().expect("an address").octets();
+        for (bytes, there) in [
+            (&[192, 0, 2, 1][..], true),
+            (&[192, 0, 2, 2], true),
+            (&[192, 0, 2, 3], false),
+            (&six("::ffff:192.0.2.1"), true),
+            (&six("2001:db8::1"), true),
+            (&six("2001:db8::2"), false),
+            (b"192.0.2.1", false),
+        ] {
+            assert_eq!(set.has(bytes), there, "{bytes:?}");
+        }
+        let mut four = Set::new("b", Kind::Ipv4, 1 << 20);
+        assert!(four.load("2001:db8::1\n", false).is_err() && four.load("192.0.2.1", false).is_ok());
+        assert!(four.has(&[192, 0, 2, 1]) && !four.has(&six("::ffff:192.0.2.1")));
+    }
+
+    #[test]
+    fn a_name_below_an_entry_is_found_where_the_set_says_so() {
+        for (subdomains, name, there) in [
+            (true, ".evil.example", true),
+            (true, ".a.b.evil.example", true),
+            (true, ".evil.example.org", false),
+            (true, ".notevil.example", false),
+            (true, "a.evil.example", true),
+            (false, ".a.evil.example", false),
+            (false, ".evil.example", true),
+        ] {
+            let mut set = Set::new("s", Kind::String, 1 << 20);
+            set.subdomains = subdomains;
+            assert!(set.load("LmV2aWwuZXhhbXBsZQ==", false).is_ok());
+            assert_eq!(set.has(name.as_bytes()), there, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_an_entry_is_told() {
+        let json = |lines, value: &str, array: Option<&str>, remove| Json {
+            lines,
+            value: value.into(),
+            array: array.map(String::from),
+            remove,
+        };
+        let list = r#"[{"h":"a","y":1},{"y":2},{"h":"a","y":3}]"#;
+        let nested = r#"{"in":{"list":[{"h":{"n":"a","d":"x"},"y":1}]}}"#;
+        for (text, how, want) in [
+            (list, json(false, "h", None, false), Ok(r#"{"h":"a","y":1}"#)),
+            (list, json(false, "h", None, true), Ok(r#"{"y":1}"#)),
+            (nested, json(false, "h.n", Some("in.list"), true), Ok(r#"{"h":{"d":"x"},"y":1}"#)),
+            ("{\"h\":\"a\"}\n\n{\"h\":\"b\"}\n", json(true, "h", None, false), Ok(r#"{"h":"a"}"#)),
+            (nested, json(false, "h", Some("in.none"), false), Err("has no \"in.none\"")),
+            (nested, json(false, "h", None, false), Err("no list of objects")),
+            (list, json(false, "k", None, false), Err("has the key \"k\"")),
+            ("{", json(false, "h", None, false), Err("no JSON")),
+            ("{}\n{", json(true, "h", None, false), Err("object 2")),
+        ] {
+            let mut set = Set::new("j", Kind::String, 1 << 20);
+            let got = set.load_json(text, &how);
+            match want {
+                Ok(told) => assert_eq!(set.told(b"a").as_deref(), Some(told), "{text}: {got:?}"),
+                Err(why) => assert!(got.as_ref().is_err_and(|e| e.contains(why)), "{text}: {got:?}"),
+            }
+            assert_eq!(set.told(b"z"), None);
+        }
+        let long = format!(r#"[{{"h":"a","y":"{}"}}]"#, "x".repeat(MAX_TOLD));
+        let how = json(false, "h", None, false);
+        let longest = Set::new("j", Kind::String, 1 << 20).load_json(&long, &how);
+        assert!(longest.is_err_and(|e| e.contains("longer than")));
+        assert!(Set::new("j", Kind::String, 70).load_json(list, &how).is_err(), "over the memcap");
+        // Nested as deep as the reader goes, and no further.
+        assert!(Set::new("j", Kind::String, 1 << 20).load_json(&"[".repeat(100_000), &how).is_err());
     }
 
     #[test]

@@ -5,25 +5,36 @@
 //! Must never let a rule through that can never match, or whose options contradict each other: its writer meant something
 //! else.
 
+use std::sync::Arc;
+
 use crate::{
+    Options,
     ast::{
         Base64, BufferTest, Content, Csum, FlowState, FlowTest, Flowbit, FlowbitOp, Number, Operand, PacketTest,
         PayloadTest, Proto, SpokenTest, Target, Threshold, TransactionTest, Transform, Value,
     },
     buffers::{Buffer, Ways},
     classification::Classification,
+    country::Countries,
     dataset::DataSets,
     marks::{Flowint, FlowintOp, Xbit, XbitOp, XbitTrack},
+    reputation::Reputations,
     tags::Tag,
 };
 
 /// A rule being built.
 pub(crate) struct Draft<'a> {
+    /// Who knows the countries of addresses.
+    pub(crate) countries: Option<&'a Arc<Countries>>,
+    /// What lists say of addresses.
+    pub(crate) reputations: Option<&'a Reputations>,
     pub(crate) data: &'a DataSets,
     /// The rule file, as it was given.
     pub(crate) file: &'a str,
     pub(crate) classification: &'a Classification,
     pub(crate) proto: Proto,
+    /// `=>`: the rule looks at both directions of a transaction.
+    pub(crate) both_ways: bool,
     pub(crate) msg: Option<String>,
     pub(crate) sid: Option<u32>,
     pub(crate) rev: Option<u32>,
@@ -112,12 +123,15 @@ pub(crate) enum Fast {
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(proto: Proto, classification: &'a Classification, data: &'a DataSets, file: &'a str) -> Self {
+    pub(crate) fn new(proto: Proto, options: &'a Options, file: &'a str) -> Self {
         Self {
-            data,
+            countries: options.countries.as_ref(),
+            reputations: options.reputations.as_deref(),
+            data: &options.data,
             file,
-            classification,
+            classification: &options.classification,
             proto,
+            both_ways: false,
             msg: None,
             sid: None,
             rev: None,
@@ -206,6 +220,51 @@ impl<'a> Draft<'a> {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// A hook behind the rule's protocol: when it is looked at (user guide, "Firewall Mode Design", explicit rule hooks).
+    pub(crate) fn hook(&mut self, name: &str) -> Result<(), String> {
+        let of_flows = matches!(
+            self.proto,
+            Proto::Ip
+                | Proto::Ipv4
+                | Proto::Ipv6
+                | Proto::Tcp
+                | Proto::TcpPkt
+                | Proto::Udp
+                | Proto::Icmp
+                | Proto::Icmpv4
+                | Proto::Icmpv6
+                | Proto::Sctp
+        );
+        let (to_server, complete) = match name {
+            "flow_start" if of_flows => {
+                self.packet.push(PacketTest::FlowStart);
+                return Ok(());
+            }
+            "request_started" if self.proto == Proto::App => (true, false),
+            "request_complete" if self.proto == Proto::App => (true, true),
+            "response_started" if self.proto == Proto::App => (false, false),
+            "response_complete" if self.proto == Proto::App => (false, true),
+            "all" | "pre_flow" | "pre_stream" => {
+                return Err(format!("the hook {name} is for a firewall; this sensor only listens"));
+            }
+            _ => {
+                return Err(format!(
+                    "the hook {name:?} is not told apart by this version: rules on packets of flows have flow_start, those on an application protocol request_started, request_complete, response_started, response_complete"
+                ));
+            }
+        };
+        let other = if to_server { self.flow.to_client } else { self.flow.to_server };
+        if other {
+            return Err(format!(
+                "the hook {name} is of the other direction than the rule's flow: it could never match"
+            ));
+        }
+        self.flow.present = true;
+        (self.flow.to_server, self.flow.to_client) = (to_server, !to_server);
+        self.transaction.push(TransactionTest::Hook { complete });
         Ok(())
     }
 
@@ -315,8 +374,9 @@ impl<'a> Draft<'a> {
                 "icmpv4.hdr" | "icmpv6.hdr" => !Needs::Icmp.possible(self.proto),
                 "igmp.hdr" => !Needs::Igmp.possible(self.proto),
                 "sctp.hdr" | "sctp.chunk_data" => !Needs::Sctp.possible(self.proto),
-                "ipv4.hdr" => matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6),
-                "ipv6.hdr" => matches!(self.proto, Proto::Ipv4 | Proto::Icmpv4 | Proto::Igmp),
+                "ip.src" | "ip.dst" => self.proto == Proto::Arp,
+                "ipv4.hdr" => matches!(self.proto, Proto::Ipv6 | Proto::Icmpv6 | Proto::Arp),
+                "ipv6.hdr" => matches!(self.proto, Proto::Ipv4 | Proto::Icmpv4 | Proto::Igmp | Proto::Arp),
                 _ => false,
             };
             if excluded {
@@ -461,6 +521,9 @@ impl<'a> Draft<'a> {
         {
             return Err((at.buffer.name, String::from("nothing is looked for in it: a content must follow")));
         }
+        if self.both_ways {
+            return self.check_both_ways();
+        }
         let mut ways = match (self.flow.to_server, self.flow.to_client) {
             (true, _) => Ways::ToServer,
             (_, true) => Ways::ToClient,
@@ -489,6 +552,33 @@ impl<'a> Draft<'a> {
         if app && self.payload.iter().all(in_transactions) {
             self.flow.to_server |= ways == Ways::ToServer;
             self.flow.to_client |= ways == Ways::ToClient;
+        }
+        Ok(())
+    }
+
+    // `=>`: each thing that is looked for must be known to go one way.
+    fn check_both_ways(&mut self) -> Result<(), (&'static str, String)> {
+        let err = |s: &str| Err(("", s.to_owned()));
+        if self.proto != Proto::App {
+            return err("=> looks at both directions of a transaction: the header must name an application protocol");
+        }
+        if self.flow.to_server || self.flow.to_client {
+            return err("=> looks at both directions, and the rule asks for one: write -> or leave that out");
+        }
+        if !self.packet.is_empty() || !self.transaction.is_empty() || self.payload.iter().any(|t| t.at.is_none()) {
+            return err("a rule with => looks into buffers only: of the rest it is not known which way it goes");
+        }
+        let buffers: Vec<&'static Buffer> = self.payload.iter().filter_map(|t| t.at.map(|a| a.buffer)).collect();
+        for b in &buffers {
+            if b.ways == Ways::Both {
+                let s = "it can go either way, and a rule with => must say which: this version has no word for that";
+                return Err((b.name, s.to_owned()));
+            }
+            self.about(b.protocols, "another buffer or the header").map_err(|e| (b.name, e))?;
+        }
+        let some = |way: Ways| buffers.iter().any(|b| b.ways == way);
+        if !(some(Ways::ToServer) && some(Ways::ToClient)) {
+            return err("a rule with => looks for something in each direction; with one direction only write ->");
         }
         Ok(())
     }
@@ -617,7 +707,11 @@ fn uses(test: &PayloadTest) -> Vec<u16> {
             operand = Some(t.rvalue);
         }
         PayloadTest::Base64(b) => values.extend(b.bytes.into_iter().chain([b.offset])),
-        PayloadTest::Pcre(_) | PayloadTest::Bsize(_) | PayloadTest::Absent { .. } | PayloadTest::Lookup(_) => {}
+        PayloadTest::Pcre(_)
+        | PayloadTest::Bsize(_)
+        | PayloadTest::Absent { .. }
+        | PayloadTest::Lookup(_)
+        | PayloadTest::Entropy(_) => {}
     }
     let of_values = values.into_iter().filter_map(|v| match v {
         Value::Variable(n) => Some(n),

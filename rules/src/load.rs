@@ -21,12 +21,14 @@ use crate::{
     ast::{Action, Direction, Meta, PacketTest, Place, Proto, Rule},
     buffers,
     classification::Classification,
+    country::Countries,
     dataset::DataSets,
     draft::Draft,
     keywords, lex,
     limits::{MAX_FILE_BYTES, MAX_FLOWBITS},
     port::PortSet,
     registry,
+    reputation::Reputations,
     vars::Variables,
 };
 
@@ -39,12 +41,22 @@ pub struct Options {
     pub classification: Classification,
     /// Data sets; those that the operator declares are in it before rules are read.
     pub data: DataSets,
+    /// Who knows the countries of addresses (`geoip`); None: nobody.
+    pub countries: Option<Arc<Countries>>,
+    /// What lists say of addresses (`iprep`); None: there are none.
+    pub reputations: Option<Arc<Reputations>>,
 }
 
 impl Default for Options {
     /// As a stock configuration has them.
     fn default() -> Self {
-        Self { variables: Variables::suricata(), classification: Classification::default(), data: DataSets::default() }
+        Self {
+            variables: Variables::suricata(),
+            classification: Classification::default(),
+            data: DataSets::default(),
+            countries: None,
+            reputations: None,
+        }
     }
 }
 
@@ -232,7 +244,8 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
     {
         return Err(bad(name, registry::refusal(name)));
     }
-    let proto = proto(parts.proto).map_err(|e| bad("", e))?;
+    let (word, hook) = parts.proto.split_once(':').map_or((parts.proto, None), |(word, hook)| (word, Some(hook)));
+    let proto = proto(word).map_err(|e| bad("", e))?;
     let vars = &options.variables;
     let addresses = |t: &str| cached(&cache.addresses, t, || AddressSet::parse(t, vars)).map_err(|e| bad("", e));
     let ports = |t: &str| cached(&cache.ports, t, || PortSet::parse(t, vars)).map_err(|e| bad("", e));
@@ -241,7 +254,8 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
     let direction = match parts.direction {
         "->" => Direction::Forward,
         "<>" => Direction::Both,
-        other => return Err(bad("", format!("the direction {other:?} is neither -> nor <>"))),
+        "=>" => Direction::Transaction,
+        other => return Err(bad("", format!("the direction {other:?} is none of ->, <>, =>"))),
     };
     let any_ports = src_port.is_any() && dest_port.is_any();
     if matches!(proto, Proto::Icmp | Proto::Icmpv4 | Proto::Icmpv6 | Proto::Igmp) && !any_ports {
@@ -254,18 +268,22 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         ));
     }
     let file = Arc::clone(&place.file);
-    let mut draft = Draft::new(proto, &options.classification, &options.data, &file);
+    let mut draft = Draft::new(proto, options, &file);
     if proto == Proto::App
-        && let Some(p) = buffers::protocol(parts.proto)
+        && let Some(p) = buffers::protocol(word)
     {
         draft.protocols = Some((p.protocols, String::from("the header")));
     }
+    draft.both_ways = direction == Direction::Transaction;
     for (name, value) in &parts.options {
         if let Some((buffer, form)) = buffers::find(name) {
             keywords::app::buffer(&mut draft, buffer, form, *value).map_err(|e| bad(name, e))?;
         }
         let Some(k) = registry::find(name) else { continue }; // a buffer, or refused above
         (k.apply)(&mut draft, *value).map_err(|e| bad(k.name, e))?;
+    }
+    if let Some(name) = hook {
+        draft.hook(name).map_err(|e| bad("", e))?;
     }
     draft.check().map_err(|(k, e)| bad(k, e))?;
     if configures && !draft.unlogged {
@@ -314,6 +332,7 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
             classtype,
             category,
             priority: draft.priority.or(class_priority).unwrap_or(DEFAULT_PRIORITY),
+            links: draft.references.iter().map(|(s, id)| options.classification.link(s, id)).collect(),
             references: draft.references,
             metadata: draft.metadata,
             target: draft.target,

@@ -10,8 +10,8 @@ use lagewarte_base::spelling::distance;
 use crate::{
     draft::Draft,
     keywords::{
-        app, bytes, counts, dataset, dcerpc, file, marks, meta, modbus, numbers, options, packet, payload, pcre, state,
-        stream, tls, transform,
+        app, bytes, counts, dataset, dcerpc, file, hosts, marks, meta, modbus, numbers, options, packet, payload, pcre,
+        state, stream, tls, transform,
     },
 };
 
@@ -119,7 +119,11 @@ pub const HONOURED: &[Keyword] = &[
     k("to_sha1", Reads::Payload, transform::to_sha1, "transform: the SHA-1 of the bytes, raw"),
     k("to_sha256", Reads::Payload, transform::to_sha256, "transform: the SHA-256 of the bytes, raw"),
     k("url_decode", Reads::Payload, transform::url_decode, "transform: %XX and + decoded"),
-    k("xor", Reads::Payload, transform::xor, "transform: exclusive or with a key"),
+    k("xor", Reads::Payload, transform::xor, "transform: exclusive or with a key, written or out of the buffer"),
+    k("subslice", Reads::Payload, transform::subslice, "transform: a part of the buffer"),
+    k("domain", Reads::Payload, transform::domain, "transform: the registered domain of a name"),
+    k("tld", Reads::Payload, transform::tld, "transform: the public suffix of a name"),
+    k("entropy", Reads::Payload, payload::entropy, "how even the bytes are spread, in bits a byte"),
     k("header_lowercase", Reads::Payload, transform::header_lowercase, "transform: names of headers in lower case"),
     k(
         "strip_pseudo_headers",
@@ -163,6 +167,8 @@ pub const HONOURED: &[Keyword] = &[
     k("sctp.vtag", Reads::Header, options::sctp_vtag, "SCTP verification tag"),
     k("sctp.chunk_type", Reads::Header, options::sctp_chunk_type, "type of an SCTP chunk, by number or name"),
     k("sctp.chunk_cnt", Reads::Header, options::sctp_chunk_cnt, "number of SCTP chunks"),
+    k("iprep", Reads::Header, hosts::iprep, "what lists of reputations say of an address, by category"),
+    k("geoip", Reads::Header, hosts::geoip, "the country of an address, as a database has it"),
     k("rpc", Reads::Header, options::rpc, "a SunRPC call's program, version and procedure"),
     k("icmp_id", Reads::Header, packet::icmp_id, "identifier of an ICMP query"),
     k("icmp_seq", Reads::Header, packet::icmp_seq, "sequence number of an ICMP query"),
@@ -375,8 +381,6 @@ const MAGIC: &str = "it asks for the words of libmagic, a C library that this se
 
 // Keywords and families of the language that are refused, with the reason. A name ending in `*` is a family.
 const REFUSED: &[(&str, &str)] = &[
-    ("iprep", "address reputation is not supported by this version"),
-    ("geoip", "the country of an address is not known to this version"),
     ("lua*", "Lua scripts are not run: a rule must not be a program"),
     ("filemagic", MAGIC),
     ("file.magic", MAGIC),
@@ -414,10 +418,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("pgsql*", APP),
     ("bittorrent*", APP),
     ("template*", APP),
-    ("domain", "the list of public suffixes is not part of this version"),
-    ("tld", "the list of public suffixes is not part of this version"),
     ("casefold", "not supported by this version; to_lowercase is"),
-    ("entropy", "the entropy of a buffer is not calculated by this version"),
     ("asn1", "ASN.1 checks are not supported by this version"),
 ];
 

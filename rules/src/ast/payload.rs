@@ -69,6 +69,8 @@ pub enum PayloadTest {
     Base64(Base64),
     /// `dataset`, `datarep`: the whole buffer, in a set.
     Lookup(Lookup),
+    /// `entropy`
+    Entropy(Entropy),
 }
 
 impl PayloadTest {
@@ -86,6 +88,7 @@ impl PayloadTest {
             Self::Absent { .. } => "absent",
             Self::Base64(_) => "base64_decode",
             Self::Lookup(l) => l.keyword(),
+            Self::Entropy(_) => "entropy",
         }
     }
 
@@ -100,7 +103,7 @@ impl PayloadTest {
             Self::ByteExtract(t) => t.read.relative,
             Self::ByteMath(t) => t.read.relative,
             Self::Base64(t) => t.relative,
-            Self::Bsize(_) | Self::Absent { .. } | Self::Lookup(_) => false,
+            Self::Bsize(_) | Self::Absent { .. } | Self::Lookup(_) | Self::Entropy(_) => false,
         }
     }
 }
@@ -383,6 +386,71 @@ pub struct Base64 {
     pub tests: Vec<PayloadTest>,
 }
 
+/// `entropy`: Shannon's entropy of bytes, in bits a byte.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entropy {
+    /// Most bytes that are looked at; there must be as many. None: all.
+    pub bytes: Option<u32>,
+    /// Where they begin; the buffer must reach that far.
+    pub offset: u32,
+    /// What it must be.
+    pub test: Level,
+    /// What EVE calls the buffer in `metadata.entropy`.
+    pub name: &'static str,
+}
+
+/// A test on a number that is not whole: Suricata's syntax of floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// `n`, `=n`
+    Eq(Real),
+    /// `!=n`
+    Ne(Real),
+    /// `<n`
+    Lt(Real),
+    /// `<=n`
+    Le(Real),
+    /// `>n`
+    Gt(Real),
+    /// `>=n`
+    Ge(Real),
+    /// `a-b`: both ends excluded.
+    Between(Real, Real),
+    /// `!a-b`: outside, both ends included.
+    Outside(Real, Real),
+}
+
+impl Level {
+    /// Whether `n` passes.
+    pub fn matches(self, n: f64) -> bool {
+        match self {
+            Self::Eq(a) => n == a.get(),
+            Self::Ne(a) => n != a.get(),
+            Self::Lt(a) => n < a.get(),
+            Self::Le(a) => n <= a.get(),
+            Self::Gt(a) => n > a.get(),
+            Self::Ge(a) => n >= a.get(),
+            Self::Between(a, b) => n > a.get() && n < b.get(),
+            Self::Outside(a, b) => n <= a.get() || n >= b.get(),
+        }
+    }
+}
+
+/// A finite number of 64 bits that can be a key: two are equal where their bits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Real(u64);
+
+impl Real {
+    /// None where it is not finite.
+    pub fn new(n: f64) -> Option<Self> {
+        n.is_finite().then_some(Self(n.to_bits()))
+    }
+    /// The number.
+    pub const fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
 /// How base64 treats what is no letter of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Base64Mode {
@@ -416,8 +484,13 @@ pub enum Transform {
     ToSha256,
     /// `url_decode`
     UrlDecode,
-    /// `xor` with this key.
-    Xor(Vec<u8>),
+    /// `xor` from this place on; what stands before it stays.
+    Xor {
+        /// Where it begins.
+        offset: u16,
+        /// With what.
+        key: XorKey,
+    },
     /// `header_lowercase`: what stands before the colon of each line.
     HeaderLowercase,
     /// `strip_pseudo_headers`: lines that begin with a colon.
@@ -437,4 +510,56 @@ pub enum Transform {
     Gunzip(u32),
     /// `zlib_deflate`: unpacks zlib's format, at most so many bytes.
     ZlibDeflate(u32),
+    /// `subslice`: a part.
+    Subslice(Subslice),
+    /// `domain`: the registered domain of a name, by the list of public suffixes; nothing where there is none.
+    Domain,
+    /// `tld`: the public suffix of a name that has a domain.
+    Tld,
+}
+
+/// The key of `xor`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum XorKey {
+    /// Written in the rule.
+    Written(Vec<u8>),
+    /// `extract`: so many bytes from this place of the buffer on. Where it is too short nothing is changed.
+    Extract {
+        /// How many bytes, at least one.
+        bytes: u8,
+        /// Where they begin.
+        from: u16,
+    },
+}
+
+/// `subslice`: a part of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subslice {
+    /// Where it begins; below zero counted from the end.
+    pub offset: i32,
+    /// How many bytes; below zero how many before the end it ends. None: up to the end. Never 0.
+    pub bytes: Option<i32>,
+    /// `truncate`: what lies outside is left out; otherwise nothing is left of the buffer.
+    pub truncate: bool,
+}
+
+impl Subslice {
+    /// The part. An end before its beginning is the beginning.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        let len = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        let place = |n: i64| (self.truncate || (0..=len).contains(&n)).then_some(n.clamp(0, len));
+        let offset = i64::from(self.offset);
+        // Beyond the end counts as outside, whichever way it is counted.
+        let from = if offset < 0 { place(len + offset) } else { place(offset) };
+        let to = from.and_then(|from| match self.bytes.map(i64::from) {
+            None => Some(len),
+            Some(n) if n < 0 => place(len + n),
+            Some(n) => place(from + n),
+        });
+        let Some((from, to)) = from.zip(to) else { return &[] };
+        let (from, to) = (from.min(to), from.max(to));
+        // Both are from 0 to the buffer's length.
+        let range = usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(0);
+        bytes.get(range).unwrap_or_default()
+    }
 }

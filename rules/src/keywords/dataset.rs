@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `dataset` and `datarep`. Suricata user guide, "Datasets".
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{app::interval, wanted};
+use super::{app::interval, meta::once, wanted};
 use crate::{
     ast::PayloadTest,
-    dataset::{DataSets, Declared, Kind, Lookup, LookupOp},
+    dataset::{DataSets, Declared, Json, Kind, Lookup, LookupOp},
     draft::Draft,
 };
 
@@ -53,6 +56,7 @@ fn push(d: &mut Draft<'_>, name: &str, op: LookupOp, options: &[&str], rep: bool
         return Err(String::from("the set's name has 1 to 128 characters"));
     }
     let mut how = Declared::default();
+    let (mut format, mut context, mut value_key, mut array, mut remove) = (None, None, None, None, false);
     for option in options {
         let (key, value) = option.split_once(char::is_whitespace).unwrap_or((option, ""));
         let value = value.trim();
@@ -68,18 +72,48 @@ fn push(d: &mut Draft<'_>, name: &str, op: LookupOp, options: &[&str], rep: bool
                     "{key}: sets are not written to files by this version; leave it out to fill one in memory"
                 ));
             }
-            "format" | "enrichment_key" | "context_key" | "value_key" | "array_key" | "remove_key" => {
-                return Err(format!("{key}: sets with JSON beside their entries are not supported by this version"));
+            "match" if value == "subdomain" => how.subdomains = true,
+            "match" => return Err(format!("match {value}: subdomain is the only way to match that can be given")),
+            "format" => match value {
+                "csv" => {}
+                "json" => once(&mut format, false)?,
+                "ndjson" | "jsonline" => once(&mut format, true)?,
+                other => return Err(format!("the format {other:?} is none of csv, json, ndjson")),
+            },
+            "context_key" | "enrichment_key" if !value.is_empty() => once(&mut context, Arc::from(value))?,
+            "value_key" if !value.is_empty() => once(&mut value_key, value.to_owned())?,
+            "array_key" if !value.is_empty() => once(&mut array, value.to_owned())?,
+            "remove_key" if value.is_empty() => remove = true,
+            other => {
+                return Err(format!(
+                    "{other:?} with {value:?} is none of type, load, memcap, hashsize, match subdomain, format, context_key, value_key, array_key, remove_key"
+                ));
             }
-            other => return Err(format!("{other:?} is none of type, load, memcap, hashsize")),
         }
+    }
+    how.json = match (format, value_key) {
+        (None, None) if context.is_none() && array.is_none() && !remove => None,
+        (None, _) => return Err(String::from("a key of JSON is given: say format json or ndjson, too")),
+        (Some(_), _) if rep || matches!(op, LookupOp::Set | LookupOp::Unset) => {
+            return Err(String::from("a set with JSON can be asked (isset, isnotset), and not changed"));
+        }
+        (Some(true), _) if array.is_some() => {
+            return Err(String::from("array_key is for one document; with ndjson each line is an object"));
+        }
+        (Some(lines), Some(value)) if context.is_some() && how.load.is_some() => {
+            Some(Json { lines, value, array, remove })
+        }
+        (Some(_), _) => return Err(String::from("a set with JSON wants load, value_key and context_key")),
+    };
+    if how.subdomains && (rep || how.kind.is_some_and(|k| k != Kind::String)) {
+        return Err(String::from("match subdomain is for sets of strings"));
     }
     if rep && how.load.is_none() && how.kind.is_some() {
         return Err(String::from("a reputation list is read from a file: give load"));
     }
     let folder = Path::new(d.file).parent().unwrap_or(Path::new("")).to_owned();
     let set = d.data.declare(name, &how, rep, Some(&folder))?;
-    let lookup = Lookup { set, op };
+    let lookup = Lookup { set, op, context };
     if lookup.changes() {
         DataSets::changes(&lookup.set);
     }

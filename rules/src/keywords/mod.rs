@@ -10,6 +10,7 @@ pub(crate) mod counts;
 pub(crate) mod dataset;
 pub(crate) mod dcerpc;
 pub(crate) mod file;
+pub(crate) mod hosts;
 pub(crate) mod marks;
 pub(crate) mod meta;
 pub(crate) mod modbus;

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! `content`, its modifiers, `isdataat`, `bsize`, `absent`, `base64_decode`. Suricata user guide, "Payload Keywords" and
+//! `content`, its modifiers, `isdataat`, `bsize`, `absent`, `entropy`, `base64_decode`. Suricata user guide, "Payload Keywords" and
 //! "Base64 keywords".
 
 use super::{app, meta::once, none, number, quoted, wanted};
 use crate::{
-    ast::{Base64, Content, PayloadTest, Value},
+    ast::{Base64, Content, Entropy, Level, PayloadTest, Real, Value},
     draft::{Draft, Fast},
     limits::{MAX_CONTENT, MAX_DISTANCE},
 };
@@ -201,6 +201,67 @@ pub(crate) fn bsize(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String
     }
     d.push(PayloadTest::Bsize(size));
     Ok(())
+}
+
+/// `entropy:value >= 7`, `entropy:bytes 64, offset 10, value 4-5`
+pub(crate) fn entropy(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let (mut bytes, mut offset, mut test) = (None, None, None);
+    for field in wanted(value)?.split(',') {
+        let (name, v) = field.trim().split_once([' ', '\t']).unwrap_or((field.trim(), ""));
+        match name {
+            "bytes" => once(&mut bytes, number(v, 0, i32::MAX.unsigned_abs())?)?,
+            "offset" => once(&mut offset, number(v, 0, u16::MAX.into())?)?,
+            "value" => once(&mut test, level(v.trim())?)?,
+            other => return Err(format!("{other:?} is none of bytes, offset, value")),
+        }
+    }
+    let test = test.ok_or("it wants a value, as in entropy:value >= 7")?;
+    // What EVE shows is called as Suricata calls the buffer inside.
+    let name = match d.sticky {
+        _ if d.decoded => "base64_data",
+        None => "content",
+        Some(at) => at
+            .buffer
+            .legacy
+            .or_else(|| at.buffer.aliases.first().copied().filter(|a| a.contains('_')))
+            .unwrap_or(at.buffer.name),
+    };
+    // 0 bytes are all of them.
+    let bytes = bytes.filter(|n| *n > 0);
+    d.push(PayloadTest::Entropy(Entropy { bytes, offset: offset.unwrap_or(0), test, name }));
+    Ok(())
+}
+
+// A test on a number between 0 and 8, which is what bits a byte can be.
+fn level(text: &str) -> Result<Level, String> {
+    let real = |t: &str| {
+        let t = t.trim();
+        let n = t.parse::<f64>().ok().filter(|n| (0.0..=8.0).contains(n)).and_then(Real::new);
+        n.ok_or_else(|| format!("{t:?} is not a number from 0 to 8"))
+    };
+    for (sign, of) in [
+        ("<=", Level::Le as fn(Real) -> Level),
+        (">=", Level::Ge),
+        ("!=", Level::Ne),
+        ("<", Level::Lt),
+        (">", Level::Gt),
+        ("=", Level::Eq),
+    ] {
+        if let Some(rest) = text.strip_prefix(sign) {
+            return real(rest).map(of);
+        }
+    }
+    let (negated, rest) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+    match rest.split_once("<>").or_else(|| rest.split_once('-')) {
+        Some((from, to)) => {
+            let (from, to) = (real(from)?, real(to)?);
+            if from.get() >= to.get() {
+                return Err(format!("{rest:?}: the first must be smaller"));
+            }
+            Ok(if negated { Level::Outside(from, to) } else { Level::Between(from, to) })
+        }
+        None => real(rest).map(if negated { Level::Ne } else { Level::Eq }),
+    }
 }
 
 pub(crate) fn absent(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {

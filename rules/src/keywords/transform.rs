@@ -4,7 +4,7 @@
 
 use super::{bytes::unsigned, meta::once, none, quoted, wanted};
 use crate::{
-    ast::{Base64Mode, Transform},
+    ast::{Base64Mode, Subslice, Transform, XorKey},
     draft::{At, Draft},
     limits::{MAX_PCRE, MAX_TRANSFORMS, MAX_UNPACKED},
 };
@@ -48,16 +48,62 @@ plain! {
     url_decode => UrlDecode,
     header_lowercase => HeaderLowercase,
     strip_pseudo_headers => StripPseudoHeaders,
+    domain => Domain,
+    tld => Tld,
 }
 
-/// `xor:"0d0ac8ff"`
+/// `xor:"0d0ac8ff"`, `xor:offset 4,"0d"`, `xor:extract 1 0`: a key of one byte that stands in the buffer's first.
 pub(crate) fn xor(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let text = quoted(wanted(value)?)?;
+    let mut rest = wanted(value)?;
+    let mut offset = 0;
+    if let Some(after) = word(rest, "offset") {
+        let (n, key) = after.split_once(',').ok_or("after the offset comes a comma and the key")?;
+        offset = small(n.trim())?;
+        rest = key.trim();
+    }
+    if word(rest, "var").is_some() {
+        return Err(String::from("a variable (byte_extract, byte_math) as the key is not supported; extract is"));
+    }
+    if let Some(place) = word(rest, "extract") {
+        let (bytes, from) = place.split_once([' ', '\t']).ok_or("extract wants how many bytes, and from where on")?;
+        let bytes = u8::try_from(number(bytes, 1, 255)?).unwrap_or(u8::MAX);
+        return push(d, Transform::Xor { offset, key: XorKey::Extract { bytes, from: small(from.trim())? } });
+    }
+    let text = quoted(rest)?;
     let key = hex::decode(text).map_err(|_| format!("{text:?} is not a key in hex, two digits a byte"))?;
     if key.is_empty() || key.len() > 255 {
         return Err(String::from("the key has 1 to 255 bytes"));
     }
-    push(d, Transform::Xor(key))
+    push(d, Transform::Xor { offset, key: XorKey::Written(key) })
+}
+
+// What follows a word and a blank.
+fn word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    text.strip_prefix(word).filter(|t| t.starts_with([' ', '\t'])).map(str::trim_start)
+}
+
+fn small(text: &str) -> Result<u16, String> {
+    number(text, 0, u16::MAX.into()).map(|n| u16::try_from(n).unwrap_or(u16::MAX))
+}
+
+/// `subslice:1`, `subslice:-4,2`, `subslice:-20,truncate`
+pub(crate) fn subslice(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let parts: Vec<&str> = wanted(value)?.split(',').map(str::trim).collect();
+    let place = |t: &str| t.parse::<i32>().map_err(|_| format!("{t:?} is not a whole number of 32 bits"));
+    let is = |t: &&str| t.eq_ignore_ascii_case("truncate");
+    let (parts, truncate) = match parts.split_last() {
+        Some((last, before)) if is(last) => (before, true),
+        _ => (parts.as_slice(), false),
+    };
+    let (offset, bytes) = match parts {
+        [offset] => (place(offset)?, None),
+        [offset, bytes] => (place(offset)?, Some(place(bytes)?)),
+        _ => return Err(String::from("it wants offset, or offset,bytes, and perhaps truncate")),
+    };
+    if bytes == Some(0) {
+        return Err(String::from("a part of 0 bytes holds nothing: the rule could never match"));
+    }
+    push(d, Transform::Subslice(Subslice { offset, bytes, truncate }))
 }
 
 /// `pcrexform:"pattern with (a group)"`

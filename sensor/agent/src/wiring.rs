@@ -24,7 +24,9 @@ use lagewarte_flow::{
 };
 use lagewarte_rules::{
     Classification, Options as RuleOptions, Refusal, RuleSet, Variables,
+    country::Countries,
     dataset::{DataSets, Declared, Kind as DataKind},
+    reputation::Reputations,
 };
 
 use crate::{
@@ -264,6 +266,7 @@ fn output(settings: &Settings, options: &Options) -> Output {
         action_order: settings.action_order,
         metadata: eve.metadata,
         rule_text: eve.rule_text,
+        references: eve.references,
         app_layer: eve.app_layer,
         flow: eve.alert_flow,
         flow_metadata: eve.flow_metadata,
@@ -331,7 +334,15 @@ pub fn rule_options(settings: &Settings) -> anyhow::Result<RuleOptions> {
             tracing::warn!(file = %path.display(), line, "{what}");
         }
     }
-    Ok(RuleOptions { variables, classification, data: data_sets(settings)? })
+    let countries = settings.countries.as_deref().map(|path| Countries::read(path).map(Arc::new));
+    let countries = countries.transpose().map_err(anyhow::Error::msg).context("geoip-database")?;
+    let reputations = settings.reputation_categories.as_deref().map(|categories| {
+        let (all, odd) = Reputations::read(categories, &settings.reputation_files)?;
+        odd.iter().take(20).for_each(|what| tracing::warn!("{what}"));
+        Ok(Arc::new(all))
+    });
+    let reputations = reputations.transpose().map_err(|e: String| anyhow::Error::msg(e)).context("reputations")?;
+    Ok(RuleOptions { variables, classification, data: data_sets(settings)?, countries, reputations })
 }
 
 /// Data sets of the configuration.
@@ -341,7 +352,7 @@ fn data_sets(settings: &Settings) -> anyhow::Result<DataSets> {
     for s in &settings.data_sets {
         let told = || format!("datasets.{}", s.name);
         let kind = Some(DataKind::parse(&s.kind).map_err(anyhow::Error::msg).with_context(told)?);
-        let how = Declared { kind, load: s.load.clone(), memcap: s.memcap };
+        let how = Declared { kind, load: s.load.clone(), memcap: s.memcap, ..Declared::default() };
         sets.declare(&s.name, &how, false, None).map_err(anyhow::Error::msg).with_context(told)?;
     }
     Ok(sets)

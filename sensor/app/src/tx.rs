@@ -33,8 +33,12 @@ pub struct TxCore {
     pub events_logged: Events,
     /// What detection has done with it, by [`Direction::index`].
     pub marks: [Marks; 2],
+    /// Rules on both of its directions that have alerted, each by the engine and its number there: they alert once.
+    pub fired: Vec<(u64, u32)>,
     /// Marks that rules set on it (`xbits` with `track tx`).
     pub bits: FlowBits,
+    /// Whether one of its files has ended and waits for a packet that goes its way, to be written.
+    pub(crate) file_waits: bool,
     /// Which of its files are stored, as rules say.
     pub keep: Keep,
     /// Bytes charged for it.
@@ -208,7 +212,7 @@ impl<T: Transaction> Txs<T> {
         let over = |t: &T| {
             let c = t.core();
             let inspected = c.inspected(Direction::ToServer) && c.inspected(Direction::ToClient);
-            c.finished() && c.logged && (inspected || !inspecting)
+            c.finished() && c.logged && !c.file_waits && (inspected || !inspecting)
         };
         let mut freed = std::mem::take(&mut self.lost);
         if self.list.iter().any(over) {

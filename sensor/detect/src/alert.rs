@@ -28,7 +28,7 @@ use lagewarte_rules::{
     thresholds::{RateFilter, Suppress},
 };
 
-use crate::payload::Finds;
+use crate::{marks::Remembered, payload::Finds};
 
 /// What alerts carry beyond the basics: YAML `outputs.eve-log` and `packet-alert-max`.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Output {
     pub metadata: bool,
     /// `types.alert.metadata.rule.raw`: the rule's text.
     pub rule_text: bool,
+    /// `types.alert.metadata.rule.reference`: where the rule's references lead.
+    pub references: bool,
     /// `types.alert.metadata.app-layer`: what the flow's transaction says.
     pub app_layer: bool,
     /// `types.alert.metadata.flow`: counters and ends of the flow.
@@ -79,6 +81,7 @@ impl Default for Output {
             packet: false,
             metadata: true,
             rule_text: false,
+            references: false,
             app_layer: true,
             flow: true,
             flow_metadata: true,
@@ -121,6 +124,7 @@ impl Kept {
     /// Takes what the rule captured; what is the flow's goes to the flow. None where nothing is left.
     pub(crate) fn take(finds: &mut Finds, mut flow: Option<&mut FlowRef<'_>>) -> Option<Self> {
         let (mut context, mut packet) = (Vec::new(), Vec::new());
+        let told = std::mem::take(&mut finds.told);
         for (to, name, held) in finds.captured.drain(..) {
             match (to, flow.as_deref_mut()) {
                 (CaptureTo::Flow, Some(f)) => {
@@ -131,16 +135,22 @@ impl Kept {
                 (CaptureTo::Alert, _) => context.push((name, printable(&held))),
             }
         }
-        if context.is_empty() && packet.is_empty() {
+        if context.is_empty() && packet.is_empty() && told.is_empty() {
             return None;
         }
         let mut kept = Self::default();
-        if !context.is_empty() {
+        if !context.is_empty() || !told.is_empty() {
             let mut w = JsonWriter::new();
             w.open();
             context.iter().for_each(|(name, held)| {
                 w.key(name).string(held);
             });
+            // Of one key the last one counts: a search that began anew may have asked twice.
+            for (n, (key, json)) in told.iter().enumerate() {
+                if !told.iter().skip(n + 1).any(|(k, _)| k == key) {
+                    w.key(key).raw(json);
+                }
+            }
             w.close();
             kept.context = w.finish();
         }
@@ -173,6 +183,7 @@ pub(crate) struct AlertLimits {
     pub(crate) packet_alert_max: u16,
     metadata: bool,
     rule_text: bool,
+    references: bool,
     verdict: bool,
 }
 
@@ -197,6 +208,8 @@ pub(crate) struct Info {
     metadata: String,
     /// The rule itself.
     text: String,
+    /// The list of references; empty where there is none.
+    references: String,
 }
 
 /// What a packet and its flow say, shared by the packet's alerts.
@@ -208,6 +221,8 @@ pub(crate) struct Context {
     pub(crate) dest: Option<IpAddr>,
     pub(crate) ports: Option<(u16, u16)>,
     pub(crate) flow_id: Option<i64>,
+    /// Whether there is no packet: it is the moment of a flow's end.
+    pub(crate) ended: bool,
     /// Which way the packet goes in its flow.
     side: Option<Direction>,
     vlan: Option<u16>,
@@ -215,8 +230,8 @@ pub(crate) struct Context {
     head: String,
     /// What follows `alert`, without the closing brace; begins with a comma where it is not empty.
     tail: String,
-    /// What rules had set on the flow when all of them had been asked; a member, or empty.
-    remembered: OnceLock<String>,
+    /// What rules had set on the flow when all of them had been asked.
+    remembered: OnceLock<Remembered>,
     /// Whether a pass rule took the packet.
     passed: OnceLock<bool>,
 }
@@ -243,9 +258,31 @@ impl Engine {
     /// All rules were asked: what they set on the flow belongs to the alerts, too, and whether one let the packet pass.
     pub(crate) fn remember(&self, context: &Context, flow: Option<&Flow>, passed: bool) {
         if let Some(flow) = flow.filter(|_| self.output.flow_metadata) {
-            context.remembered.get_or_init(|| self.known.members(flow));
+            context.remembered.get_or_init(|| self.known.remembered(flow));
         }
         context.passed.get_or_init(|| passed);
+    }
+
+    /// Entropies that rules asked for go to the flow.
+    pub(crate) fn measured(finds: &mut Finds, flow: Option<&mut Flow>) {
+        match flow {
+            Some(flow) => finds.entropies.drain(..).for_each(|(name, n)| {
+                flow.vars.measure(name, n);
+            }),
+            None => finds.entropies.clear(),
+        }
+    }
+
+    /// Adds what rules left on a flow (`eve-log.metadata`) to a record of it that no rule made.
+    pub fn annotate(&self, record: &mut Record, flow: &Flow) {
+        let nothing =
+            flow.flowbits.iter().next().is_none() && flow.flowints.iter().next().is_none() && flow.vars.is_empty();
+        if nothing || !self.output.flow_metadata || !record.json.ends_with('}') {
+            return;
+        }
+        record.json.pop();
+        self.known.remembered(flow).write(&mut record.json, "");
+        record.json.push('}');
     }
 }
 
@@ -366,6 +403,7 @@ impl Output {
             dest,
             ports: matches!(p.transport, Transport::Tcp(_) | Transport::Udp(_)).then_some(ports).flatten(),
             flow_id,
+            ended: p.never_sent(),
             side,
             vlan: p.vlans.outer(),
             head: head.finish(),
@@ -431,7 +469,16 @@ impl Info {
             }
             metadata.close();
         }
+        let mut references = JsonWriter::new();
+        if !m.links.is_empty() {
+            references.open_array();
+            m.links.iter().for_each(|l| {
+                references.string(l);
+            });
+            references.close_array();
+        }
         Self {
+            references: references.finish(),
             gid: m.gid,
             sid: m.sid,
             threshold: rule.threshold,
@@ -462,6 +509,7 @@ impl Candidate {
             packet_alert_max: output.packet_alert_max,
             metadata: output.metadata,
             rule_text: output.rule_text,
+            references: output.references,
             verdict: output.verdict,
         };
         Self { info, context, place, transaction, kept, output }
@@ -525,6 +573,9 @@ impl Candidate {
         if self.output.metadata && !i.metadata.is_empty() {
             w.key("metadata").raw(&i.metadata);
         }
+        if self.output.references && !i.references.is_empty() {
+            w.key("references").raw(&i.references);
+        }
         if self.output.rule_text {
             w.key("rule").string(&i.text);
         }
@@ -549,14 +600,9 @@ impl Candidate {
             json.push_str(&c.tail);
         }
         let packet = self.kept.as_ref().map_or("", |k| &k.packet);
-        match (c.remembered.get().map_or("", |m| m.as_str()), packet) {
-            ("", "") => {}
-            (more, "") => json.extend([",", more]),
-            ("", packet) => json.extend([",\"metadata\":{\"pktvars\":", packet, "}"]),
-            // Into the object that stands there, before its end.
-            (more, packet) => {
-                json.extend([",", more.strip_suffix('}').unwrap_or(more), ",\"pktvars\":", packet, "}"]);
-            }
+        match c.remembered.get() {
+            Some(r) => r.write(&mut json, packet),
+            None => Remembered::default().write(&mut json, packet),
         }
         json.push('}');
         Record {

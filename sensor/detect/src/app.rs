@@ -9,7 +9,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State, file::Asked};
 use lagewarte_flow::{AppProto, Direction, Flow};
-use lagewarte_rules::ast::{BufferTest, Interval, Rule, TransactionTest, Which, Whose};
+use lagewarte_rules::{
+    ast::{BufferTest, Direction as HeaderDirection, Interval, Rule, TransactionTest, Which, Whose},
+    buffers::{Buffer as RuleBuffer, Ways},
+};
 
 use crate::{
     engine::{Counters, Work},
@@ -61,6 +64,7 @@ pub(crate) enum Part {
     Range { field: Field, test: Interval },
     Bits { field: Field, mask: u64, value: u64, negated: bool },
     Event { number: u8 },
+    Hook { complete: bool },
     Files(Arc<FileRule>),
     Bounce,
 }
@@ -71,6 +75,8 @@ pub(crate) struct BufferPart {
     buffer: Buffer,
     multi: bool,
     streaming: bool,
+    /// Which way it goes, where the rule looks at both.
+    way: Option<Direction>,
     /// Whether it also holds where there is no such buffer.
     absent: bool,
     chain: Option<Arc<Chain>>,
@@ -78,11 +84,12 @@ pub(crate) struct BufferPart {
 }
 
 impl BufferPart {
-    fn new(b: &BufferTest) -> Option<Self> {
+    fn new(b: &BufferTest, both_ways: bool) -> Option<Self> {
         Some(Self {
             buffer: Buffer::by_name(b.buffer.name)?,
             multi: b.buffer.multi,
             streaming: b.buffer.streaming,
+            way: if both_ways { way(b.buffer) } else { None },
             absent: b.absent(),
             chain: Chain::new(&b.transforms),
             program: Program::new(&b.tests),
@@ -113,6 +120,15 @@ impl BufferPart {
     }
 }
 
+/// Which way the data of a buffer goes; None: either.
+pub(crate) const fn way(b: &RuleBuffer) -> Option<Direction> {
+    match b.ways {
+        Ways::Both => None,
+        Ways::ToServer => Some(Direction::ToServer),
+        Ways::ToClient => Some(Direction::ToClient),
+    }
+}
+
 /// A transaction, seen one way.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'s> {
@@ -140,7 +156,10 @@ impl AppRule {
         for name in &rule.layer_events {
             LayerEvent::ALL.iter().filter(|e| e.name().eq_ignore_ascii_case(name)).for_each(|e| layer.set(*e));
         }
-        let buffers = rule.buffers.iter().filter_map(|b| Some(Part::Buffer(Arc::new(BufferPart::new(b)?))));
+        let buffers = {
+            let both_ways = rule.direction == HeaderDirection::Transaction;
+            rule.buffers.iter().filter_map(move |b| Some(Part::Buffer(Arc::new(BufferPart::new(b, both_ways)?))))
+        };
         let tests = rule.transaction.iter().filter_map(|t| match t {
             TransactionTest::Number { field, test } => {
                 Some(Part::Number { field: Field::by_name(field)?, test: *test })
@@ -162,6 +181,7 @@ impl AppRule {
                     number: u8::try_from(names.iter().position(|n| n.eq_ignore_ascii_case(name))?).ok()?,
                 })
             }
+            TransactionTest::Hook { complete } => Some(Part::Hook { complete: *complete }),
             TransactionTest::Bounce => Some(Part::Bounce),
             TransactionTest::File(_) => None, // together, below
         });
@@ -193,12 +213,19 @@ impl AppRule {
     }
 
     /// Whether what the flow speaks is what the rule asks for, seen from a packet that goes this way.
-    pub(crate) fn speaks(&self, flow: Option<&Flow>, direction: Direction, events: LayerEvents) -> bool {
+    /// Of a transaction it is the protocol of that (`of`): the flow may have changed to another since.
+    pub(crate) fn speaks(
+        &self,
+        flow: Option<&Flow>,
+        of: Option<AppProto>,
+        direction: Direction,
+        events: LayerEvents,
+    ) -> bool {
         if self.layer.iter().any(|e| !events.has(e)) {
             return false;
         }
         let Some(f) = flow else { return self.protocols.is_none() && self.spoken.is_empty() };
-        if self.protocols.is_some_and(|set| !set.has(f.app.proto)) {
+        if self.protocols.is_some_and(|set| !set.has(of.unwrap_or(f.app.proto))) {
             return false;
         }
         let [client, server] = f.app.sides;
@@ -237,6 +264,7 @@ impl AppRule {
         let mut verdict = Verdict::Match;
         for part in &self.parts {
             let (holds, complete) = match part {
+                Part::Hook { complete } => (!complete || progress == DONE, progress == DONE),
                 Part::Event { number } => (core.events.has(*number), progress == DONE),
                 Part::Bounce => {
                     let complete = progress >= state.number_at(Field::FtpPortAddress, direction);
@@ -302,7 +330,8 @@ impl AppRule {
                     (holds, complete)
                 }
                 Part::Buffer(part) => {
-                    let complete = progress >= state.buffer_at(part.buffer, direction);
+                    let direction = part.way.unwrap_or(direction);
+                    let complete = core.progress(direction) >= state.buffer_at(part.buffer, direction);
                     let at = Place { state, place, direction };
                     let holds = (complete || part.streaming) && part.holds(at, complete, work, counters);
                     (holds, complete)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lagewarte_app::LayerEvents;
 use lagewarte_decode::{Packet, PacketSource};
-use lagewarte_flow::{Direction, FlowRef};
+use lagewarte_flow::{AppProto, Direction, FlowRef};
 use lagewarte_rules::{
     Rule,
     address::AddressSet,
@@ -73,7 +73,7 @@ impl Entry {
         rule.text = String::new();
         let meta = &mut rule.meta;
         (meta.msg, meta.category, meta.classtype) = (String::new(), String::new(), None);
-        (meta.references, meta.metadata) = (Vec::new(), Vec::new());
+        (meta.references, meta.links, meta.metadata) = (Vec::new(), Vec::new(), Vec::new());
         let rule = &Arc::new(rule);
         let bits = |tests: bool| -> Vec<Bits> {
             let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
@@ -167,7 +167,7 @@ impl Entry {
         work: &mut Work,
         counters: &mut Counters,
     ) -> Option<bool> {
-        if !self.around(p, flow, events, work) || !self.remembered(flow) {
+        if !self.around(p, flow, None, events, work) || !self.remembered(flow) {
             return None;
         }
         if self.looks.at_stream() {
@@ -183,17 +183,19 @@ impl Entry {
         self.in_payload(p, work, counters).then_some(false)
     }
 
-    /// Everything but contents of payload and transactions, and what rules remember. Begins the rule.
+    /// Everything but contents of payload and transactions, and what rules remember. `of` is what the transaction is of
+    /// that is looked at. Begins the rule.
     pub(crate) fn around(
         &self,
         p: &Packet<'_>,
         flow: Option<&FlowRef<'_>>,
+        of: Option<AppProto>,
         events: LayerEvents,
         work: &mut Work,
     ) -> bool {
-        self.header(p)
+        self.header(p, flow)
             && self.flow(p, flow)
-            && self.speaks(flow, events)
+            && self.speaks(flow, of, events)
             && self.rule.packet.iter().all(|t| header::holds(t, p, flow))
             && self.in_headers(p, work)
     }
@@ -226,13 +228,13 @@ impl Entry {
         }
     }
 
-    fn speaks(&self, flow: Option<&FlowRef<'_>>, events: LayerEvents) -> bool {
+    fn speaks(&self, flow: Option<&FlowRef<'_>>, of: Option<AppProto>, events: LayerEvents) -> bool {
         let Some(app) = &self.app else { return true };
         let direction = flow.map_or(Direction::ToServer, |f| f.direction);
-        app.speaks(flow.map(|f| &*f.flow), direction, events)
+        app.speaks(flow.map(|f| &*f.flow), of, direction, events)
     }
 
-    fn header(&self, p: &Packet<'_>) -> bool {
+    fn header(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>) -> bool {
         let Some(ip) = p.ip else {
             return match self.rule.proto {
                 Proto::Pkthdr => true,
@@ -245,11 +247,15 @@ impl Entry {
             return false;
         }
         let proto = proto_takes(self.rule.proto, ip.proto, ip.src.is_ipv6());
-        let ports = match ports(p) {
+        // `=>` is about client and server, whoever sent the packet.
+        let turned = self.rule.direction == HeaderDirection::Transaction
+            && flow.is_some_and(|f| f.direction == Direction::ToClient);
+        let (src, dest) = if turned { (ip.dst, ip.src) } else { (ip.src, ip.dst) };
+        let ports = match ports(p).map(|(s, d)| if turned { (d, s) } else { (s, d) }) {
             Some((s, d)) => self.src_port.contains(s) && self.dest_port.contains(d),
             None => self.src_port.is_any() && self.dest_port.is_any(),
         };
-        proto && ports && self.src.contains(ip.src) && self.dest.contains(ip.dst)
+        proto && ports && self.src.contains(src) && self.dest.contains(dest)
     }
 
     fn flow(&self, p: &Packet<'_>, flow: Option<&FlowRef<'_>>) -> bool {

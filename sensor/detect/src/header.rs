@@ -72,6 +72,9 @@ pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>, flow: Option<&FlowRef<'_>
             }
         }
         PacketTest::Csum(which, valid) => csum(*which, p, *valid),
+        PacketTest::FlowStart => flow.is_some_and(|f| f.flow.sides[f.direction.index()].packets == 1), // of two
+        PacketTest::Reputation(t) => t.matches(ip.src, ip.dst),
+        PacketTest::Country(t) => t.matches(ip.src, ip.dst),
         PacketTest::Rpc(program, version, procedure) => rpc(p).is_some_and(|[a, b, c]| {
             a == *program && version.is_none_or(|v| v == b) && procedure.is_none_or(|v| v == c)
         }),

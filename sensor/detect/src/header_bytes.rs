@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Headers as bytes: `ipv4.hdr`, `tcp.hdr` and the like, one packet at a time.
+//! Headers and addresses as bytes: `ipv4.hdr`, `tcp.hdr`, `ip.src` and the like, one packet at a time.
 //!
 //! Must never show bytes that the decoder did not prove to be the header.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use lagewarte_decode::{Packet, Transport};
 use lagewarte_rules::ast::BufferTest;
@@ -18,6 +18,8 @@ use crate::{
 /// A header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderBytes {
+    IpSrc,
+    IpDst,
     Ipv4,
     Ipv6,
     Tcp,
@@ -33,6 +35,8 @@ pub(crate) enum HeaderBytes {
 impl HeaderBytes {
     fn by_name(name: &str) -> Option<Self> {
         Some(match name {
+            "ip.src" => Self::IpSrc,
+            "ip.dst" => Self::IpDst,
             "ipv4.hdr" => Self::Ipv4,
             "ipv6.hdr" => Self::Ipv6,
             "tcp.hdr" => Self::Tcp,
@@ -44,6 +48,23 @@ impl HeaderBytes {
             "sctp.chunk_data" => Self::SctpData,
             "ether.hdr" => Self::Ether,
             _ => return None,
+        })
+    }
+
+    // The address that it is, if it is one, in the order of the wire: 4 bytes or 16.
+    fn address(self, p: &Packet<'_>) -> Option<([u8; 16], usize)> {
+        let ip = match self {
+            Self::IpSrc => p.ip?.src,
+            Self::IpDst => p.ip?.dst,
+            _ => return None,
+        };
+        Some(match ip {
+            IpAddr::V6(ip) => (ip.octets(), 16),
+            IpAddr::V4(ip) => {
+                let mut bytes = [0; 16];
+                bytes[..4].copy_from_slice(&ip.octets()); // 4 of 16
+                (bytes, 4)
+            }
         })
     }
 
@@ -98,7 +119,9 @@ impl HeaderRule {
 
     pub(crate) fn holds(&self, p: &Packet<'_>, work: &mut Work) -> bool {
         let mut index = 0;
-        while let Some(bytes) = self.header.of(p, index) {
+        let address = self.header.address(p);
+        let whole = address.as_ref().and_then(|(bytes, len)| bytes.get(..*len));
+        while let Some(bytes) = whole.filter(|_| index == 0).or_else(|| self.header.of(p, index)) {
             let bytes = match &self.chain {
                 Some(chain) => work.made_headers.of((self.header, index), chain, bytes),
                 None => bytes,

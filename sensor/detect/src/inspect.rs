@@ -218,6 +218,7 @@ impl Engine {
             passed |= rule.action == Action::Pass;
         }
         s.found = found;
+        Self::measured(&mut s.work.finds, flow.as_deref_mut().map(|f| &mut *f.flow));
         for c in contexts.iter().flatten() {
             self.remember(c, flow.as_deref().map(|f| &*f.flow), passed);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lagewarte_app::{Config as AppConfig, FlowApp, LayerEvents, State, file::store::Keep};
 use lagewarte_decode::Packet;
 use lagewarte_flow::FlowRef;
-use lagewarte_rules::ast::Action;
+use lagewarte_rules::ast::{Action, Direction as HeaderDirection};
 
 use crate::{
     alert::{Candidate, Context, Kept, TxPart},
@@ -31,6 +31,7 @@ impl Engine {
         let direction = flow.direction;
         let mut context: Option<Arc<Context>> = None;
         let mut keep = Keep::default();
+        s.work.made_headers.clear(); // where a flow ends this may be the first that is asked of the packet
         for state in app.states_mut() {
             let group = self.transactions.of(state.proto(), direction);
             for place in 0..state.len() {
@@ -66,16 +67,17 @@ impl Engine {
                     let watch = self.watch(i);
                     // What is not there yet may come while the transaction lasts.
                     let later = if complete { Verdict::Never } else { Verdict::Wait };
-                    let mut verdict = if !entry.around(p, Some(flow), LayerEvents::default(), &mut s.work) {
-                        Verdict::Never
-                    } else if !entry.remembered(Some(flow)) {
-                        later
-                    } else {
-                        if entry.in_turn {
-                            s.take_turn();
-                        }
-                        rule.inspect(state, place, (direction, flow.flow.client), &mut s.work, &mut s.counters)
-                    };
+                    let mut verdict =
+                        if !entry.around(p, Some(flow), Some(state.proto()), LayerEvents::default(), &mut s.work) {
+                            Verdict::Never
+                        } else if !entry.remembered(Some(flow)) {
+                            later
+                        } else {
+                            if entry.in_turn {
+                                s.take_turn();
+                            }
+                            rule.inspect(state, place, (direction, flow.flow.client), &mut s.work, &mut s.counters)
+                        };
                     // What it asks of the payload is asked of the packet in whose context the rest was found, and of
                     // the stream as far as it is held.
                     let sealed = flow.sealed && self.gates.get(i as usize).is_some_and(Gate::payload);
@@ -86,6 +88,17 @@ impl Engine {
                             && entry.marks.hold(p, &self.hosts, s))
                     {
                         verdict = later;
+                    }
+                    let both_ways = entry.rule.direction == HeaderDirection::Transaction;
+                    if verdict == Verdict::Match
+                        && both_ways
+                        && let Some(core) = state.core_mut(place)
+                    {
+                        if core.fired.contains(&(self.id, i)) {
+                            verdict = Verdict::Never; // the look at the other direction found it
+                        } else {
+                            core.fired.push((self.id, i));
+                        }
                     }
                     watch.stop(verdict == Verdict::Match);
                     if !group.note(&mut marks, i, verdict) {
@@ -122,6 +135,7 @@ impl Engine {
             }
         }
         app.keep.join(keep);
+        Self::measured(&mut s.work.finds, Some(flow.flow));
         if let Some(c) = context {
             self.remember(&c, Some(flow.flow), flow.flow.detect.passed);
         }

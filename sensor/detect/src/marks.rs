@@ -71,16 +71,36 @@ impl Known {
         self.0.get(number as usize).map(String::as_str)
     }
 
-    /// What rules set on the flow, as EVE's member `metadata`; empty where there is nothing.
-    pub(crate) fn members(&self, flow: &Flow) -> String {
-        let bits: Vec<&str> = flow.flowbits.iter().filter_map(|b| self.name(b)).collect();
+    /// What rules set on the flow, captured and measured. Bits named `traffic/id/...` and `traffic/label/...` say what the
+    /// traffic is, and stand by themselves (user guide, "EVE JSON Output", metadata).
+    pub(crate) fn remembered(&self, flow: &Flow) -> Remembered {
+        let mut out = Remembered::default();
+        let kinds = ["traffic/id/", "traffic/label/"];
+        let named = flow.flowbits.iter().filter_map(|b| self.name(b));
+        let (traffic, bits): (Vec<&str>, Vec<&str>) = named.partition(|n| kinds.iter().any(|k| n.starts_with(k)));
         let counters: Vec<(&str, u32)> =
             flow.flowints.iter().filter_map(|(n, v)| self.name(n).map(|name| (name, v))).collect();
+        if !traffic.is_empty() {
+            let mut w = JsonWriter::with_capacity(64);
+            w.open();
+            for (kind, key) in kinds.into_iter().zip(["id", "label"]) {
+                let of: Vec<&str> = traffic.iter().filter_map(|n| n.strip_prefix(kind)).collect();
+                if !of.is_empty() {
+                    w.key(key).open_array();
+                    of.iter().for_each(|n| {
+                        w.string(n);
+                    });
+                    w.close_array();
+                }
+            }
+            w.close();
+            out.traffic = w.finish();
+        }
         if bits.is_empty() && counters.is_empty() && flow.vars.is_empty() {
-            return String::new();
+            return out;
         }
         let mut w = JsonWriter::with_capacity(128);
-        w.open().key("metadata").open();
+        w.open();
         if !counters.is_empty() {
             w.key("flowints").open();
             for (name, v) in counters {
@@ -96,8 +116,38 @@ impl Known {
             w.close_array();
         }
         flow.vars.write(&mut w);
-        w.close();
-        w.finish().get(1..).unwrap_or_default().to_owned() // without the brace that opened it
+        out.metadata = w.finish();
+        out
+    }
+}
+
+/// What rules left on a flow, as members of its events.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    /// The object `traffic`, or empty.
+    traffic: String,
+    /// The object `metadata` without its closing brace, or empty.
+    metadata: String,
+}
+
+impl Remembered {
+    /// Appends them to an event that is not closed yet, with the packet's own `pktvars`, a list or empty.
+    pub(crate) fn write(&self, json: &mut String, packet: &str) {
+        if !self.traffic.is_empty() {
+            json.extend([",\"traffic\":", &self.traffic]);
+        }
+        if self.metadata.is_empty() && packet.is_empty() {
+            return;
+        }
+        json.push_str(",\"metadata\":");
+        json.push_str(if self.metadata.is_empty() { "{" } else { &self.metadata });
+        if !packet.is_empty() {
+            if !self.metadata.is_empty() {
+                json.push(',');
+            }
+            json.extend(["\"pktvars\":", packet]);
+        }
+        json.push('}');
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Ordered {
     counts: Expiring<Key, Count>,
     rates: Expiring<Key, Rate>,
     uniques: Expiring<Key, Unique>,
-    packet: (u64, Option<i64>),
+    packet: (u64, Option<i64>, bool),
     reported: u16,
     /// What happened so far.
     pub counters: OrderedCounters,
@@ -126,7 +126,7 @@ impl Ordered {
             counts: Expiring::new(most),
             rates: Expiring::new(most),
             uniques: Expiring::new(most.min(MAX_UNIQUE_TRACKED)),
-            packet: (0, None),
+            packet: (0, None, false),
             reported: 0,
             counters: OrderedCounters::default(),
         }
@@ -134,8 +134,9 @@ impl Ordered {
 
     /// Takes a match, in the order of packets and of evaluation within a packet; the alert, if it is one.
     pub fn admit(&mut self, candidate: &Candidate) -> Option<Record> {
-        // Flows that end together do so at the same packet; each has its own moment.
-        let moment = (candidate.context.index, candidate.context.flow_id);
+        // Flows that end together do so at the same packet; each has its own moment, which is not that packet's.
+        let c = &candidate.context;
+        let moment = (c.index, c.flow_id, c.ended);
         if moment != self.packet {
             self.packet = moment;
             self.reported = 0;

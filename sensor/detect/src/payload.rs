@@ -5,10 +5,12 @@
 //! What is relative and fails makes the content or pattern before it look for its next occurrence, as Suricata does. Must
 //! never take more than [`MAX_STEPS`] searches for one rule on one buffer, and never look outside it.
 
+use std::sync::Arc;
+
 use lagewarte_flow::printable;
 use lagewarte_rules::{
     ast::{
-        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Capture, CaptureTo, Content, Interval,
+        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Capture, CaptureTo, Content, Entropy, Interval,
         PayloadTest, Value,
     },
     dataset::Lookup,
@@ -66,6 +68,7 @@ enum Step {
         inner: Vec<Step>,
     },
     Lookup(Lookup),
+    Entropy(Entropy),
 }
 
 #[derive(Debug)]
@@ -92,6 +95,10 @@ pub(crate) struct Finds {
     vars: Variables,
     /// Where a group goes, its name, and what it held.
     pub(crate) captured: Vec<(CaptureTo, String, Vec<u8>)>,
+    /// What data sets say of entries that were found: the rule's key for it, and the JSON object.
+    pub(crate) told: Vec<(Arc<str>, Arc<str>)>,
+    /// Entropies that were asked for, of all rules: the buffer's name and the last value.
+    pub(crate) entropies: Vec<(&'static str, f64)>,
     /// Searches that ended at a limit of PCRE, of all rules.
     pub(crate) limited: u64,
 }
@@ -105,6 +112,7 @@ impl Finds {
     pub(crate) fn begin(&mut self, variables: u16) {
         self.vars.reset(variables);
         self.captured.clear();
+        self.told.clear();
     }
 }
 
@@ -112,7 +120,7 @@ impl Program {
     pub(crate) fn new(tests: &[PayloadTest]) -> Self {
         let placed = |t: &PayloadTest| match t {
             PayloadTest::Content(c) => c.offset.is_some() || c.depth.is_some() || c.startswith,
-            PayloadTest::Pcre(_) | PayloadTest::Lookup(_) => false,
+            PayloadTest::Pcre(_) | PayloadTest::Lookup(_) | PayloadTest::Entropy(_) => false,
             t => !t.relative(),
         };
         let positive = |t: &PayloadTest| match t {
@@ -147,13 +155,14 @@ impl Program {
     }
 
     fn go(&self, bytes: &[u8], beyond: usize, whole: bool, finds: &mut Finds) -> Outcome {
-        let kept = finds.captured.len();
+        let (kept, told) = (finds.captured.len(), finds.told.len());
         let mut run = Run { bytes, whole, steps: MAX_STEPS, beyond, finds };
         if run.all(&self.steps, 0, 0) {
             return Outcome::Match;
         }
         let gave_up = run.steps == 0;
         finds.captured.truncate(kept);
+        finds.told.truncate(told);
         if gave_up { Outcome::GaveUp } else { Outcome::NoMatch }
     }
 }
@@ -170,6 +179,7 @@ impl Step {
                 content: c.clone(),
             },
             PayloadTest::Lookup(l) => Self::Lookup(l.clone()),
+            PayloadTest::Entropy(e) => Self::Entropy(e.clone()),
             PayloadTest::Isdataat { negated, relative, at } => {
                 Self::Isdataat { negated: *negated, relative: *relative, at: *at }
             }
@@ -204,7 +214,7 @@ impl Step {
             Self::Jump(t) => t.read.relative,
             Self::Extract(t) => t.read.relative,
             Self::Math(t) => t.read.relative,
-            Self::Size(_) | Self::Never | Self::Lookup(_) => false,
+            Self::Size(_) | Self::Never | Self::Lookup(_) | Self::Entropy(_) => false,
         }
     }
 
@@ -282,7 +292,14 @@ impl Run<'_> {
             // What grows has its size when it has ended; too large is too large before.
             Step::Size(i) => self.whole && i.matches(self.bytes.len() as u64),
             Step::Never => false,
-            Step::Lookup(l) => l.run(self.bytes),
+            Step::Lookup(l) => {
+                let found = l.run(self.bytes);
+                if let (true, Some((key, json))) = (found, l.told(self.bytes)) {
+                    self.finds.told.push((Arc::clone(key), json));
+                }
+                found
+            }
+            Step::Entropy(e) => self.entropy(e),
             Step::Base64 { bytes, offset, relative, inner } => self.decoded(*bytes, *offset, *relative, inner, end),
         };
         holds && self.all(rest, end, reach)
@@ -359,6 +376,19 @@ impl Run<'_> {
         }
     }
 
+    // Kept as it was computed, whether it is what the rule wants or not: EVE shows the last.
+    fn entropy(&mut self, e: &Entropy) -> bool {
+        let at = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        let Some(rest) = self.bytes.get(at(e.offset)..) else { return false };
+        let Some(bytes) = e.bytes.map_or(Some(rest), |n| rest.get(..at(n))) else { return false };
+        let value = entropy(bytes);
+        match self.finds.entropies.iter_mut().find(|(name, _)| *name == e.name) {
+            Some((_, had)) => *had = value,
+            None => self.finds.entropies.push((e.name, value)),
+        }
+        e.test.matches(value)
+    }
+
     fn decoded(&mut self, most: Option<Value>, offset: Value, relative: bool, inner: &[Step], end: usize) -> bool {
         let base = if relative { i64::try_from(end).unwrap_or(i64::MAX) } else { 0 };
         let from = usize::try_from(base.saturating_add(self.finds.vars.value(offset))).unwrap_or(usize::MAX);
@@ -389,6 +419,17 @@ impl Run<'_> {
             (place(from), value(c.depth).map_or(len, |d| place(from.saturating_add(d)).min(len)))
         }
     }
+}
+
+// Shannon's, in bits a byte; of nothing it is 0.
+fn entropy(bytes: &[u8]) -> f64 {
+    let mut counts = [0u32; 256];
+    for b in bytes {
+        counts[usize::from(*b)] += 1; // 256 of them
+    }
+    let all = bytes.len() as f64;
+    let parts = counts.into_iter().filter(|n| *n > 0).map(|n| f64::from(n) / all);
+    parts.fold(0.0, |sum, p| sum - p * p.log2())
 }
 
 // Whether a test looks at the match before, ahead of the next match that stands for itself.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use lagewarte_app::{Buffer, Marks, State};
 use lagewarte_flow::{AppProto, Direction};
-use lagewarte_rules::ast::{BufferTest, Content};
+use lagewarte_rules::ast::{BufferTest, Content, Direction as HeaderDirection};
 use rayon::prelude::*;
 
 use crate::{
-    app::Verdict,
+    app::{Verdict, way},
     entry::Entry,
     matcher::Seen,
     prefilter::{Builder, Prefilter, first},
@@ -107,7 +107,10 @@ impl AppGroup {
                 continue;
             }
             let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
-            let Some((test, content)) = fast_pattern(e).filter(|_| prefilter) else {
+            // What goes the other way is not searched here: a rule with => is looked at where its pattern cannot be.
+            let here =
+                |b: &BufferTest| e.rule.direction != HeaderDirection::Transaction || way(b.buffer) == Some(direction);
+            let Some((test, content)) = fast_pattern(e).filter(|(b, _)| prefilter && here(b)) else {
                 group.always.push(i);
                 continue;
             };

@@ -8,7 +8,7 @@
 use std::{io::Read, sync::Arc};
 
 use lagewarte_rules::{
-    ast::{PcreFlags, Transform},
+    ast::{PcreFlags, Transform, XorKey},
     limits::MAX_UNPACKED,
 };
 use md5::{Digest, Md5};
@@ -74,7 +74,22 @@ fn one(step: &Transform, pattern: Option<&Pattern>, mut bytes: Vec<u8>) -> Vec<u
         Transform::ToSha1 => return sha1::Sha1::digest(&bytes).to_vec(),
         Transform::ToSha256 => return sha2::Sha256::digest(&bytes).to_vec(),
         Transform::UrlDecode => return url_decode(&bytes),
-        Transform::Xor(key) => bytes.iter_mut().zip(key.iter().cycle()).for_each(|(b, k)| *b ^= k),
+        Transform::Xor { offset, key } => {
+            let key = match key {
+                XorKey::Written(key) => key.clone(),
+                XorKey::Extract { bytes: n, from } => {
+                    let from = usize::from(*from);
+                    let Some(key) = bytes.get(from..from + usize::from(*n)) else { return bytes };
+                    key.to_vec()
+                }
+            };
+            let rest = bytes.iter_mut().skip((*offset).into());
+            rest.zip(key.iter().cycle()).for_each(|(b, k)| *b ^= k);
+        }
+        Transform::Subslice(part) => return part.of(&bytes).to_vec(),
+        Transform::Domain => return psl::domain(&bytes).map(|d| d.as_bytes().to_vec()).unwrap_or_default(),
+        // Of a name that is a public suffix itself there is none, as Suricata has it.
+        Transform::Tld => return psl::domain(&bytes).map(|d| d.suffix().as_bytes().to_vec()).unwrap_or_default(),
         Transform::HeaderLowercase => {
             let mut name = true;
             for b in &mut bytes {
@@ -193,6 +208,7 @@ impl<K: PartialEq> Made<K> {
 mod tests {
     use std::io::Write;
 
+    use lagewarte_rules::ast::Subslice;
     use proptest::prelude::*;
 
     use super::*;
@@ -203,6 +219,9 @@ mod tests {
 
     #[test]
     fn each_makes_what_the_guide_says() {
+        let xor = |offset, key: &[u8]| Transform::Xor { offset, key: XorKey::Written(key.to_vec()) };
+        let extract = |bytes, from| XorKey::Extract { bytes, from };
+        let part = |offset, bytes, truncate| Transform::Subslice(Subslice { offset, bytes, truncate });
         let b64 = |bytes, offset| Transform::FromBase64 { bytes, offset, mode: Default::default() };
         for (step, from, want) in [
             (Transform::DotPrefix, "a.example", ".a.example"),
@@ -211,7 +230,31 @@ mod tests {
             (Transform::ToLowercase, "aBÄ", "abÄ"),
             (Transform::ToUppercase, "aBä", "ABä"),
             (Transform::UrlDecode, "a+b%2fc%zz%4", "a b/c%zz%4"),
-            (Transform::Xor(vec![1, 2]), "abc", "``b"),
+            (xor(0, &[1, 2]), "abc", "``b"),
+            (xor(2, &[1, 2]), "abcde", "abbfd"),
+            (xor(9, &[1, 2]), "abc", "abc"),
+            (Transform::Xor { offset: 1, key: extract(1, 0) }, "\u{1}`c", "\u{1}ab"),
+            (Transform::Xor { offset: 0, key: extract(2, 1) }, "aab", "\0\u{3}\u{3}"),
+            (Transform::Xor { offset: 0, key: extract(2, 2) }, "abc", "abc"), // no key, no change
+            (part(1, None, false), "abc", "bc"),
+            (part(-2, Some(1), false), "abc", "b"),
+            (part(1, Some(-1), false), "abcd", "bc"),
+            (part(3, Some(-3), false), "abcd", "bc"), // the ends the other way round
+            (part(-4, None, false), "abc", ""),
+            (part(-4, None, true), "abc", "abc"),
+            (part(1, Some(3), false), "abc", ""),
+            (part(1, Some(3), true), "abc", "bc"),
+            (part(4, None, true), "abc", ""),
+            (part(0, Some(-4), false), "abc", ""),
+            (part(2, Some(-4), true), "abc", "ab"),
+            (part(i32::MAX, Some(i32::MAX), true), "abc", ""),
+            (part(i32::MIN, Some(i32::MIN), true), "abc", ""),
+            (Transform::Domain, "www.example.co.uk", "example.co.uk"),
+            (Transform::Domain, "co.uk", ""),
+            (Transform::Domain, "", ""),
+            (Transform::Tld, "www.example.co.uk", "co.uk"),
+            (Transform::Tld, "co.uk", ""),
+            (Transform::Tld, "a.b.no-such-suffix", "no-such-suffix"),
             (Transform::HeaderLowercase, "A: B:C\r\nD: E", "a: B:C\r\nd: E"),
             (Transform::StripPseudoHeaders, ":a: b\r\nc: :d\r\n:e\r\n", "c: :d\r\n"),
             (Transform::Pcre("a(.)c".into()), "xabcx", "b"),
@@ -269,7 +312,10 @@ mod tests {
         #[test]
         fn no_bytes_panic_and_none_make_many(bytes: Vec<u8>, n in 0u32..40) {
             for step in [
-                Transform::StripWhitespace, Transform::CompressWhitespace, Transform::UrlDecode, Transform::Xor(vec![7]),
+                Transform::StripWhitespace, Transform::CompressWhitespace, Transform::UrlDecode,
+                Transform::Xor { offset: 3, key: XorKey::Extract { bytes: 3, from: 1 } },
+                Transform::Subslice(Subslice { offset: -5, bytes: Some(3), truncate: n % 2 == 0 }),
+                Transform::Domain, Transform::Tld,
                 Transform::HeaderLowercase, Transform::StripPseudoHeaders, Transform::Pcre("(.*)".into()),
                 Transform::FromBase64 { bytes: Some(n), offset: n, mode: Default::default() },
             ] {

@@ -206,7 +206,14 @@ fn own_cases() -> Vec<Case> {
         named("priority", "classtype:web-application-attack; priority:4;", &[("alert.severity", "4")]),
         named("metadata", "metadata:k a, k b, other c d;", &[("alert.metadata", r#"{"k":["a","b"],"other":["c d"]}"#)]),
         named("target", "target:dest_ip;", &[("alert.target.ip", "192.0.2.1"), ("alert.source.ip", "10.0.0.1")]),
-        named("reference", "reference:cve,2021-44228;", &[]),
+        named(
+            "reference",
+            "reference:cve,2021-44228; reference:url,cert.example/x;",
+            &[(
+                "alert.references",
+                r#"["https://cve.mitre.org/cgi-bin/cvename.cgi?name=2021-44228","https://cert.example/x"]"#,
+            )],
+        ),
         case(
             "noalert",
             r#"alert udp any any -> any any (content:"x"; flowbits:set,a; noalert; sid:1;)
@@ -375,6 +382,37 @@ fn own_cases() -> Vec<Case> {
             &[(1, 1), (2, 1), (1, 2), (3, 2), (1, 4)],
         ),
         case(
+            "iprep",
+            "alert udp any any -> any any (dsize:1; iprep:src,CnC,>,20; sid:1;)
+             alert udp any any -> any any (dsize:1; iprep:both,CnC,>=,20; sid:2;)
+             alert udp any any -> any any (dsize:1; iprep:any,Scan,isset; sid:3;)
+             alert udp any any -> any any (dsize:1; iprep:both,Scan,isnotset; sid:4;)
+             alert udp any any -> any any (dsize:1; iprep:dst,Scan,<,50; sid:5;)",
+            vec![udp(CLIENT, SERVER, b"a"), udp(SERVER, DNS, b"b"), udp(DNS, SERVER, b"c")],
+            &[(2, 1), (3, 1), (1, 2), (4, 2), (4, 3)],
+        ),
+        // Rules on nothing but addresses are asked once for each direction of a flow.
+        case(
+            "iprep",
+            "alert ip any any -> any any (iprep:src,CnC,=,20; sid:1;)",
+            vec![udp(CLIENT, SERVER, b"a"), udp(CLIENT, SERVER, b"b"), udp(SERVER, CLIENT, b"c")],
+            &[(1, 1)],
+        ),
+        case(
+            "geoip",
+            "alert udp any any -> any any (geoip:src,DE,AT; sid:1;)
+             alert udp any any -> any any (geoip:both,fr; sid:2;)
+             alert udp any any -> any any (geoip:any,!FR,AT; sid:3;)
+             alert udp any any -> any any (geoip:dst,!DE; sid:4;)",
+            vec![
+                udp(CLIENT, SERVER, b"a"),
+                udp(SERVER, DNS, b"b"),
+                // Of which nothing is known.
+                udp(End([198, 51, 100, 1], 1), End([198, 51, 100, 2], 2), b"c"),
+            ],
+            &[(1, 1), (3, 1), (4, 1), (2, 2), (4, 2)],
+        ),
+        case(
             "decode-event",
             "alert pkthdr any any -> any any (decode-event:ipv4.trunc_pkt; sid:1;)
              alert pkthdr any any -> any any (decode-event:icmpv4.unknown_type; sid:2;)",
@@ -502,6 +540,39 @@ fn own_cases() -> Vec<Case> {
             // Each name once; what was put in is there for rules behind; what was taken out is not.
             &[(1, 1), (1, 3), (2, 3), (1, 4), (4, 4), (1, 5), (3, 5), (1, 6), (4, 6)],
         ),
+        case(
+            "domain",
+            r#"alert dns any any -> any any (dns.query; domain; content:"b.co.uk"; startswith; endswith; sid:1;)"#,
+            ["www.b.co.uk", "b.co.uk.example", "co.uk"].map(|n| question(n, 1)).to_vec(),
+            &[(1, 1)],
+        ),
+        case(
+            "tld",
+            r#"alert dns any any -> any any (dns.query; tld; content:"co.uk"; startswith; endswith; sid:1;)"#,
+            ["www.b.co.uk", "b.co.uk.example", "co.uk"].map(|n| question(n, 1)).to_vec(),
+            &[(1, 1)],
+        ),
+        Case {
+            fields: &[("metadata.entropy.content", "2")],
+            ..one("entropy", "entropy:bytes 4, offset 1, value 1.9-2.1;", texts(&["xabcd", "xaaaa", "xabc"]), &[(1, 1)])
+        },
+        // What the set says of the address and of the name stands in the alert.
+        Case {
+            fields: &[("alert.context.host.note", "one"), ("alert.context.from.note", "client")],
+            ..case(
+                "dataset",
+                concat!(
+                    "alert dns any any -> any any (dns.query; dotprefix; ",
+                    "dataset:isset,known,type string,match subdomain,load known.json,format ndjson,value_key name,context_key host,remove_key; ",
+                    "ip.src; dataset:isset,hosts,type ip,load hosts.json,format json,array_key in.hosts,value_key ip,context_key from; sid:1;)\n",
+                    "alert dns any any -> any any (dns.query; dataset:isset,known; sid:2;)\n",
+                    "alert dns any any -> any any (dns.query; content:\"two\"; ip.dst; dataset:isnotset,hosts; sid:3;)",
+                ),
+                ["one.example", "a.b.one.example", "two.example"].map(|n| question(n, 1)).to_vec(),
+                // Without dotprefix a name does not begin with the dot of its own entry.
+                &[(1, 1), (1, 2), (2, 2), (3, 3)],
+            )
+        },
         case(
             "datarep",
             concat!(
@@ -761,7 +832,7 @@ fn own_cases() -> Vec<Case> {
 fn outcome(c: &Case, change: impl Fn(&mut Rule)) -> Result<(), String> {
     let mut set = rules(c.rules);
     set.rules.iter_mut().for_each(change);
-    let mut rig = Rig::new(set, Output { tagged_packets: true, ..Output::default() });
+    let mut rig = Rig::new(set, Output { tagged_packets: true, references: true, ..Output::default() });
     let alerts = rig.run(&c.frames);
     if rig.recorded != c.recorded {
         return Err(format!("{}: recorded {:?}, wanted {:?}", c.keyword, rig.recorded, c.recorded));
@@ -797,7 +868,10 @@ const fn transform(t: &Transform) -> &'static str {
         Transform::ToSha1 => "to_sha1",
         Transform::ToSha256 => "to_sha256",
         Transform::UrlDecode => "url_decode",
-        Transform::Xor(_) => "xor",
+        Transform::Xor { .. } => "xor",
+        Transform::Subslice(_) => "subslice",
+        Transform::Domain => "domain",
+        Transform::Tld => "tld",
         Transform::HeaderLowercase => "header_lowercase",
         Transform::StripPseudoHeaders => "strip_pseudo_headers",
         Transform::Pcre(_) => "pcrexform",
@@ -819,6 +893,7 @@ fn without(keyword: &str, r: &mut Rule) {
             *field != keyword && field.strip_prefix(keyword).is_none_or(|rest| !rest.starts_with('.'))
         }
         TransactionTest::Event { .. } => true,
+        TransactionTest::Hook { .. } => true,
         TransactionTest::Bounce => keyword != "ftpbounce",
         TransactionTest::File(test) => test.keyword() != keyword,
     });
@@ -892,7 +967,7 @@ fn without(keyword: &str, r: &mut Rule) {
         "priority" => r.meta.priority = 1,
         "metadata" => r.meta.metadata.clear(),
         "target" => r.meta.target = None,
-        "reference" => r.meta.references.clear(),
+        "reference" => r.meta.links.clear(),
         _ => {}
     }
 }
@@ -907,7 +982,7 @@ fn every_case_holds() {
 #[test]
 fn every_honoured_keyword_has_a_case_that_breaks_without_it_and_one_that_breaks_when_it_never_holds() {
     // By definition without an effect on what matches or is reported.
-    const NO_EFFECT: [&str; 5] = ["requires", "rawbytes", "fast_pattern", "prefilter", "reference"];
+    const NO_EFFECT: [&str; 4] = ["requires", "rawbytes", "fast_pattern", "prefilter"];
     let cases = cases();
     for k in HONOURED {
         let own: Vec<&Case> = cases.iter().filter(|c| c.keyword == k.name).collect();
@@ -963,6 +1038,46 @@ fn rules_on_arp_see_arp_and_nothing_else() {
     {
         let set = lagewarte_rules::parse(&[("t", refused.as_bytes())], &lagewarte_rules::Options::default());
         assert_eq!(set.refused.len(), 1, "{refused}");
+    }
+}
+
+#[test]
+fn hooks_say_when_a_rule_is_looked_at() {
+    let frames = two_requests();
+    let rules = |hook: &str| format!("alert {hook} any any -> any any (sid:1;)");
+    for (hook, want) in [
+        // Of each direction the first packet.
+        ("tcp:flow_start", &[1, 2][..]),
+        ("ip:flow_start", &[1, 2]),
+        // Once the other side acknowledged it, at the next packet that goes its way.
+        ("http1:request_started", &[6, 8]),
+        ("http:request_complete", &[6, 8]),
+        ("http:response_complete", &[7, 9]),
+    ] {
+        let got: Vec<u64> = sids(&common::alerts(&rules(hook), &frames)).into_iter().map(|(_, n)| n).collect();
+        assert_eq!(got, want, "{hook}");
+    }
+    let said = "alert http:request_complete any any -> any any (flow:to_server; http.uri; content:\"/y\"; sid:1;)";
+    assert_eq!(sids(&common::alerts(said, &frames)), [(1, 8)]);
+    let both = "alert tcp:flow_start any any -> any any (flow:to_client; sid:1;)";
+    assert_eq!(sids(&common::alerts(both, &frames)), [(1, 2)]);
+}
+
+#[test]
+fn a_rule_on_both_directions_of_a_transaction_alerts_once_for_it() {
+    let frames = two_requests();
+    for (options, alerts) in [
+        (r#"http.uri; content:"/x"; http.stat_code; content:"200";"#, 1),
+        (r#"http.uri; content:"/"; http.stat_code; content:"200"; fast_pattern;"#, 2),
+        (r#"http.uri; content:"/"; fast_pattern; http.stat_code; content:"200";"#, 2),
+        (r#"http.uri; content:"/x"; http.stat_code; content:"404";"#, 0),
+        (r#"http.uri; content:"/z"; http.stat_code; content:"200"; fast_pattern;"#, 0),
+    ] {
+        // The header is about the client and the server, whoever sent the packet.
+        let rule = format!("alert http 10.0.0.1 any => 192.0.2.1 80 ({options} sid:1;)");
+        assert_eq!(common::alerts(&rule, &frames).len(), alerts, "{options}");
+        let turned = format!("alert http 192.0.2.1 any => 10.0.0.1 any ({options} sid:1;)");
+        assert_eq!(common::alerts(&turned, &frames).len(), 0, "{options}");
     }
 }
 

@@ -186,6 +186,15 @@ impl JsonWriter {
         let _ = write!(self.out, "{n}"); // writing into a String cannot fail
         self
     }
+    /// A number that need not be whole, in the shortest form that is read as the same; `null` where it is not finite.
+    pub fn f64(&mut self, n: f64) -> &mut Self {
+        if !n.is_finite() {
+            return self.raw("null");
+        }
+        self.comma();
+        let _ = write!(self.out, "{n}"); // writing into a String cannot fail
+        self
+    }
     /// `true` or `false`.
     pub fn bool(&mut self, b: bool) -> &mut Self {
         self.comma();

@@ -106,8 +106,10 @@ pub struct Flow {
     pub proto: u8,
     /// VLAN ids of the first packet.
     pub vlans: Vlans,
-    /// MAC addresses of the first packet as (client's, server's), where the link has them.
+    /// MAC addresses of the first packet that has some, as (client's, server's).
     pub macs: Option<([u8; 6], [u8; 6])>,
+    /// Further MAC addresses of its packets, as (client's, server's), where they are written.
+    pub(crate) more_macs: Option<Box<[Vec<[u8; 6]>; 2]>>,
     /// ICMP type and code of the first packet.
     pub icmp: Option<(u8, u8)>,
     /// ICMP type and code of the first answer.
@@ -155,8 +157,38 @@ impl Flow {
         self.sides.swap(0, 1);
         self.heard.swap(0, 1);
         self.macs = self.macs.map(|(a, b)| (b, a));
+        if let Some(more) = &mut self.more_macs {
+            more.swap(0, 1);
+        }
+    }
+
+    /// Notes the MAC addresses of a packet, as (client's, server's).
+    pub(crate) fn note_macs(&mut self, macs: ([u8; 6], [u8; 6])) {
+        let first = *self.macs.get_or_insert(macs);
+        for (side, (mac, first)) in [(macs.0, first.0), (macs.1, first.1)].into_iter().enumerate() {
+            if mac == first {
+                continue;
+            }
+            let more = &mut self.more_macs.get_or_insert_default()[side]; // one of two
+            if more.len() < MAX_MACS - 1 && !more.contains(&mac) {
+                more.push(mac);
+            }
+        }
+    }
+
+    /// The MAC addresses of both ends, in the order in which they were seen: (client's, server's).
+    pub(crate) fn all_macs(&self) -> Option<(Vec<[u8; 6]>, Vec<[u8; 6]>)> {
+        let (client, server) = self.macs?;
+        let with = |first: [u8; 6], side: usize| {
+            let more = self.more_macs.as_deref().and_then(|m| m.get(side)).map_or(&[][..], Vec::as_slice);
+            [&[first], more].concat()
+        };
+        Some((with(client, 0), with(server, 1)))
     }
 }
+
+/// Most MAC addresses of each end that a flow lists. Threat: a sender that changes its address with each packet.
+pub const MAX_MACS: usize = 8;
 
 /// What detection remembers of a flow beside the flowbits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

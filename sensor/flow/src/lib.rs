@@ -21,7 +21,9 @@ mod vars;
 pub use app::{AppProto, AppState};
 pub use community::community_id;
 pub use config::{Config, Exception, Exceptions, FullPolicy, Target, Timeouts};
-pub use flow::{DetectMarks, Direction, Flow, FlowBits, FlowInts, FlowRef, MAX_FLOWBITS, MAX_FLOWINTS, Side, State};
+pub use flow::{
+    DetectMarks, Direction, Flow, FlowBits, FlowInts, FlowRef, MAX_FLOWBITS, MAX_FLOWINTS, MAX_MACS, Side, State,
+};
 pub use record::Reason;
 pub use stream::{
     Chunk, ChunkKind, Config as StreamConfig, LOOK_BACK, Memory, Policy, Stream, StreamCounters, URGENT_LIMIT, Urgent,
@@ -30,4 +32,4 @@ pub use stream::{
 pub use table::{Counters, Ended, FlowTable, Outcome};
 pub use tags::{MAX_TAGS, Tagged, Tags};
 pub use tcp::{Pickup, StreamEvent, StreamEvents, TcpState};
-pub use vars::{FlowVars, MAX_FLOWVAR, MAX_FLOWVARS, printable};
+pub use vars::{FlowVars, MAX_FLOWVAR, MAX_FLOWVARS, MAX_MEASURED, printable};

@@ -107,11 +107,15 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     if f.proto == 50 {
         w.key("spi").u64(u64::from(f.client_port) << 16 | u64::from(f.server_port));
     }
-    f.vars.write_metadata(&mut w);
-    if let Some((client, server)) = f.macs.filter(|_| cfg.ethernet) {
+    if let Some((client, server)) = f.all_macs().filter(|_| cfg.ethernet) {
         w.key("ether").open();
-        w.key("dest_macs").open_array().mac(server).close_array();
-        w.key("src_macs").open_array().mac(client).close_array();
+        for (key, macs) in [("dest_macs", server), ("src_macs", client)] {
+            w.key(key).open_array();
+            macs.into_iter().for_each(|m| {
+                w.mac(m);
+            });
+            w.close_array();
+        }
         w.close();
     }
     f.write_app(&mut w);

@@ -293,6 +293,7 @@ impl FlowTable {
             proto: t.proto,
             vlans: p.vlans,
             macs: p.ether.map(|e| (e.src, e.dst)),
+            more_macs: None,
             icmp,
             icmp_response: None,
             start: p.time,
@@ -442,6 +443,10 @@ fn update<'f>(
     }
     if !new && p.time > f.last {
         f.last = p.time;
+    }
+    if let Some(e) = p.ether.filter(|_| cfg.ethernet && !t.quoted) {
+        let to_server = direction == Direction::ToServer;
+        f.note_macs(if to_server { (e.src, e.dst) } else { (e.dst, e.src) });
     }
     let sealed = f.app.sealed;
     let side = &mut f.sides[direction.index()];

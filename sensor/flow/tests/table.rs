@@ -294,3 +294,24 @@ proptest! {
         prop_assert_eq!(packets, counted);
     }
 }
+
+#[test]
+fn a_flow_lists_the_link_addresses_of_its_ends_up_to_a_cap() {
+    let (a, b) = ((ip("192.0.2.1"), 40_000), (ip("198.51.100.9"), 80));
+    let mut run = Run::new(Config { ethernet: true, ..Config::default() });
+    // The source's address ends with the number, the destination's is one and the same.
+    let from = |mut frame: Vec<u8>, n: u8| {
+        frame[..6].copy_from_slice(&[2, 0, 0, 0, 1, 0]);
+        frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, n]);
+        frame
+    };
+    for n in 1..30 {
+        run.at(1, &from(udp(a, b, b"q"), n));
+    }
+    run.at(1, &from(udp(b, a, b"r"), 99));
+    let ether = run.finish()[0]["ether"].clone();
+    let macs = |key: &str| ether[key].as_array().map(|l| l.iter().filter_map(|m| m.as_str()).collect::<Vec<_>>());
+    assert_eq!(macs("dest_macs"), Some(vec!["02:00:00:00:01:00", "02:00:00:00:00:63"]));
+    let clients = macs("src_macs").unwrap();
+    assert_eq!((clients.len(), clients[0]), (lagewarte_flow::MAX_MACS, "02:00:00:00:00:01"));
+}

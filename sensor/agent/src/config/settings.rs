@@ -48,6 +48,12 @@ pub struct Settings {
     pub classification_file: Option<PathBuf>,
     /// `reference-config-file`.
     pub reference_config_file: Option<PathBuf>,
+    /// `geoip-database`.
+    pub countries: Option<PathBuf>,
+    /// `reputation-categories-file`.
+    pub reputation_categories: Option<PathBuf>,
+    /// `reputation-files`, in `default-reputation-path`.
+    pub reputation_files: Vec<PathBuf>,
     /// `datasets`: those of the operator.
     pub data_sets: Vec<DataSet>,
     /// `datasets.defaults.memcap`.
@@ -220,6 +226,8 @@ pub struct Eve {
     pub metadata: bool,
     /// `alert.metadata.rule.raw`.
     pub rule_text: bool,
+    /// `types.alert.metadata.rule.reference`.
+    pub references: bool,
     /// `alert.metadata.app-layer`.
     pub app_layer: bool,
     /// `alert.metadata.flow`.
@@ -320,12 +328,17 @@ impl Settings {
     pub fn read(tree: &Node, base: Option<&Path>) -> Self {
         let r = Reader { tree, base };
         let default_rules = r.path("default-rule-path").or_else(|| base.map(Path::to_owned)).unwrap_or_default();
+        let default_reputations =
+            r.path("default-reputation-path").or_else(|| base.map(Path::to_owned)).unwrap_or_default();
         Self {
             file: None,
             vars: Vars { addresses: r.pairs("vars.address-groups"), ports: r.pairs("vars.port-groups") },
             rule_files: r.list("rule-files").into_iter().map(|f| default_rules.join(f)).collect(),
             classification_file: r.path("classification-file"),
             reference_config_file: r.path("reference-config-file"),
+            countries: r.path("geoip-database"),
+            reputation_categories: r.path("reputation-categories-file"),
+            reputation_files: r.list("reputation-files").into_iter().map(|f| default_reputations.join(f)).collect(),
             data_sets: r.data_sets(),
             data_memcap: r.size("datasets.defaults.memcap"),
             data_files_anywhere: r.flag("datasets.rules.allow-absolute-filenames").unwrap_or(false),
@@ -487,6 +500,7 @@ impl Eve {
             packet: alert("packet"),
             metadata: with("rule.metadata"),
             rule_text: alert("metadata.rule.raw"),
+            references: alert("metadata.rule.reference"),
             app_layer: with("app-layer"),
             alert_flow: with("flow"),
             flow_metadata: r.flag(&key("metadata")).unwrap_or(true),

@@ -63,13 +63,19 @@ impl Ended for Ending<'_> {
         let packet = &Packet::at_end(index, time, from, to, flow.proto);
         let moment = Moment { packet, direction };
         self.apps.write(flow, &moment, engine.is_some(), &mut records);
+        if let Some(e) = self.engine {
+            records.iter_mut().for_each(|r| e.annotate(r, flow));
+        }
         self.apps.forget(flow);
         let id = flow.id;
         self.out.extend(candidates.into_iter().map(|c| (time, id, Made::Candidate(c))));
         self.out.extend(records.into_iter().map(|r| (time, id, Made::Record(r))));
     }
 
-    fn record(&mut self, record: Record, flow: &Flow) {
+    fn record(&mut self, mut record: Record, flow: &Flow) {
+        if let Some(e) = self.engine {
+            e.annotate(&mut record, flow);
+        }
         self.out.push((flow.last, flow.id, Made::Record(record)));
     }
 }

@@ -175,6 +175,7 @@ impl Worker {
                 engine.name_transactions(f, app, &self.app_config, &mut self.candidates);
             }
         }
+        let rules = engine;
         if let Some(f) = flow.as_mut() {
             if f.flow.app.slot != 0 {
                 let engine = engine.filter(|e| e.transactional());
@@ -184,6 +185,9 @@ impl Worker {
                 }
                 let moment = Moment { packet: p, direction: f.direction };
                 self.apps.write(f.flow, &moment, engine.is_some(), &mut self.written);
+                if let Some(e) = rules {
+                    self.written.iter_mut().for_each(|r| e.annotate(r, f.flow)); // they are this packet's
+                }
             }
             f.release();
         }

@@ -141,6 +141,16 @@ pub(super) fn cases() -> Vec<Case> {
             r#"http.request_body; xor:"01"; content:"abc"; sid:2;"#,
         ),
         http(
+            "xor",
+            r#"http.request_body; xor:offset 1,extract 1 0; content:"a|03 02|"; sid:1;"#,
+            r#"http.request_body; xor:extract 1 0; content:"a"; sid:2;"#,
+        ),
+        http(
+            "subslice",
+            r#"http.uri; subslice:-3; content:"pdf"; bsize:3; sid:1;"#,
+            r#"http.uri; subslice:1,2,truncate; content:"pdf"; sid:2;"#,
+        ),
+        http(
             "header_lowercase",
             r#"http.header; header_lowercase; content:"content-length: 3"; sid:1;"#,
             r#"http.header; header_lowercase; content:"Content-Length"; sid:2;"#,

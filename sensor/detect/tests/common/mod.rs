@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod below;
+pub(crate) mod known;
 pub(crate) mod small;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use lagewarte_decode::{Decoder, Packet, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Ordered, Output, Scratch};
 use lagewarte_event::eve::Record;
 use lagewarte_flow::{AppProto, ChunkKind, Config, Direction, Ended, Flow, FlowRef, FlowTable, Outcome, Reason};
-use lagewarte_rules::{Options, RuleSet, ast::PacketTest};
+use lagewarte_rules::{RuleSet, ast::PacketTest};
 use serde_json::Value;
 
 /// A frame and when it was seen, in milliseconds.
@@ -137,7 +138,7 @@ pub(crate) fn at(ms: i64, f: Frame) -> Frame {
 
 /// Rules as text; panics where one is refused.
 pub(crate) fn rules(text: &str) -> RuleSet {
-    let set = lagewarte_rules::parse(&[(RULE_FILE, text.as_bytes())], &Options::default());
+    let set = lagewarte_rules::parse(&[(RULE_FILE, text.as_bytes())], &known::options());
     assert!(set.refused.is_empty(), "{:?}", set.refused);
     set
 }

@@ -240,13 +240,19 @@ pub(super) static KEYS: &[Key] = &[
         "Whether alerts carry the rule's metadata.",
     ),
     on("outputs.eve-log.types.alert.metadata.rule.raw", Flag, "no", "yes", "Whether alerts carry the rule's text."),
-    off("outputs.eve-log.types.alert.metadata.rule.reference", NotYet, "References are in the rule's text."),
+    on(
+        "outputs.eve-log.types.alert.metadata.rule.reference",
+        Flag,
+        "no",
+        "yes",
+        "Whether alerts carry where the rule's references lead.",
+    ),
     on(
         "outputs.eve-log.metadata",
         Flag,
         "yes",
         "no",
-        "Whether alerts carry flowbits and counters that rules set on the flow.",
+        "Whether events carry flowbits, counters, captures and entropies that rules left on the flow.",
     ),
     on(
         "outputs.eve-log.types.alert.payload-length",
