@@ -347,7 +347,11 @@ impl Apps {
     fn probe(&self, flow: &Flow, direction: Direction, tcp: bool, data: &[u8]) -> Answer {
         let other = flow.app.sides[direction.reverse().index()];
         let ports = (flow.client_port, flow.server_port);
-        let answer = Probe { tcp, direction, ports, other, data, config: &self.cfg }.run();
+        let mut answer = Probe { tcp, direction, ports, other, data, config: &self.cfg }.run();
+        // Behind a proxy's CONNECT or a STARTTLS the head of a record is enough, whatever stands in it.
+        if answer == Answer::No && flow.app.original.known() && matches!(data, [0x16, 3, 0..=4, ..]) {
+            answer = Answer::Is(AppProto::Tls);
+        }
         match answer {
             Answer::Is(p) | Answer::Turned(p) if self.cfg.mode(p, tcp) == Mode::Off => Answer::No,
             other => other,
@@ -712,6 +716,14 @@ impl Apps {
         if app.changes >= MAX_CHANGES {
             self.stop(app, f.flow);
             return;
+        }
+        if f.flow.app.proto == AppProto::Http {
+            // Line ends behind a head belong to nothing; they are not the first word of what follows.
+            for held in &mut app.held {
+                let ends = held.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+                held.drain(..ends);
+                self.held.used = self.held.used.saturating_sub(ends as u64);
+            }
         }
         let a = &mut f.flow.app;
         a.original = a.proto;

@@ -68,8 +68,12 @@ fn one(
     if odd && cfg.anomalies {
         anomalies(state, place, flow, m, cfg, out);
     }
-    if settle(state, place, keep, inspecting, counters) {
+    if settle(state, place, m, (keep, inspecting), counters) {
         files(state, place, flow, m, cfg, out);
+    }
+    let waits = state.files(place).is_some_and(|all| all.iter().any(|f| f.state != FileState::Open && !f.logged));
+    if let Some(core) = state.core_mut(place) {
+        core.file_waits = waits;
     }
     if write
         && let Some((name, way)) = state.event_type(place, cfg)
@@ -80,7 +84,6 @@ fn one(
         let client = Client::of(state, place, cfg.xff.http.as_ref().filter(|_| name == "http"));
         head(&mut w, flow, m, (name, way, client.instead()), cfg);
         client.beside(&mut w);
-        flow.vars.write_metadata(&mut w);
         state.log(place, cfg, &mut w);
         w.close();
         out.push(record(flow, m, name, way, w.finish()));
@@ -98,13 +101,21 @@ fn written(proto: AppProto, name: &str, cfg: &Config) -> bool {
     cfg.writes(name) || name == "http" && proto == AppProto::Http2 && cfg.writes("http2")
 }
 
-// A file that has ended and was not written yet. Whether it is stored is settled by then.
-fn due(f: &File) -> bool {
-    f.state != FileState::Open && !f.logged && !f.undecided()
+// A file that has ended and was not written yet: it is in the context of a packet that goes its way, as in Suricata.
+// Whether it is stored is settled by then.
+fn due(f: &File, m: &Moment<'_>) -> bool {
+    let here = f.direction() == m.direction || m.packet.never_sent();
+    f.state != FileState::Open && !f.logged && !f.undecided() && here
 }
 
 // Stores files that have ended and of which rules have said what they have to say. Whether any is to be written.
-fn settle(state: &mut State, place: usize, of_flow: Keep, inspecting: bool, counters: &mut Counters) -> bool {
+fn settle(
+    state: &mut State,
+    place: usize,
+    m: &Moment<'_>,
+    (of_flow, inspecting): (Keep, bool),
+    counters: &mut Counters,
+) -> bool {
     let Some(core) = state.core(place) else { return false };
     let of_tx = core.keep;
     let said = [Direction::ToServer, Direction::ToClient].map(|d| !inspecting || core.inspected(d));
@@ -118,7 +129,7 @@ fn settle(state: &mut State, place: usize, of_flow: Keep, inspecting: bool, coun
             counters.files_not_stored += u64::from(wanted && !done);
         }
     }
-    all.iter().any(due)
+    all.iter().any(|f| due(f, m))
 }
 
 // Files that have ended and were not written yet.
@@ -126,7 +137,7 @@ fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, 
     if cfg.writes("fileinfo")
         && let (Some(all), Some(id)) = (state.files(place), state.core(place).map(|c| c.id))
     {
-        for file in all.iter().filter(|f| due(f)) {
+        for file in all.iter().filter(|f| due(f, moment)) {
             let mut w = JsonWriter::with_capacity(768);
             let client = Client::of(state, place, cfg.xff.files.as_ref());
             head(&mut w, flow, moment, ("fileinfo", file.direction(), client.instead()), cfg);
@@ -142,7 +153,7 @@ fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, 
         }
     }
     if let Some(all) = state.files_mut(place) {
-        all.iter_mut().filter(|f| due(f)).for_each(|f| f.logged = true);
+        all.iter_mut().filter(|f| due(f, moment)).for_each(|f| f.logged = true);
     }
 }
 

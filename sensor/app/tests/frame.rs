@@ -286,3 +286,14 @@ fn a_parser_hears_the_end_of_a_direction() {
     r.finish();
     assert_eq!(talk(&mut r), [json!({"request": "who", "response": ""})]);
 }
+
+#[test]
+fn line_ends_behind_a_proxys_answer_are_not_the_first_word_of_what_follows() {
+    let mut r = Rig::open(config(), 8002);
+    r.send(TS, b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n\n");
+    r.send(TC, b"HTTP/1.1 200 OK\r\n\r\n\n");
+    // Of a record its head is enough behind a CONNECT.
+    r.send(TS, &[0x16, 3, 0, 0, 0, 0, 0, 0]);
+    r.finish();
+    assert_eq!((&r.flow()["app_proto"], &r.flow()["app_proto_orig"]), (&json!("tls"), &json!("http")));
+}
