@@ -592,6 +592,12 @@ impl<'a> Draft<'a> {
                      other buffers, the payload or xbits in this rule";
             return Err(("dataset", s.to_owned()));
         }
+        if writes.is_some_and(|w| w.at.is_some_and(|at| at.buffer.protocols.is_empty()))
+            && !(self.flowbits.is_empty() && self.flowints.is_empty())
+        {
+            let s = "set and unset of a packet's header act before flowbits are asked: ask none in this rule";
+            return Err(("dataset", s.to_owned()));
+        }
         if self.unlogged && self.transaction.is_empty() && self.payload.iter().all(|t| t.at.is_none()) {
             let s = "it is about a transaction, and the rule looks into none: add a buffer of the protocol";
             return Err(("config", s.to_owned()));

@@ -156,6 +156,11 @@ fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
             "say format",
         ),
         (
+            "alert ip any any -> any any (ip.src; dataset:set,s,type ip; flowbits:isset,a; sid:1;)",
+            "dataset",
+            "before flowbits",
+        ),
+        (
             "alert dns any any -> any any (dns.query; dataset:isset,s,type md5,match subdomain; sid:1;)",
             "dataset",
             "sets of strings",

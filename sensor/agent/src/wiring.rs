@@ -81,6 +81,7 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
         app: Arc::new(application(settings, in_iface)),
         anomalies: Anomalies { decode, stream, applayer, packethdr: eve.packethdr },
         pcap_cnt: in_iface.is_none(),
+        compress_ipv6: eve.compress_ipv6,
         engine: None,
         live: None,
     }

@@ -14,6 +14,7 @@ use crate::{
     config::{Config, Encrypted, Mode},
     expect::Expected,
     file::{Asked, store::Keep},
+    http2::hpack::Field,
     layer::{LayerEvent, LayerEvents},
     probe::{Answer, Probe},
     protocol::{Change, Cx, Input, Memory, Step},
@@ -96,6 +97,8 @@ pub struct FlowApp {
     /// Which side was heard first.
     first: Option<Direction>,
     changes: u8,
+    /// The request with which HTTP/1 was left for HTTP/2.
+    upgraded: Vec<Field>,
 }
 
 impl FlowApp {
@@ -621,6 +624,11 @@ impl Apps {
         app.ended[side] |= eof;
         let Some(mut state) = app.state.take() else { return };
         let before = state.total();
+        if let State::Http2(h) = &mut state
+            && !app.upgraded.is_empty()
+        {
+            h.upgraded(&mem::take(&mut app.upgraded), &mut cx(&self.cfg, &mut self.memory, f.flow, time));
+        }
         let mut joined = Vec::new();
         let mut left: &[u8] = data;
         if !app.held[side].is_empty() {
@@ -710,6 +718,10 @@ impl Apps {
 
     fn changed(&mut self, app: &mut FlowApp, f: &mut FlowRef<'_>, change: Change, events: &mut LayerEvents) {
         let Some(mut state) = app.state.take() else { return };
+        app.upgraded = match &state {
+            State::Http1(h) if change.expected == AppProto::Http2 => h.upgraded(),
+            _ => Vec::new(),
+        };
         state.finish();
         app.old.push(state);
         app.changes += 1;

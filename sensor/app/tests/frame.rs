@@ -297,3 +297,20 @@ fn line_ends_behind_a_proxys_answer_are_not_the_first_word_of_what_follows() {
     r.finish();
     assert_eq!((&r.flow()["app_proto"], &r.flow()["app_proto_orig"]), (&json!("tls"), &json!("http")));
 }
+
+#[test]
+fn the_request_that_asks_for_http2_is_that_of_its_first_stream() {
+    let mut r = Rig::open(config(), 80);
+    r.send(TS, b"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let ok = [0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88];
+    let switch = b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n";
+    r.send(TC, &[&switch[..], &settings, &ok].concat());
+    r.send(TS, &[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat());
+    r.finish();
+    let all = r.written();
+    let first = all.iter().find(|e| e["http"]["http2"]["stream_id"] == 1).expect("the first stream is written");
+    let http = &first["http"];
+    assert_eq!((&http["url"], &http["hostname"], &http["status"]), (&json!("/x"), &json!("h"), &json!(200)));
+    assert_eq!(r.memuse(), 0);
+}

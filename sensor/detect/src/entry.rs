@@ -48,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) looks: Looks,
     /// It asks a data set that rules change.
     pub(crate) in_turn: bool,
+    /// It does so of a header, which is looked at before transactions are.
+    pub(crate) turn_first: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +94,7 @@ impl Entry {
         };
         let dynamic = |t: &PayloadTest| matches!(t, PayloadTest::Lookup(l) if l.set.dynamic());
         let in_turn = rule.buffers.iter().flat_map(|b| &b.tests).any(dynamic);
+        let turn_first = rule.headers.iter().flat_map(|b| &b.tests).any(dynamic);
         let forward = Self {
             src: Arc::clone(&rule.src),
             src_port: Arc::clone(&rule.src_port),
@@ -108,6 +111,7 @@ impl Entry {
             scope,
             looks,
             in_turn,
+            turn_first,
             rule: Arc::clone(rule),
         };
         // `<>` is the rule twice, the second time the other way round; one between equal sides is `->`.
@@ -130,6 +134,7 @@ impl Entry {
             scope,
             looks,
             in_turn,
+            turn_first,
         });
         into.push(forward);
         into.extend(backward);

@@ -169,6 +169,9 @@ impl Engine {
         for &i in &found {
             let Some(entry) = self.entries.get(i as usize) else { continue };
             s.counters.verified += 1;
+            if entry.turn_first {
+                s.take_turn();
+            }
             let watch = self.watch(i);
             let matched = entry.matches(p, flow.as_deref(), view, events, &mut s.work, &mut s.counters);
             let matched = matched.filter(|_| entry.marks.hold(p, &self.hosts, s));

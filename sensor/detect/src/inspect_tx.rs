@@ -64,6 +64,9 @@ impl Engine {
                     let Some(entry) = self.entries.get(i as usize) else { continue };
                     let Some(rule) = entry.app.as_deref() else { continue };
                     s.counters.verified += 1;
+                    if entry.turn_first {
+                        s.take_turn();
+                    }
                     let watch = self.watch(i);
                     // What is not there yet may come while the transaction lasts.
                     let later = if complete { Verdict::Never } else { Verdict::Wait };

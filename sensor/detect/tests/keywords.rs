@@ -12,14 +12,14 @@ mod common;
 mod web;
 
 use common::{
-    CLIENT, End, Frame, Rig, SERVER, at, dns, frame, icmp, ip, patched, rules, session, sids, tagged, tcp, udp,
-    with_ip_options,
+    CLIENT, End, Frame, Rig, SERVER, at, dns, frame, icmp, ip, patched, rules, session, sids, tagged, tcp,
+    two_requests, udp, with_ip_options,
 };
 use etherparse::TcpOptionElement::{MaximumSegmentSize, WindowScale};
 use lagewarte_detect::Output;
 use lagewarte_rules::{
     Rule,
-    ast::{Action, FlowState, Number, PacketTest, PayloadTest, TransactionTest, Transform},
+    ast::{Number, PacketTest, PayloadTest, TransactionTest, Transform},
     registry::{DECODE_EVENTS, HONOURED},
 };
 use serde_json::Value;
@@ -89,19 +89,6 @@ fn counted(keyword: &'static str, holds: &str, does_not: &str) -> Case {
         udp(CLIENT, SERVER, b"12345"),
     ];
     case(keyword, rules.leak(), frames, &[(1, 4)])
-}
-
-/// Two requests and their answers, acknowledged.
-fn two_requests() -> Vec<Frame> {
-    let server = End(SERVER.0, 80);
-    let ask = |path: &str| format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".as_slice();
-    let (one, two) = (ask("x"), ask("y"));
-    let mut frames = session(CLIENT, server, &[(true, &one), (false, answer), (true, &two), (false, answer)]);
-    let [asked, answered] = [one.len() + two.len(), 2 * answer.len()].map(|n| u32::try_from(n).unwrap());
-    frames.push(tcp(CLIENT, server, "A", 1001 + asked, 9001 + answered, b""));
-    frames.push(tcp(server, CLIENT, "A", 9001 + answered, 1001 + asked, b""));
-    frames
 }
 
 /// Rules of which the first must alert once, on the client's first packet behind its request.
@@ -556,6 +543,13 @@ fn own_cases() -> Vec<Case> {
             fields: &[("metadata.entropy.content", "2")],
             ..one("entropy", "entropy:bytes 4, offset 1, value 1.9-2.1;", texts(&["xabcd", "xaaaa", "xabc"]), &[(1, 1)])
         },
+        case(
+            "dataset",
+            "alert udp any any -> any any (dsize:>0; ip.src; dataset:set,hosts-seen,type ip; sid:1;)
+             alert udp any any -> any any (dsize:>0; ip.dst; dataset:isset,hosts-seen; sid:2;)",
+            vec![udp(CLIENT, SERVER, b"a"), udp(CLIENT, SERVER, b"b"), udp(SERVER, CLIENT, b"c")],
+            &[(1, 1), (1, 3), (2, 3)],
+        ),
         // What the set says of the address and of the name stands in the alert.
         Case {
             fields: &[("alert.context.host.note", "one"), ("alert.context.from.note", "client")],
@@ -991,93 +985,6 @@ fn every_honoured_keyword_has_a_case_that_breaks_without_it_and_one_that_breaks_
         assert_eq!(breaks, !NO_EFFECT.contains(&k.name), "{} taken out: is it noticed?", k.name);
         let breaks = own.iter().any(|c| outcome(c, |r| r.packet.push(PacketTest::Dsize(Number::Lt(0)))).is_err());
         assert!(breaks, "{} never holding is not noticed", k.name);
-    }
-}
-
-#[test]
-fn every_action_and_state_has_its_own_meaning() {
-    let frames = texts(&["pass me", "report me"]);
-    for (rule, want) in [
-        (r#"alert udp any any -> any any (content:"me"; sid:1;)"#, &[(1, 1), (1, 2)][..]),
-        (r#"drop udp any any -> any any (content:"pass"; sid:1;)"#, &[(1, 1)]),
-        (r#"reject udp any any -> any any (content:"pass"; sid:1;)"#, &[(1, 1)]),
-        (
-            r#"alert udp any any -> any any (content:"me"; sid:1;)
-               pass udp any any -> any any (content:"pass"; sid:2;)"#,
-            &[(1, 2)],
-        ),
-    ] {
-        assert_eq!(sids(&common::alerts(rule, &frames)), want, "{rule}");
-    }
-    assert!(Action::Pass < Action::Drop && Action::Drop < Action::Reject && Action::Reject < Action::Alert);
-    // `stateless` wants a flow: a fragment has none.
-    let rule = "alert udp any any -> any any (flow:stateless; sid:1;)";
-    let frames = [udp(CLIENT, SERVER, b"x"), patched(udp(CLIENT, SERVER, b"x"), 6, &[0, 9])];
-    assert_eq!(rules(rule).rules[0].flow.state, FlowState::Stateless);
-    assert_eq!(sids(&common::alerts(rule, &frames)), [(1, 1)]);
-}
-
-#[test]
-fn rules_on_arp_see_arp_and_nothing_else() {
-    let message: Vec<u8> =
-        [&[0xff; 6][..], &[2; 6], &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &[2; 6], &[10, 0, 0, 1], &[0; 6], &[10, 0, 0, 2]]
-            .concat();
-    let mut odd = message.clone();
-    odd[21] = 77;
-    let frames = [
-        Frame { ms: 0, bytes: message },
-        udp(CLIENT, SERVER, b"x"),
-        Frame { ms: 0, bytes: odd },
-        udp(CLIENT, SERVER, b"x"),
-    ];
-    let rules = "alert arp any any -> any any (sid:1;)
-                 alert arp any any -> any any (decode-event:arp.unsupported_opcode; sid:2;)";
-    assert_eq!(sids(&common::alerts(rules, &frames)), [(1, 1), (1, 3), (2, 3)]);
-    for refused in
-        ["alert arp 10.0.0.1 any -> any any (sid:1;)", r#"alert arp any any -> any any (content:"x"; sid:1;)"#]
-    {
-        let set = lagewarte_rules::parse(&[("t", refused.as_bytes())], &lagewarte_rules::Options::default());
-        assert_eq!(set.refused.len(), 1, "{refused}");
-    }
-}
-
-#[test]
-fn hooks_say_when_a_rule_is_looked_at() {
-    let frames = two_requests();
-    let rules = |hook: &str| format!("alert {hook} any any -> any any (sid:1;)");
-    for (hook, want) in [
-        // Of each direction the first packet.
-        ("tcp:flow_start", &[1, 2][..]),
-        ("ip:flow_start", &[1, 2]),
-        // Once the other side acknowledged it, at the next packet that goes its way.
-        ("http1:request_started", &[6, 8]),
-        ("http:request_complete", &[6, 8]),
-        ("http:response_complete", &[7, 9]),
-    ] {
-        let got: Vec<u64> = sids(&common::alerts(&rules(hook), &frames)).into_iter().map(|(_, n)| n).collect();
-        assert_eq!(got, want, "{hook}");
-    }
-    let said = "alert http:request_complete any any -> any any (flow:to_server; http.uri; content:\"/y\"; sid:1;)";
-    assert_eq!(sids(&common::alerts(said, &frames)), [(1, 8)]);
-    let both = "alert tcp:flow_start any any -> any any (flow:to_client; sid:1;)";
-    assert_eq!(sids(&common::alerts(both, &frames)), [(1, 2)]);
-}
-
-#[test]
-fn a_rule_on_both_directions_of_a_transaction_alerts_once_for_it() {
-    let frames = two_requests();
-    for (options, alerts) in [
-        (r#"http.uri; content:"/x"; http.stat_code; content:"200";"#, 1),
-        (r#"http.uri; content:"/"; http.stat_code; content:"200"; fast_pattern;"#, 2),
-        (r#"http.uri; content:"/"; fast_pattern; http.stat_code; content:"200";"#, 2),
-        (r#"http.uri; content:"/x"; http.stat_code; content:"404";"#, 0),
-        (r#"http.uri; content:"/z"; http.stat_code; content:"200"; fast_pattern;"#, 0),
-    ] {
-        // The header is about the client and the server, whoever sent the packet.
-        let rule = format!("alert http 10.0.0.1 any => 192.0.2.1 80 ({options} sid:1;)");
-        assert_eq!(common::alerts(&rule, &frames).len(), alerts, "{options}");
-        let turned = format!("alert http 192.0.2.1 any => 10.0.0.1 any ({options} sid:1;)");
-        assert_eq!(common::alerts(&turned, &frames).len(), 0, "{options}");
     }
 }
 

@@ -73,6 +73,33 @@ pub struct Head<'a> {
     pub community_id: Option<&'a str>,
 }
 
+impl Record {
+    /// Writes IPv6 addresses short (RFC 5952) that stand in members named `ip` or `..._ip`: YAML `ipv6-compress`.
+    pub fn compress_ipv6(&mut self) {
+        const MEMBER: &str = "ip\":\"";
+        /// Eight groups of four digits.
+        const FULL: usize = 39;
+        let mut out = String::new();
+        let mut rest = self.json.as_str();
+        while let Some(at) = rest.find(MEMBER) {
+            let (before, value) = rest.split_at(at + MEMBER.len());
+            out.push_str(before);
+            let full = value.get(..FULL).filter(|_| value.as_bytes().get(FULL) == Some(&b'"'));
+            match full.and_then(|t| t.parse::<std::net::Ipv6Addr>().ok()) {
+                Some(ip) => {
+                    let _ = write!(out, "{ip}"); // writing into a String cannot fail
+                    rest = value.get(FULL..).unwrap_or_default();
+                }
+                None => rest = value,
+            }
+        }
+        if !out.is_empty() {
+            out.push_str(rest);
+            self.json = out;
+        }
+    }
+}
+
 /// Writes one JSON object from front to back.
 ///
 /// Commas are placed by looking at the last byte, so that there is no state to get wrong; balancing the braces is the
@@ -509,6 +536,28 @@ mod tests {
             prop_assert_eq!((v["u"].as_u64(), v["i"].as_i64()), (Some(u), Some(i)));
         }
         #[test]
+    fn addresses_are_written_short_where_that_is_wanted() {
+        let full = "fe80:0000:0000:0000:020c:29ff:fef3:cf38";
+        let json = format!(r#"{{"src_ip":"{full}","dest_ip":"192.0.2.1","flow":{{"ip":"{full}"}},"x":"{full}","ip":"ip\":"}}"#);
+        let mut r = Record {
+            class: Class::Flow,
+            event_type: "flow",
+            event: Timestamp::default(),
+            observed: Timestamp::default(),
+            packet_index: 1,
+            vlan: None,
+            src: None,
+            dest: None,
+            ruleset: None,
+            json: json.clone(),
+        };
+        r.compress_ipv6();
+        let short = "fe80::20c:29ff:fef3:cf38";
+        let want = format!(r#"{{"src_ip":"{short}","dest_ip":"192.0.2.1","flow":{{"ip":"{short}"}},"x":"{full}","ip":"ip\":"}}"#);
+        assert_eq!(r.json, want);
+    }
+
+    #[test]
         fn times_are_written_as_base_writes_them(us in prop_oneof![any::<i64>(), 0i64..253_402_300_800_000_000]) {
             let t = Timestamp::from_micros(us);
             let v = object(|w| { w.key("t").time(t); });

@@ -176,14 +176,14 @@ impl Flow {
         }
     }
 
-    /// The MAC addresses of both ends, in the order in which they were seen: (client's, server's).
-    pub(crate) fn all_macs(&self) -> Option<(Vec<[u8; 6]>, Vec<[u8; 6]>)> {
+    /// The MAC addresses of both ends, in the order in which they were seen, by [`Direction::index`].
+    pub(crate) fn all_macs(&self) -> Option<[Vec<[u8; 6]>; 2]> {
         let (client, server) = self.macs?;
         let with = |first: [u8; 6], side: usize| {
             let more = self.more_macs.as_deref().and_then(|m| m.get(side)).map_or(&[][..], Vec::as_slice);
             [&[first], more].concat()
         };
-        Some((with(client, 0), with(server, 1)))
+        Some([with(client, 0), with(server, 1)])
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     if f.proto == 50 {
         w.key("spi").u64(u64::from(f.client_port) << 16 | u64::from(f.server_port));
     }
-    if let Some((client, server)) = f.all_macs().filter(|_| cfg.ethernet) {
+    if let Some([client, server]) = f.all_macs().filter(|_| cfg.ethernet) {
         w.key("ether").open();
         for (key, macs) in [("dest_macs", server), ("src_macs", client)] {
             w.key(key).open_array();

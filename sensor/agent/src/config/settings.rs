@@ -226,6 +226,8 @@ pub struct Eve {
     pub metadata: bool,
     /// `alert.metadata.rule.raw`.
     pub rule_text: bool,
+    /// `ipv6-compress`.
+    pub compress_ipv6: bool,
     /// `types.alert.metadata.rule.reference`.
     pub references: bool,
     /// `alert.metadata.app-layer`.
@@ -492,6 +494,7 @@ impl Eve {
             filename: r.text(&key("filename")).unwrap_or_else(|| "eve.json".into()),
             community_id: r.flag(&key("community-id")).unwrap_or(false).then_some(seed),
             ethernet: r.flag(&key("ethernet")).unwrap_or(false),
+            compress_ipv6: r.flag(&key("ipv6-compress")).unwrap_or(false),
             alert: on("alert"),
             payload: alert("payload"),
             payload_printable: alert("payload-printable"),

@@ -64,6 +64,8 @@ impl Item {
 /// The ordered stage.
 pub(super) struct Merge {
     ordered: Ordered,
+    /// Whether IPv6 addresses are written short.
+    compress_ipv6: bool,
     /// Flows with an alert, until their record comes: whether a threshold let an alert pass is known here only.
     alerted: HashSet<i64>,
     /// Output of each worker that lies beyond the boundary being merged.
@@ -74,8 +76,9 @@ pub(super) struct Merge {
 
 impl Merge {
     /// For this many workers.
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize, compress_ipv6: bool) -> Self {
         Self {
+            compress_ipv6,
             ordered: Ordered::default(),
             alerted: HashSet::new(),
             ahead: (0..workers).map(|_| None).collect(),
@@ -151,21 +154,24 @@ impl Merge {
     }
 
     fn pass(&mut self, item: Item, sink: &mut dyn Sink) -> anyhow::Result<()> {
-        match item.what {
+        let mut r = match item.what {
             What::Record(mut r) => {
-                r.observed = item.observed;
                 self.settle(&mut r);
-                sink.record(r)
+                r
             }
             What::Candidate(c) => {
-                let Some(mut r) = self.ordered.admit(&c) else { return Ok(()) };
-                r.observed = item.observed;
+                let Some(r) = self.ordered.admit(&c) else { return Ok(()) };
                 if let Some(id) = flow_id(&r.json).filter(|_| self.alerted.len() < MAX_ALERTED) {
                     self.alerted.insert(id);
                 }
-                sink.record(r)
+                r
             }
+        };
+        r.observed = item.observed;
+        if self.compress_ipv6 {
+            r.compress_ipv6();
         }
+        sink.record(r)
     }
 
     /// Says in a flow's record whether an alert was reported on it.

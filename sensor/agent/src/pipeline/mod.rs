@@ -70,6 +70,8 @@ pub struct Options {
     pub anomalies: Anomalies,
     /// Whether events carry `pcap_cnt`, the packet's number in the capture.
     pub pcap_cnt: bool,
+    /// Whether IPv6 addresses are written short.
+    pub compress_ipv6: bool,
     /// The rules, replaced as a whole; None inspects nothing.
     pub engine: Option<Arc<ArcSwap<Engine>>>,
     /// Set where packets come in real time: shed rather than wait, and tick.
@@ -96,6 +98,7 @@ impl Options {
             app: Arc::default(),
             anomalies: Anomalies::default(),
             pcap_cnt: true,
+            compress_ipv6: false,
             engine: None,
             live: None,
         }
@@ -168,7 +171,7 @@ pub fn run(
     stop: &AtomicBool,
 ) -> anyhow::Result<Totals> {
     let workers = options.workers.max(1);
-    let mut merge = Merge::new(workers);
+    let mut merge = Merge::new(workers, options.compress_ipv6);
     let mut dispatcher = Dispatcher::new(source, options, workers, stop);
     if workers == 1 {
         let mut worker = Worker::new(options, 1, None);

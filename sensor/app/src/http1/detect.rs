@@ -55,7 +55,7 @@ pub(crate) fn buffer(tx: &Tx, b: Buffer, d: Direction, index: usize) -> Option<&
         (Buffer::HttpAccept, Direction::ToServer) => value("accept"),
         (Buffer::HttpAcceptEnc, Direction::ToServer) => value("accept-encoding"),
         (Buffer::HttpAcceptLang, Direction::ToServer) => value("accept-language"),
-        (Buffer::HttpHostRaw, Direction::ToServer) => value("host"),
+        (Buffer::HttpHostRaw, Direction::ToServer) => value(":authority").filter(|_| tx.h2.is_some()).or(value("host")),
         (Buffer::HttpLocation, Direction::ToClient) => value("location"),
         (Buffer::HttpServer, Direction::ToClient) => value("server"),
         (Buffer::HttpUri, Direction::ToServer) => Some(tx.request.as_ref()?.uri()).filter(|v| filled(v)),

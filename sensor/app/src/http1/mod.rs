@@ -170,6 +170,18 @@ impl Default for Http1 {
     }
 }
 
+impl Http1 {
+    /// The last request, as HTTP/2 would begin its head: where the client asks for HTTP/2 it is that of the first stream
+    /// (RFC 7540, 3.2). Its other fields are looked at in HTTP/1 and not again, as in Suricata.
+    pub(crate) fn upgraded(&self) -> Vec<http2::hpack::Field> {
+        let Some(r) = self.txs.iter().last().and_then(|t| t.request.as_ref()) else { return Vec::new() };
+        let host = r.message.value(b"host").map(|host| (&b":authority"[..], host));
+        let line = [(&b":method"[..], r.method()), (&b":path"[..], r.uri_raw())];
+        let field = |(name, value): (&[u8], &[u8])| http2::hpack::Field { name: name.to_vec(), value: value.to_vec() };
+        line.into_iter().chain(host).map(field).collect()
+    }
+}
+
 impl Protocol for Http1 {
     type Tx = Tx;
     const EVENTS: &'static [&'static str] = events::NAMES;

@@ -347,6 +347,21 @@ impl Http2 {
         }
     }
 
+    /// Takes the request with which HTTP/1 was left: the client has said all of the first stream.
+    pub(crate) fn upgraded(&mut self, fields: &[hpack::Field], cx: &mut Cx<'_>) {
+        const FIRST: u32 = 1;
+        let size: usize = fields.iter().map(|f| f.name.len() + f.value.len() + 32).sum();
+        let Some(tx) = self.stream(FIRST, cx) else { return };
+        if !cx.charge(&mut tx.core_mut().charged, 2 * size) {
+            return;
+        }
+        for e in tx.head2(Direction::ToServer, fields, cx) {
+            tx.core_mut().raise(e as u8);
+        }
+        self.highest = FIRST;
+        self.end_of_stream(Direction::ToServer, FIRST, cx);
+    }
+
     // --- streams ---
 
     fn find(&mut self, stream: u32) -> Option<&mut Tx> {

@@ -98,6 +98,19 @@ pub(crate) fn session(client: End, server: End, segments: &[(bool, &[u8])]) -> V
     out
 }
 
+/// Two requests and their answers, acknowledged.
+pub(crate) fn two_requests() -> Vec<Frame> {
+    let server = End(SERVER.0, 80);
+    let ask = |path: &str| format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".as_slice();
+    let (one, two) = (ask("x"), ask("y"));
+    let mut frames = session(CLIENT, server, &[(true, &one), (false, answer), (true, &two), (false, answer)]);
+    let [asked, answered] = [one.len() + two.len(), 2 * answer.len()].map(|n| u32::try_from(n).unwrap());
+    frames.push(tcp(CLIENT, server, "A", 1001 + asked, 9001 + answered, b""));
+    frames.push(tcp(server, CLIENT, "A", 9001 + answered, 1001 + asked, b""));
+    frames
+}
+
 /// The same frame with some bytes of its IPv4 header changed and its checksum made anew.
 pub(crate) fn patched(mut f: Frame, at: usize, bytes: &[u8]) -> Frame {
     const IP: usize = 14;

@@ -112,7 +112,8 @@ fn store(
     let has = |f: u8| segment.flags & f != 0;
     let seq = segment.seq.wrapping_add(u32::from(has(flag::SYN)));
     let end = seq.wrapping_add(p.payload.len() as u32); // below 2^16
-    if step.acks && has(flag::ACK) {
+    // What a SYN carried is handed on behind the handshake, as in Suricata.
+    if step.acks && has(flag::ACK) && !has(flag::SYN) {
         let other = stream.half_mut(direction.reverse());
         other.acknowledge(segment.ack);
         if other.begins_gap() {

@@ -284,8 +284,9 @@ pub(super) static KEYS: &[Key] = &[
         NotYet,
         "Records of application protocols come with a later release.",
     ),
+    on("outputs.eve-log.ipv6-compress", Flag, "no", "yes", "Whether IPv6 addresses are written short (RFC 5952)."),
     off(
-        "outputs.eve-log.{filetype,append,pcap-file,prefix,level,facility,identity,ipv6-compress,pcap-file-format,sensor-name,threaded,buffer-size,rotate-interval,filemode,suricata-version}",
+        "outputs.eve-log.{filetype,append,pcap-file,prefix,level,facility,identity,pcap-file-format,sensor-name,threaded,buffer-size,rotate-interval,filemode,suricata-version}",
         BuiltDifferently,
         "Events go to a regular file (`replay`) or to the spool (`run`).",
     ),
