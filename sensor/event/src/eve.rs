@@ -519,6 +519,32 @@ mod tests {
         assert_eq!(v["x"], "a\\xff\n\"\\");
     }
 
+    #[test]
+    fn addresses_are_written_short_where_that_is_wanted() {
+        let full = "fe80:0000:0000:0000:020c:29ff:fef3:cf38";
+        let json = format!(
+            r#"{{"src_ip":"{full}","dest_ip":"192.0.2.1","flow":{{"ip":"{full}"}},"x":"{full}","ip":"ip\":"}}"#
+        );
+        let mut r = Record {
+            class: Class::Flow,
+            event_type: "flow",
+            event: Timestamp::default(),
+            observed: Timestamp::default(),
+            packet_index: 1,
+            vlan: None,
+            src: None,
+            dest: None,
+            ruleset: None,
+            json,
+        };
+        r.compress_ipv6();
+        let short = "fe80::20c:29ff:fef3:cf38";
+        let want = format!(
+            r#"{{"src_ip":"{short}","dest_ip":"192.0.2.1","flow":{{"ip":"{short}"}},"x":"{full}","ip":"ip\":"}}"#
+        );
+        assert_eq!(r.json, want);
+    }
+
     proptest! {
         #[test]
         fn any_text_comes_back(s: String) {
@@ -536,28 +562,6 @@ mod tests {
             prop_assert_eq!((v["u"].as_u64(), v["i"].as_i64()), (Some(u), Some(i)));
         }
         #[test]
-    fn addresses_are_written_short_where_that_is_wanted() {
-        let full = "fe80:0000:0000:0000:020c:29ff:fef3:cf38";
-        let json = format!(r#"{{"src_ip":"{full}","dest_ip":"192.0.2.1","flow":{{"ip":"{full}"}},"x":"{full}","ip":"ip\":"}}"#);
-        let mut r = Record {
-            class: Class::Flow,
-            event_type: "flow",
-            event: Timestamp::default(),
-            observed: Timestamp::default(),
-            packet_index: 1,
-            vlan: None,
-            src: None,
-            dest: None,
-            ruleset: None,
-            json: json.clone(),
-        };
-        r.compress_ipv6();
-        let short = "fe80::20c:29ff:fef3:cf38";
-        let want = format!(r#"{{"src_ip":"{short}","dest_ip":"192.0.2.1","flow":{{"ip":"{short}"}},"x":"{full}","ip":"ip\":"}}"#);
-        assert_eq!(r.json, want);
-    }
-
-    #[test]
         fn times_are_written_as_base_writes_them(us in prop_oneof![any::<i64>(), 0i64..253_402_300_800_000_000]) {
             let t = Timestamp::from_micros(us);
             let v = object(|w| { w.key("t").time(t); });
