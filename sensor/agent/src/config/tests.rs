@@ -136,6 +136,7 @@ fn every_honoured_key_changes_a_setting() {
             // What a key needs beside it to mean anything.
             let beside = match name.as_str() {
                 "default-rule-path" => vec!["rule-files=[a.rules]".to_owned()],
+                "default-reputation-path" => vec!["reputation-files=[bad.list]".to_owned()],
                 "defrag.host-config.NAME.timeout" => vec!["defrag.host-config.NAME.address=[10.0.0.0/8]".to_owned()],
                 "defrag.host-config.NAME.address" => vec!["defrag.host-config.NAME.timeout=30".to_owned()],
                 "lagewarte.uplink.proxy-auth-file" => vec!["lagewarte.uplink.proxy=http://proxy.example:1".to_owned()],
