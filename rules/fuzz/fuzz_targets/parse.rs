@@ -1,10 +1,8 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Any bytes as a rule file: refused or taken, never a panic, a hang or unbounded memory.
+//! See `harness/parse.rs`, which tests run on the committed corpus, too.
 #![no_main]
-use lagewarte_rules::{Options, parse};
+#[path = "harness/parse.rs"]
+mod harness;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let set = parse(&[("fuzz.rules", data)], &Options::default());
-    assert!(set.rules.len() + set.refused.len() <= data.len() + 1);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::run(data));

@@ -225,7 +225,7 @@ impl<T: Transaction> Txs<T> {
         freed
     }
     /// Bytes charged for all that are held.
-    pub(crate) fn charged(&self) -> u64 {
+    pub fn charged(&self) -> u64 {
         self.lost + self.list.iter().map(|t| t.core().charged).sum::<u64>()
     }
 }

@@ -2,8 +2,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The committed corpora of the conversations run as ordinary tests, with the fuzz targets' own harness.
 
+#[path = "../fuzz/fuzz_targets/harness/certificate.rs"]
+mod certificate;
+#[path = "../fuzz/fuzz_targets/harness/dns.rs"]
+mod dns;
+#[path = "../fuzz/fuzz_targets/harness/quic.rs"]
+mod quic;
 #[path = "../fuzz/fuzz_targets/talk.rs"]
 mod talk;
+#[path = "../fuzz/fuzz_targets/harness/tls.rs"]
+mod tls;
 
 use std::{fs, path::Path};
 
@@ -16,9 +24,11 @@ type Run = fn(&[u8]);
 fn every_committed_conversation_runs() {
     const TARGETS: &[(&str, Run)] = &[
         ("bittorrent", |b| talk::run::<app::bittorrent::BittorrentDht>(b, 6881, true)),
+        ("certificate", certificate::run),
         ("dcerpc", |b| talk::run::<app::dcerpc::Dcerpc>(b, 135, false)),
         ("dhcp", |b| talk::run::<app::dhcp::Dhcp>(b, 67, true)),
         ("dnp3", |b| talk::run::<app::dnp3::Dnp3>(b, 20000, false)),
+        ("dns", dns::run),
         ("enip", |b| talk::run::<app::enip::Enip>(b, 44818, false)),
         ("ftp", |b| talk::run::<app::ftp::Ftp>(b, 21, false)),
         ("http1", |b| talk::run::<app::http1::Http1>(b, 80, false)),
@@ -32,6 +42,7 @@ fn every_committed_conversation_runs() {
         ("ntp", |b| talk::run::<app::ntp::Ntp>(b, 123, true)),
         ("pgsql", |b| talk::run::<app::pgsql::Pgsql>(b, 5432, false)),
         ("pop3", |b| talk::run::<app::pop3::Pop3>(b, 110, false)),
+        ("quic", quic::run),
         ("rdp", |b| talk::run::<app::rdp::Rdp>(b, 3389, false)),
         ("rfb", |b| talk::run::<app::rfb::Rfb>(b, 5900, false)),
         ("sip", |b| talk::run::<app::sip::Sip>(b, 5060, false)),
@@ -40,6 +51,7 @@ fn every_committed_conversation_runs() {
         ("snmp", |b| talk::run::<app::snmp::Snmp>(b, 161, true)),
         ("ssh", |b| talk::run::<app::ssh::Ssh>(b, 22, false)),
         ("tftp", |b| talk::run::<app::tftp::Tftp>(b, 69, true)),
+        ("tls", tls::run),
         ("websocket", |b| talk::run::<app::websocket::Websocket>(b, 80, false)),
     ];
     for (name, run) in TARGETS {
@@ -49,11 +61,13 @@ fn every_committed_conversation_runs() {
         for file in files {
             let bytes = fs::read(&file).unwrap();
             run(&bytes);
+            // In a long one not everywhere: each run reads all of it.
+            let step = if bytes.len() > 2048 { bytes.len() / 64 } else { 1 };
             // And cut off anywhere.
-            (0..bytes.len()).for_each(|n| run(&bytes[..n]));
+            (0..bytes.len()).step_by(step).for_each(|n| run(&bytes[..n]));
             // And with any one byte changed: lengths that lie, kinds that do not exist.
             let mut changed = bytes.clone();
-            for (n, is) in bytes.iter().enumerate() {
+            for (n, is) in bytes.iter().enumerate().step_by(step) {
                 for to in [0, 1, 0x7f, 0xff, is ^ 0x80, is.wrapping_add(1)] {
                     changed[n] = to;
                     run(&changed);
@@ -62,4 +76,10 @@ fn every_committed_conversation_runs() {
             }
         }
     }
+}
+
+#[test]
+fn a_conversation_in_the_model_of_all_protocols_can_be_asked_for_everything() {
+    talk::run::<app::template::Template>(b"\x20ask who\n\x21tell me\n\x1dtell x\n\x13ask \x01", 4000, false);
+    talk::run::<app::template::Template>(b"\x20ask who\n\x03\x20ask who\n", 4000, false);
 }

@@ -1,28 +1,9 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Pieces of a TLS connection (way and kind, length, bytes): memory stays bounded, and cutting a piece in two changes nothing.
+//! See `harness/tls.rs`, which tests run on the committed corpus, too.
 #![no_main]
-use lagewarte_app::tls::session::Session;
-use lagewarte_flow::Direction;
+#[path = "harness/tls.rs"]
+mod harness;
+mod talk;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    let (mut whole, mut cut, mut rest) = (Session::default(), Session::default(), input);
-    while let Some((&[how, n, m], tail)) = rest.split_first_chunk() {
-        let len = usize::from(u16::from_le_bytes([n, m]));
-        let d = if how & 1 == 0 { Direction::ToServer } else { Direction::ToClient };
-        if how & 2 != 0 {
-            rest = tail;
-            assert_eq!(whole.gap(d, len as u64), cut.gap(d, len as u64));
-            continue;
-        }
-        let (piece, tail) = tail.split_at(tail.len().min(len));
-        rest = tail;
-        let (a, b) = piece.split_at(piece.len() / 2);
-        whole.data(d, piece);
-        cut.data(d, a);
-        cut.data(d, b);
-        assert!(whole.memory() < 2 << 20);
-    }
-    assert_eq!(whole.client, cut.client);
-    assert_eq!((whole.version, whole.telling()), (cut.version, cut.telling()));
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| harness::run(input));
