@@ -203,7 +203,7 @@ fn number(m: &Message, field: Field, index: usize) -> Option<u64> {
         m.services().iter().flat_map(|s| &s.path).filter(move |p| of(p)).map(|p| u64::from(p.value)).nth(index)
     };
     match field {
-        Field::CipService => m.services().iter().flat_map(combinations).nth(index),
+        Field::CipService => m.asked.get(index).copied(),
         Field::EnipCipClass => segments(Segment::is_class),
         Field::EnipCipInstance => segments(Segment::is_instance),
         Field::EnipCipAttribute => m.services().iter().flat_map(|s| s.named()).nth(index).map(u64::from),
@@ -243,21 +243,6 @@ fn of_services(s: &Services, field: Field) -> Option<u64> {
         Field::EnipCapabilities => s.capabilities.into(),
         _ => return None,
     })
-}
-
-// Service, class and attribute in each combination that a service has, as [`asked`] says.
-fn combinations(s: &parser::Service) -> Vec<u64> {
-    let service = u64::from(s.code) * asked::SERVICE;
-    let some = |n: u32| u16::try_from(n).ok().map(u64::from);
-    let classes: Vec<u64> = s.path.iter().filter(|p| p.is_class()).filter_map(|p| some(p.value)).collect();
-    let attributes: Vec<u64> = s.named().filter_map(some).collect();
-    let mut all = vec![service];
-    for c in &classes {
-        let class = service | asked::HAS_CLASS | (c * asked::CLASS);
-        all.push(class);
-        all.extend(attributes.iter().map(|a| class | asked::HAS_ATTRIBUTE | a));
-    }
-    all
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 
 use lagewarte_base::reader::Reader;
 
+use super::asked;
+
 /// Bytes of the encapsulation header.
 pub const HEADER: usize = 24;
 /// Most CIP services of a message that are looked at. Threat: a message of nothing but services.
@@ -16,6 +18,9 @@ pub const MAX_SERVICES: usize = 128;
 pub const MAX_SEGMENTS: usize = 32;
 /// Most items of a message that are looked at.
 pub const MAX_ITEMS: usize = 16;
+/// Most combinations of service, class and attribute that are kept. Threat: paths of classes and attributes, each class with
+/// each attribute.
+pub const MAX_ASKED: usize = 1024;
 /// Longest name that is kept.
 pub const MAX_NAME: usize = 64;
 
@@ -115,6 +120,18 @@ impl Service {
         let in_path = self.path.iter().filter(|s| s.is_attribute()).map(|s| s.value);
         in_path.chain(self.attributes.iter().copied())
     }
+    // Itself, with each of its classes, and those with each of its attributes.
+    fn asked(&self) -> impl Iterator<Item = u64> + '_ {
+        let service = u64::from(self.code) * asked::SERVICE;
+        let some = |n: u32| u16::try_from(n).ok().map(u64::from);
+        let classes = self.path.iter().filter(|p| p.is_class()).filter_map(move |p| some(p.value));
+        let of_class = move |c: u64| {
+            let class = service | asked::HAS_CLASS | (c * asked::CLASS);
+            let attributes = self.named().filter_map(some).map(move |a| class | asked::HAS_ATTRIBUTE | a);
+            std::iter::once(class).chain(attributes)
+        };
+        std::iter::once(service).chain(classes.flat_map(of_class))
+    }
 }
 
 /// What a message carries.
@@ -142,12 +159,15 @@ pub struct Message {
     pub content: Content,
     /// What it carries could not be read.
     pub damaged: bool,
+    /// Service, class and attribute in each combination that its services have, as [`super::asked`] says. Made once: rules
+    /// ask for one after the other.
+    pub asked: Vec<u64>,
 }
 
 impl Message {
     /// Bytes that it holds.
     pub fn held(&self) -> usize {
-        match &self.content {
+        let content = match &self.content {
             Content::Other | Content::Session(..) => 0,
             Content::Identity(i) => i.name.len(),
             Content::Services(s) => s.name.len(),
@@ -160,7 +180,8 @@ impl Message {
                         + s.extended.len() * 2
                 })
                 .sum(),
-        }
+        };
+        content + size_of_val(self.asked.as_slice())
     }
     /// The services that it carries.
     pub fn services(&self) -> &[Service] {
@@ -195,7 +216,14 @@ pub fn message(header: Header, body: &[u8], response: bool) -> Message {
     };
     // An answer that reports an error carries nothing.
     let excused = header.status != 0 && body.is_empty();
-    Message { header, damaged: content.is_none() && !excused, content: content.unwrap_or_default() }
+    let mut m = Message {
+        header,
+        damaged: content.is_none() && !excused,
+        content: content.unwrap_or_default(),
+        asked: Vec::new(),
+    };
+    m.asked = m.services().iter().flat_map(Service::asked).take(MAX_ASKED).collect();
+    m
 }
 
 // The first item of a kind; None where the list cannot be read.
@@ -252,8 +280,8 @@ fn carried(r: &mut Reader<'_>) -> Option<Content> {
             body.u16()?; // a number that counts up
         }
         if matches!(kind, CONNECTED | UNCONNECTED) {
-            let mut all = Vec::new();
-            return service(body.rest(), false, &mut all).map(|()| Content::Cip(all));
+            let (mut all, mut left) = (Vec::new(), body.rest().len());
+            return service(body.rest(), false, &mut all, &mut left).map(|()| Content::Cip(all));
         }
     }
     Some(Content::Other)
@@ -262,8 +290,9 @@ fn carried(r: &mut Reader<'_>) -> Option<Content> {
 const CONNECTED: u16 = 0xb1;
 const UNCONNECTED: u16 = 0xb2;
 
-// A service, and where it carries several, those. What comes before a damage is kept in `all`.
-fn service(data: &[u8], inner: bool, all: &mut Vec<Service>) -> Option<()> {
+// A service, and where it carries several, those. What comes before a damage is kept in `all`. `left`: bytes of the message
+// that no service has used yet; without it many services could stand for the same bytes.
+fn service(data: &[u8], inner: bool, all: &mut Vec<Service>, left: &mut usize) -> Option<()> {
     let mut r = Reader::new(data);
     let code = r.u8()?;
     let mut s = Service { code: code & 0x7f, response: code & 0x80 != 0, inner, ..Service::default() };
@@ -285,6 +314,7 @@ fn service(data: &[u8], inner: bool, all: &mut Vec<Service>) -> Option<()> {
             s.attributes.extend(std::iter::from_fn(|| list.u16_le()).map(u32::from).take(count));
         }
     }
+    *left = left.checked_sub(data.len() - r.rest().len() + 2 * s.attributes.len())?;
     let several = s.code == MULTIPLE && !inner;
     all.push(s);
     if several {
@@ -295,7 +325,7 @@ fn service(data: &[u8], inner: bool, all: &mut Vec<Service>) -> Option<()> {
                 break;
             }
             let at = usize::from(r.u16_le()?); // from where their number stands
-            service(from.rest().get(at..)?, true, all)?;
+            service(from.rest().get(at..)?, true, all, left)?;
         }
     }
     Some(())

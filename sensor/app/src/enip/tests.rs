@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::{
-    parser::{Header, MAX_SEGMENTS, MAX_SERVICES},
+    parser::{Header, MAX_ASKED, MAX_SEGMENTS, MAX_SERVICES},
     *,
 };
 use crate::single::testing::{Talk, hostile};
@@ -135,6 +135,21 @@ fn caps_hold() {
         panic!("it carries services")
     };
     assert_eq!(all.len(), MAX_SERVICES);
+    // Threat: many services that are the same bytes: a list of attributes behind a path of classes.
+    let one = [&[3, 32][..], &[0x20, 1].repeat(32), &32u16.to_le_bytes(), &[9, 0].repeat(32)].concat();
+    let many = [&[10, 0][..], &100u16.to_le_bytes(), &[202, 0].repeat(100), &one].concat();
+    let m = parser::message(Header { command: 0x70, ..Header::default() }, &unit(1, &many)[HEADER..], false);
+    assert!(m.damaged, "more than the message holds");
+    let alone = [&[10, 0][..], &1u16.to_le_bytes(), &[4, 0], &one].concat();
+    let m = parser::message(Header { command: 0x70, ..Header::default() }, &unit(1, &alone)[HEADER..], false);
+    assert!(!m.damaged);
+    // Itself, and each of 32 classes alone and with each of 32 attributes.
+    let s = 3 * asked::SERVICE;
+    assert_eq!(m.asked.len(), MAX_ASKED, "of 1 + 32 * 33");
+    assert_eq!(
+        m.asked[1..4],
+        [s, s | asked::HAS_CLASS | 1 << 16, s | asked::HAS_CLASS | asked::HAS_ATTRIBUTE | 1 << 16 | 9]
+    );
     // Threat: a path of nothing but segments.
     let long = [&[14, 250][..], &[0x20, 1].repeat(250)].concat();
     let mut t = Talk::<Enip>::new();

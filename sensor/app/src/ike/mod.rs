@@ -129,19 +129,26 @@ impl Ike {
     // Notes what a message adds to what is known of the flow.
     fn remember(&mut self, d: Direction, m: &Message, cx: &mut Cx<'_>) {
         let charged = &mut self.charged;
-        let mut grant = |n: usize| {
-            n > 0 && *charged as usize + n <= MAX_KEPT && cx.charge(charged, n) // bounded by MAX_KEPT
+        // What is said anew takes the place of what was said before.
+        let mut grant = |had: usize, n: usize| {
+            let fits = n > 0 && (*charged as usize).saturating_sub(had) + n <= MAX_KEPT; // bounded by MAX_KEPT
+            if !fits || !cx.charge(charged, n) {
+                return false;
+            }
+            let mut back = had as u64;
+            *charged = charged.saturating_sub(back);
+            cx.release(&mut back);
+            true
         };
         self.talk.doi = m.doi.or(self.talk.doi);
         let side = &mut self.talk.sides[d.index()]; // an index of two
-        if grant(m.key.len()) {
-            side.key.clone_from(&m.key);
-        }
-        if grant(m.nonce.len()) {
-            side.nonce.clone_from(&m.nonce);
+        for (had, said) in [(&mut side.key, &m.key), (&mut side.nonce, &m.nonce)] {
+            if grant(had.len(), said.len()) {
+                had.clone_from(said);
+            }
         }
         if let Some(chosen) = m.proposals.first().filter(|_| d == Direction::ToClient)
-            && grant(size_of_val(chosen.as_slice()))
+            && grant(size_of_val(self.talk.chosen.as_slice()), size_of_val(chosen.as_slice()))
         {
             self.talk.chosen.clone_from(chosen);
         }

@@ -196,10 +196,13 @@ fn caps_hold() {
     assert!(message(&chain).unwrap().damaged);
     // Threat: another key in each message.
     let mut t = Conversation::<Ike>::new();
+    t.memory.cap = 8 << 20;
     for n in 0u32..3000 {
         let key = payload(0, &[&n.to_be_bytes()[..], &[7; 200]].concat());
         t.say(ToServer, &wire([4, 0x10, 2, 0], true, &key), true);
         assert!(t.state.charged() <= MAX_KEPT as u64 && t.state.txs().len() <= 2 * MAX_TXS);
+        // Regression: after some keys no other one was remembered.
+        assert_eq!(t.state.talk.sides[0].key[..4], n.to_be_bytes());
     }
     assert_eq!(Message::default().held(), 32);
 }

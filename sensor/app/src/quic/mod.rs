@@ -75,7 +75,8 @@ impl Protocol for Quic {
             let mut core = TxCore::default();
             let extensions: usize =
                 message.extensions.iter().map(|e| 64 + e.values.iter().map(Vec::len).sum::<usize>()).sum();
-            if !cx.charge(&mut core.charged, size_of::<Tx>() + 512 + extensions) {
+            let texts = [&message.sni, &message.user_agent].into_iter().flatten().map(Vec::len).sum::<usize>();
+            if !cx.charge(&mut core.charged, size_of::<Tx>() + 512 + extensions + texts) {
                 return; // counted by the memory cap; the flow goes on
             }
             core.only = Some(direction);
@@ -87,9 +88,9 @@ impl Protocol for Quic {
         });
         let memory = session.memory() as u64;
         let more = memory.saturating_sub(self.charged);
-        if memory < self.charged {
-            cx.release(&mut self.charged);
-        }
+        let mut back = self.charged.saturating_sub(memory);
+        self.charged -= back;
+        cx.release(&mut back);
         if more > 0 && !cx.charge(&mut self.charged, more as usize) {
             return Step::Error;
         }
@@ -131,3 +132,6 @@ impl Protocol for Quic {
         log::event(&tx.message, w);
     }
 }
+
+#[cfg(test)]
+mod tests;

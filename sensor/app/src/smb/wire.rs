@@ -35,7 +35,7 @@ pub fn frame(head: [u8; FRAME]) -> Frame {
 
 /// Where behind a gap a record begins: at a header with one of SMB's marks behind it.
 pub fn resync(data: &[u8]) -> Option<usize> {
-    data.windows(FRAME + 4).position(|w| matches!(w, [0, _, _, _, 0xfd..=0xff, b'S', b'M', b'B']))
+    data.windows(FRAME + 4).position(|w| matches!(w, [0, _, _, _, 0xfc..=0xff, b'S', b'M', b'B']))
 }
 
 /// A text of UTF-16 in UTF-8, cut at [`MAX_NAME`]; it ends before a zero.
@@ -103,6 +103,7 @@ mod tests {
         assert_eq!((unix(131_570_589_990_000_000), unix(0)), (1_512_585_399, 0));
         assert_eq!(resync(b"xx\0\0\0\x40\xfeSMB"), Some(2));
         assert_eq!(resync(b"\0\0\0\x40\xfeSM"), None);
+        assert_eq!(resync(b"x\0\0\0\x40\xfcSMB"), Some(1), "a compressed record is one, too");
         assert_eq!(
             (frame([0, 1, 0, 2]), frame([0x85, 0, 0, 0]), frame([b'G'; 4])),
             (Frame::Message(0x1_0002), Frame::Other(0), Frame::Bad)

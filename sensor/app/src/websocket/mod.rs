@@ -181,9 +181,11 @@ impl Websocket {
         if cx.charge(&mut tx.core.charged, size_of::<Tx>() + payload.len()) {
             tx.payload = payload;
         }
-        if side.frame.is_none() && side.message.is_none() {
-            cx.release(&mut side.charged);
-        }
+        // What is still kept is the message so far: what this frame held besides is given back.
+        let kept = side.message.as_ref().map_or(0, |(_, bytes, _)| bytes.len() as u64);
+        let mut back = side.charged.saturating_sub(kept);
+        side.charged -= back;
+        cx.release(&mut back);
         if cut {
             tx.core.raise(Event::SkipEndOfPayload as u8);
         }

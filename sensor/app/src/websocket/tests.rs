@@ -148,6 +148,13 @@ fn payloads_without_end_are_bounded() {
     }
     assert!(t.ws.txs.len() <= 2 * MAX_TXS);
     assert!(t.memory.used <= t.memory.cap);
+    // Regression: each fragment of one message was charged until its end, kept or not.
+    let mut t = Talk::new();
+    t.say(ToServer, &frame(0x01, None, &[1; 100]));
+    for _ in 0..500 {
+        t.say(ToServer, &frame(0x00, None, &[1; 1000]));
+        assert!(t.ws.charged() <= t.config.websocket.max_payload as u64);
+    }
 }
 
 #[test]
