@@ -37,6 +37,7 @@ pub mod ldap;
 mod line;
 pub mod modbus;
 pub mod mqtt;
+mod names;
 pub mod nfs;
 pub mod ntp;
 mod ordered;

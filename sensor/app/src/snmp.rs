@@ -15,6 +15,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     ber::{Element, INTEGER, OCTETS, SEQUENCE},
     buffer::{Buffer, Field},
+    names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
     tx::Events,
@@ -242,43 +243,43 @@ impl Kind for Messages {
 }
 
 // Status of an error (RFC 3416, 3).
-const fn error(n: i64) -> &'static str {
-    match n {
-        1 => "tooBig",
-        2 => "noSuchName",
-        3 => "badValue",
-        4 => "readOnly",
-        5 => "genErr",
-        6 => "noAccess",
-        7 => "wrongType",
-        8 => "wrongLength",
-        9 => "wrongEncoding",
-        10 => "wrongValue",
-        11 => "noCreation",
-        12 => "inconsistentValue",
-        13 => "resourceUnavailable",
-        14 => "commitFailed",
-        15 => "undoFailed",
-        16 => "authorizationError",
-        17 => "notWritable",
-        18 => "inconsistentName",
-        _ => "unknown",
-    }
+fn error(n: i64) -> &'static str {
+    name(ERRORS, n).unwrap_or("unknown")
 }
+const ERRORS: &[(i64, &str)] = &[
+    (1, "tooBig"),
+    (2, "noSuchName"),
+    (3, "badValue"),
+    (4, "readOnly"),
+    (5, "genErr"),
+    (6, "noAccess"),
+    (7, "wrongType"),
+    (8, "wrongLength"),
+    (9, "wrongEncoding"),
+    (10, "wrongValue"),
+    (11, "noCreation"),
+    (12, "inconsistentValue"),
+    (13, "resourceUnavailable"),
+    (14, "commitFailed"),
+    (15, "undoFailed"),
+    (16, "authorizationError"),
+    (17, "notWritable"),
+    (18, "inconsistentName"),
+];
 
 // Generic traps of version 1 (RFC 1157, 4.1.6).
-const fn trap(n: i64) -> &'static str {
-    match n {
-        0 => "coldStart",
-        1 => "warmStart",
-        2 => "linkDown",
-        3 => "linkUp",
-        4 => "authenticationFailure",
-        5 => "egpNeighborLoss",
-        6 => "enterpriseSpecific",
-        _ => "unknown",
-    }
+fn trap(n: i64) -> &'static str {
+    name(TRAPS, n).unwrap_or("unknown")
 }
+const TRAPS: &[(i64, &str)] = &[
+    (0, "coldStart"),
+    (1, "warmStart"),
+    (2, "linkDown"),
+    (3, "linkUp"),
+    (4, "authenticationFailure"),
+    (5, "egpNeighborLoss"),
+    (6, "enterpriseSpecific"),
+];
 
 #[cfg(test)]
 mod tests {

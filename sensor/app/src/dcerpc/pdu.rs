@@ -4,7 +4,7 @@
 //!
 //! Must never look past a fragment's own length, and never take more than [`MAX_CONTEXTS`] from one.
 
-use crate::ordered::Ordered;
+use crate::{names::name, ordered::Ordered};
 
 /// Length of the common header of a connection-oriented PDU (C706 12.6.3.1).
 pub const HEAD: usize = 16;
@@ -30,32 +30,32 @@ pub mod kind {
 }
 
 /// A kind as EVE writes it.
-pub const fn kind_name(kind: u8) -> &'static str {
-    match kind {
-        0 => "REQUEST",
-        1 => "PING",
-        2 => "RESPONSE",
-        3 => "FAULT",
-        4 => "WORKING",
-        5 => "NOCALL",
-        6 => "REJECT",
-        7 => "ACK",
-        8 => "CL_CANCEL",
-        9 => "FACK",
-        10 => "CANCEL_ACK",
-        11 => "BIND",
-        12 => "BINDACK",
-        13 => "BINDNAK",
-        14 => "ALTER_CONTEXT",
-        15 => "ALTER_CONTEXT_RESP",
-        16 => "AUTH3",
-        17 => "SHUTDOWN",
-        18 => "CO_CANCEL",
-        19 => "ORPHANED",
-        20 => "RTS",
-        _ => "UNKNOWN",
-    }
+pub fn kind_name(kind: u8) -> &'static str {
+    name(KINDS, kind).unwrap_or("UNKNOWN")
 }
+const KINDS: &[(u8, &str)] = &[
+    (0, "REQUEST"),
+    (1, "PING"),
+    (2, "RESPONSE"),
+    (3, "FAULT"),
+    (4, "WORKING"),
+    (5, "NOCALL"),
+    (6, "REJECT"),
+    (7, "ACK"),
+    (8, "CL_CANCEL"),
+    (9, "FACK"),
+    (10, "CANCEL_ACK"),
+    (11, "BIND"),
+    (12, "BINDACK"),
+    (13, "BINDNAK"),
+    (14, "ALTER_CONTEXT"),
+    (15, "ALTER_CONTEXT_RESP"),
+    (16, "AUTH3"),
+    (17, "SHUTDOWN"),
+    (18, "CO_CANCEL"),
+    (19, "ORPHANED"),
+    (20, "RTS"),
+];
 
 /// An interface's or object's name, in the order in which it is written.
 pub type Uuid = [u8; 16];

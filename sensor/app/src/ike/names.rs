@@ -9,6 +9,7 @@ use super::{
     Event,
     parser::{Attribute, Class},
 };
+use crate::names::name;
 
 /// The key of an attribute in EVE, which is the rules' name too.
 pub const fn key(class: Class) -> &'static str {
@@ -60,7 +61,7 @@ pub fn value(a: &Attribute) -> &'static str {
         (Class::AlgEsn, _) => ESN,
         _ => &[],
     };
-    table.iter().find(|(n, _)| *n == a.value).map_or("Unknown", |(_, name)| name)
+    name(table, a.value).unwrap_or("Unknown")
 }
 
 /// What is weak about a choice of version 2, where something is.
@@ -78,96 +79,103 @@ pub const fn weakness(a: &Attribute) -> Option<Event> {
 }
 
 /// An exchange's type (RFC 2408, 3.1; RFC 2409, appendix A; RFC 7296, 3.1).
-pub const fn exchange(kind: u8) -> Option<&'static str> {
-    Some(match kind {
-        0 => "None",
-        1 => "Base",
-        2 => "Identity Protection",
-        3 => "Authentication Only",
-        4 => "Aggressive",
-        5 => "Informational",
-        32 => "Quick Mode",
-        33 => "New Group Mode",
-        34 => "IKE_SA_INIT",
-        35 => "IKE_AUTH",
-        36 => "CREATE_CHILD_SA",
-        37 => "INFORMATIONAL",
-        _ => return None,
-    })
+pub fn exchange(kind: u8) -> Option<&'static str> {
+    name(EXCHANGES, kind)
 }
+const EXCHANGES: &[(u8, &str)] = &[
+    (0, "None"),
+    (1, "Base"),
+    (2, "Identity Protection"),
+    (3, "Authentication Only"),
+    (4, "Aggressive"),
+    (5, "Informational"),
+    (32, "Quick Mode"),
+    (33, "New Group Mode"),
+    (34, "IKE_SA_INIT"),
+    (35, "IKE_AUTH"),
+    (36, "CREATE_CHILD_SA"),
+    (37, "INFORMATIONAL"),
+];
 
 /// A payload's type.
-pub const fn payload(kind: u8) -> &'static str {
-    match kind {
-        1 | 33 => "SecurityAssociation",
-        2 => "Proposal",
-        3 => "Transform",
-        4 | 34 => "KeyExchange",
-        5 => "Identification",
-        6 | 37 => "Certificate",
-        7 | 38 => "CertificateRequest",
-        8 => "Hash",
-        9 => "Signature",
-        10 | 40 => "Nonce",
-        11 => "Notification",
-        12 | 42 => "Delete",
-        13 | 43 => "VendorID",
-        15 => "SaKekPayload",
-        16 => "SaTekPayload",
-        17 => "KeyDownload",
-        18 => "SequenceNumber",
-        19 => "ProofOfPossession",
-        20 => "NatDiscovery",
-        21 => "NatOriginalAddress",
-        22 => "GroupAssociatedPolicy",
-        35 => "IDInitiator",
-        36 => "IDResponder",
-        39 => "Authentication",
-        41 => "Notify",
-        44 => "TSInitiator",
-        45 => "TSResponder",
-        46 => "EncryptedAndAuthenticated",
-        47 => "Configuration",
-        48 => "ExtensibleAuthentication",
-        _ => "Unknown",
-    }
+pub fn payload(kind: u8) -> &'static str {
+    name(PAYLOADS, kind).unwrap_or("Unknown")
 }
+const PAYLOADS: &[(u8, &str)] = &[
+    (1, "SecurityAssociation"),
+    (2, "Proposal"),
+    (3, "Transform"),
+    (4, "KeyExchange"),
+    (5, "Identification"),
+    (6, "Certificate"),
+    (7, "CertificateRequest"),
+    (8, "Hash"),
+    (9, "Signature"),
+    (10, "Nonce"),
+    (11, "Notification"),
+    (12, "Delete"),
+    (13, "VendorID"),
+    (15, "SaKekPayload"),
+    (16, "SaTekPayload"),
+    (17, "KeyDownload"),
+    (18, "SequenceNumber"),
+    (19, "ProofOfPossession"),
+    (20, "NatDiscovery"),
+    (21, "NatOriginalAddress"),
+    (22, "GroupAssociatedPolicy"),
+    (33, "SecurityAssociation"),
+    (34, "KeyExchange"),
+    (35, "IDInitiator"),
+    (36, "IDResponder"),
+    (37, "Certificate"),
+    (38, "CertificateRequest"),
+    (39, "Authentication"),
+    (40, "Nonce"),
+    (41, "Notify"),
+    (42, "Delete"),
+    (43, "VendorID"),
+    (44, "TSInitiator"),
+    (45, "TSResponder"),
+    (46, "EncryptedAndAuthenticated"),
+    (47, "Configuration"),
+    (48, "ExtensibleAuthentication"),
+];
 
 /// A notification of version 2 (RFC 7296, 3.10.1): below 16384 it is an error.
-pub const fn notify(kind: u16) -> Option<&'static str> {
-    Some(match kind {
-        1 => "UNSUPPORTED_CRITICAL_PAYLOAD",
-        4 => "INVALID_IKE_SPI",
-        5 => "INVALID_MAJOR_VERSION",
-        7 => "INVALID_SYNTAX",
-        9 => "INVALID_MESSAGE_ID",
-        11 => "INVALID_SPI",
-        14 => "NO_PROPOSAL_CHOSEN",
-        17 => "INVALID_KE_PAYLOAD",
-        24 => "AUTHENTICATION_FAILED",
-        34 => "SINGLE_PAIR_REQUIRED",
-        35 => "NO_ADDITIONAL_SAS",
-        36 => "INTERNAL_ADDRESS_FAILURE",
-        37 => "FAILED_CP_REQUIRED",
-        38 => "TS_UNACCEPTABLE",
-        39 => "INVALID_SELECTORS",
-        43 => "TEMPORARY_FAILURE",
-        44 => "CHILD_SA_NOT_FOUND",
-        16384 => "INITIAL_CONTACT",
-        16385 => "SET_WINDOW_SIZE",
-        16386 => "ADDITIONAL_TS_POSSIBLE",
-        16387 => "IPCOMP_SUPPORTED",
-        16388 => "NAT_DETECTION_SOURCE_IP",
-        16389 => "NAT_DETECTION_DESTINATION_IP",
-        16390 => "COOKIE",
-        16391 => "USE_TRANSPORT_MODE",
-        16392 => "HTTP_CERT_LOOKUP_SUPPORTED",
-        16393 => "REKEY_SA",
-        16394 => "ESP_TFC_PADDING_NOT_SUPPORTED",
-        16395 => "NON_FIRST_FRAGMENTS_ALSO",
-        _ => return None,
-    })
+pub fn notify(kind: u16) -> Option<&'static str> {
+    name(NOTIFICATIONS, kind)
 }
+const NOTIFICATIONS: &[(u16, &str)] = &[
+    (1, "UNSUPPORTED_CRITICAL_PAYLOAD"),
+    (4, "INVALID_IKE_SPI"),
+    (5, "INVALID_MAJOR_VERSION"),
+    (7, "INVALID_SYNTAX"),
+    (9, "INVALID_MESSAGE_ID"),
+    (11, "INVALID_SPI"),
+    (14, "NO_PROPOSAL_CHOSEN"),
+    (17, "INVALID_KE_PAYLOAD"),
+    (24, "AUTHENTICATION_FAILED"),
+    (34, "SINGLE_PAIR_REQUIRED"),
+    (35, "NO_ADDITIONAL_SAS"),
+    (36, "INTERNAL_ADDRESS_FAILURE"),
+    (37, "FAILED_CP_REQUIRED"),
+    (38, "TS_UNACCEPTABLE"),
+    (39, "INVALID_SELECTORS"),
+    (43, "TEMPORARY_FAILURE"),
+    (44, "CHILD_SA_NOT_FOUND"),
+    (16384, "INITIAL_CONTACT"),
+    (16385, "SET_WINDOW_SIZE"),
+    (16386, "ADDITIONAL_TS_POSSIBLE"),
+    (16387, "IPCOMP_SUPPORTED"),
+    (16388, "NAT_DETECTION_SOURCE_IP"),
+    (16389, "NAT_DETECTION_DESTINATION_IP"),
+    (16390, "COOKIE"),
+    (16391, "USE_TRANSPORT_MODE"),
+    (16392, "HTTP_CERT_LOOKUP_SUPPORTED"),
+    (16393, "REKEY_SA"),
+    (16394, "ESP_TFC_PADDING_NOT_SUPPORTED"),
+    (16395, "NON_FIRST_FRAGMENTS_ALSO"),
+];
 
 const ENC: &[(u32, &str)] = &[
     (1, "EncDesCbc"),
