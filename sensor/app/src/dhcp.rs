@@ -12,6 +12,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
     tx::Events,
@@ -85,36 +86,36 @@ pub fn message(data: &[u8]) -> Option<Message> {
     Some(m)
 }
 
-const fn kind_name(kind: u8) -> Option<&'static str> {
-    Some(match kind {
-        1 => "discover",
-        2 => "offer",
-        3 => "request",
-        4 => "decline",
-        5 => "ack",
-        6 => "nak",
-        7 => "release",
-        8 => "inform",
-        _ => return None,
-    })
+fn kind_name(kind: u8) -> Option<&'static str> {
+    name(KINDS, kind)
 }
+const KINDS: &[(u8, &str)] = &[
+    (1, "discover"),
+    (2, "offer"),
+    (3, "request"),
+    (4, "decline"),
+    (5, "ack"),
+    (6, "nak"),
+    (7, "release"),
+    (8, "inform"),
+];
 
 // Names of what a client asks for (option 55).
-const fn parameter(code: u8) -> Option<&'static str> {
-    Some(match code {
-        1 => "subnet_mask",
-        3 => "router",
-        6 => "dns_server",
-        12 => "hostname",
-        15 => "domain",
-        35 => "arp_timeout",
-        42 => "ntp_server",
-        66 => "tftp_server_name",
-        67 => "boot_file_name",
-        120 => "sip_server",
-        _ => return None,
-    })
+fn parameter(code: u8) -> Option<&'static str> {
+    name(PARAMETERS, code)
 }
+const PARAMETERS: &[(u8, &str)] = &[
+    (1, "subnet_mask"),
+    (3, "router"),
+    (6, "dns_server"),
+    (12, "hostname"),
+    (15, "domain"),
+    (35, "arp_timeout"),
+    (42, "ntp_server"),
+    (66, "tftp_server_name"),
+    (67, "boot_file_name"),
+    (120, "sip_server"),
+];
 
 impl Kind for Messages {
     type Message = Message;
@@ -241,6 +242,30 @@ mod tests {
         }
         // Threat: a datagram of two-byte options.
         assert_eq!(message(&wire(&[7, 0].repeat(5000))).map(|m| m.options.len()), Some(MAX_OPTIONS));
+    }
+
+    #[test]
+    fn every_option_that_is_written() {
+        let options = [
+            &b"\x35\x01\x63\x3b\x04\0\0\x0b\xb8\x3a\x04\0\0\x07\x08\x3c\x06MSFT 5"[..],
+            b"\x3d\x07\x01\x02\0\0\0\0\x09\x32\x04\xc0\0\x02\x07\x01\x04\xff\xff\xff\0",
+            b"\x03\x09\xc0\0\x02\x01\xc0\0\x02\x02\x09\x37\x03\x03\xfe\x42\xff",
+        ];
+        let mut t = Talk::<Dhcp>::new();
+        t.say(Direction::ToClient, &wire(&options.concat()), true);
+        let json = t.json();
+        assert!(
+            json[0].ends_with(concat!(
+                r#""dhcp_type":"unknown","rebinding_time":3000,"renewal_time":1800,"vendor_class_identifier":"MSFT 5","#,
+                r#""client_id":"02:00:00:00:00:09","requested_ip":"192.0.2.7","subnet_mask":"255.255.255.0","#,
+                // A router's address that is cut is none, a parameter without a name is left out.
+                r#""routers":["192.0.2.1","192.0.2.2"],"params":["router","tftp_server_name"]}}"#
+            )),
+            "{json:?}"
+        );
+        assert_eq!(t.number(0, Field::DhcpRebindingTime, Direction::ToClient, 0), Some(3000));
+        assert_eq!(t.number(0, Field::DhcpRenewalTime, Direction::ToClient, 0), Some(1800));
+        assert_eq!(t.number(0, Field::DhcpLeasetime, Direction::ToClient, 0), None);
     }
 
     proptest! {

@@ -627,6 +627,127 @@ mod tests {
         }
     }
 
+    #[test]
+    fn commands_and_greetings_are_told_by_the_port_or_the_other_side() {
+        let told = |direction, port, other, data: &[u8]| {
+            Probe { tcp: true, direction, ports: (40000, port), other, data, config: &Config::default() }.run()
+        };
+        let unknown = AppProto::Unknown;
+        for (direction, port, other, data, want) in [
+            (C, 110, unknown, b"USER me\r\n".as_slice(), Is(AppProto::Pop3)),
+            (C, 7777, AppProto::Pop3, b"USER me\r\n", Is(AppProto::Pop3)),
+            (C, 7777, AppProto::Pop3, b"CAPA\r\n", Is(AppProto::Pop3)),
+            (C, 7777, unknown, b"CAPA\r\n", No),
+            (C, 25, unknown, b"quit\r\n", Is(AppProto::Smtp)),
+            (C, 7777, unknown, b"quit\r\n", No),
+            (S, 25, unknown, b"220 ready\r\n", Is(AppProto::Smtp)),
+            (S, 7777, AppProto::Smtp, b"220-ready\r\n", Is(AppProto::Smtp)),
+            (S, 21, unknown, b"220 ready\r\n", Is(AppProto::Ftp)),
+            (S, 7777, AppProto::Ftp, b"220 ready\r\n", Is(AppProto::Ftp)),
+            (S, 7777, unknown, b"220 ready\r\n", No),
+            (C, 7777, unknown, b"a1 STARTTLS\r\n", Is(AppProto::Imap)),
+            (C, 7777, unknown, b"a-1 LOGIN me\r\n", No),
+        ] {
+            assert_eq!(told(direction, port, other, data), want, "{:?} on {port}", String::from_utf8_lossy(data));
+        }
+    }
+
+    #[test]
+    fn what_is_weak_is_told_on_its_port_only() {
+        let connack: &[u8] = &[0x20, 2, 0, 0];
+        for (direction, port, data, want) in [
+            (C, 389, b"\x30\x0c\x02\x01\x01\x60\x07".as_slice(), Is(AppProto::Ldap)),
+            (C, 389, b"\x30\x84\x00\x00\x00\x10\x02\x01\x02\x63", Is(AppProto::Ldap)),
+            (C, 389, b"\x30\x84\x00", Perhaps),
+            (C, 389, b"\x30\x0c\x02\x01\x01\x20", No),
+            (C, 389, b"\x30\x0c\x04\x01\x01", No),
+            (C, 389, b"\x31", No),
+            (C, 88, b"\0\0\x01\x10\x6a\x82", Is(AppProto::Krb5)),
+            (C, 88, b"\0\0\x01", Perhaps),
+            (C, 88, b"\0\0\x01\x10\x30\x82", No),
+            (C, 5432, b"\0\0\0\x08\x04\xd2\x16\x2f", Is(AppProto::Pgsql)),
+            (C, 5432, b"\0\0\0\x29\0\x03\0\0user", Is(AppProto::Pgsql)),
+            (C, 5432, b"\0\0\0", Perhaps),
+            (S, 5432, b"N", Is(AppProto::Pgsql)),
+            (S, 5432, b"R\0\0\0\x08\0\0\0\0", Is(AppProto::Pgsql)),
+            (S, 5432, b"hello", No),
+            (C, 502, &[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1], Is(AppProto::Modbus)),
+            (S, 502, &[0, 1, 0, 0, 0, 3, 1, 0x83, 2], Is(AppProto::Modbus)),
+            (C, 502, &[0, 1, 0, 0, 0, 3, 1, 0x83, 2], No), // an exception is an answer
+            (C, 502, &[0, 1, 0, 0, 9, 6, 1, 3], No),       // too long
+            (C, 502, &[0, 1, 0], Perhaps),
+            (C, 502, &[9, 1, 7], No),
+            (
+                C,
+                44818,
+                &[0x65, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                Is(AppProto::Enip),
+            ),
+            (C, 44818, &[0x65, 0, 4, 0], Perhaps),
+            (C, 44818, &[0x65, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], No), // options
+            (C, 44818, &[0x99, 0x99], No),
+            (C, 44818, &[0x65, 0, 4, 0, 0, 0, 0, 0, 0x77, 0x77, 0, 0], No), // no such status
+            (C, 20000, &[5, 0x64, 5, 0xc0], Is(AppProto::Dnp3)),
+            (C, 20000, &[5, 0x64], Perhaps),
+            (C, 20000, &[5, 0x64, 4], No),
+            (S, 1883, connack, Is(AppProto::Mqtt)),
+            (S, 1883, &[0x20, 3, 0, 0x87, 0], Is(AppProto::Mqtt)),
+            (S, 1883, &connack[..3], Perhaps),
+            (S, 1883, &[0x20, 2, 0, 6], No),
+            (S, 7777, connack, No),
+            (C, 23, &[0xff, 0xfb, 1], Is(AppProto::Telnet)),
+            (C, 23, &[0xff, 0xfb], Perhaps),
+            (C, 7777, &[0xff, 0xfb, 1], No),
+            (C, 7777, &[0x81, 0, 0, 0x44, 0x20, 0x43], Is(AppProto::Smb)), // a session request
+            (C, 7777, &[0x80, 0x2e, 1, 0, 2, 0, 0x15], Is(AppProto::Tls)), // SSL 2.0
+            (C, 7777, &[5, 0, 11, 3, 0x10, 0, 0, 0, 15, 0], No),           // shorter than its header
+            (C, 7777, &[0x10, 0x80], Perhaps),
+            (C, 7777, &[0x10, 0x80, 0x80, 0x80, 0x80], No),
+            (C, 7777, &[0x10, 0x0c, 0, 4, b'A'], No),
+        ] {
+            assert_eq!(tcp(direction, port, data), want, "{data:02x?} on {port}");
+        }
+    }
+
+    #[test]
+    fn datagrams_are_told_by_port_and_content() {
+        let nfs_call: &[u8] = &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0x86, 0xa3, 0, 0, 0, 3, 0, 0, 0, 0];
+        let nfs_reply: &[u8] = &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let rpc = [&[4, 0][..], &[0; 78]].concat();
+        let dhcp = [&[1, 1, 6, 0][..], &[0; 232], &[0x63, 0x82, 0x53, 0x63]].concat();
+        let ike = [&[1; 16][..], &[1, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 28]].concat();
+        for (port, data, want) in [
+            (161, b"\x30\x26\x02\x01\x01\x04\x06public".as_slice(), Is(AppProto::Snmp)),
+            (161, b"\x30\x81\x90\x02\x01\x03", Is(AppProto::Snmp)),
+            (161, b"\x30\x26\x02\x01\x02", No), // no version 3 is written so
+            (161, b"\x30", No),
+            (161, b"\x30\x84\x01", No),
+            (161, b"get", No),
+            (69, b"\0\x01a\0octet\0", Is(AppProto::Tftp)),
+            (69, b"\0\x06a\0", No),
+            (67, &dhcp, Is(AppProto::Dhcp)),
+            (67, &dhcp[..239], No),
+            (500, &ike, Is(AppProto::Ike)),
+            (500, &ike[..20], No),
+            (88, b"\x6a\x81", Is(AppProto::Krb5)),
+            (88, b"\x60\x81", No),
+            (389, b"\x30\x0c\x02\x01\x01\x63\x07", Is(AppProto::Ldap)),
+            (2049, nfs_call, Is(AppProto::Nfs)),
+            (2049, nfs_reply, Turned(AppProto::Nfs)),
+            (2049, &nfs_call[..16], No),
+            (44818, &[0x63, 0, 0, 0], No), // not whole
+            (135, &rpc, Is(AppProto::Dcerpc)),
+            (135, &rpc[..79], No),
+            (7777, &rpc, No),
+            (6881, b"d1:ad2:id20:", Is(AppProto::BittorrentDht)),
+            (123, &[0x26, 2, 0, 1, 0, 0, 0, 0], Is(AppProto::Ntp)), // a control message is short
+            (5355, b"\x12\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01", Is(AppProto::Llmnr)),
+            (53, b"\x12\x34\x81\x80\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01", Turned(AppProto::Dns)),
+        ] {
+            assert_eq!(udp(port, data), want, "{data:02x?} on {port}");
+        }
+    }
+
     /// A server may send its preface before the client's has come: then only that direction was recognised.
     #[test]
     fn a_server_that_speaks_http2_first_is_recognised() {

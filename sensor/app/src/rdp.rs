@@ -11,6 +11,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
     tx::Events,
@@ -336,19 +337,7 @@ fn named(key: &str, names: &[(u32, &str)], bits: u32, w: &mut JsonWriter) {
 
 fn client_object(c: &Client, w: &mut JsonWriter) {
     w.key("client").open();
-    w.key("version").string(match c.version {
-        0x0008_0001 => "v4",
-        0x0008_0004 => "v5",
-        0x0008_0005 => "v10.0",
-        0x0008_0006 => "v10.1",
-        0x0008_0007 => "v10.2",
-        0x0008_0008 => "v10.3",
-        0x0008_0009 => "v10.4",
-        0x0008_000a => "v10.5",
-        0x0008_000b => "v10.6",
-        0x0008_000c => "v10.7",
-        _ => "unknown",
-    });
+    w.key("version").string(name(VERSIONS, c.version).unwrap_or("unknown"));
     w.key("desktop_width").u64(c.width.into()).key("desktop_height").u64(c.height.into());
     w.key("color_depth").u64(c.color_depth.into());
     w.key("keyboard_layout").string(&format!("{:08x}", c.keyboard_layout));
@@ -387,35 +376,42 @@ fn client_object(c: &Client, w: &mut JsonWriter) {
     w.close();
 }
 
-const fn keyboard(kind: u32) -> Option<&'static str> {
-    Some(match kind {
-        1 => "xt",
-        2 => "ico",
-        3 => "at",
-        4 => "enhanced",
-        5 => "1050",
-        6 => "9140",
-        7 => "jp",
-        _ => return None,
-    })
-}
+// MS-RDPBCGR 2.2.1.3.2, version.
+const VERSIONS: &[(u32, &str)] = &[
+    (0x0008_0001, "v4"),
+    (0x0008_0004, "v5"),
+    (0x0008_0005, "v10.0"),
+    (0x0008_0006, "v10.1"),
+    (0x0008_0007, "v10.2"),
+    (0x0008_0008, "v10.3"),
+    (0x0008_0009, "v10.4"),
+    (0x0008_000a, "v10.5"),
+    (0x0008_000b, "v10.6"),
+    (0x0008_000c, "v10.7"),
+];
 
-const fn build_name(build: u32) -> Option<&'static str> {
-    Some(match build {
-        2195 => "Windows 2000",
-        2600 => "Windows XP",
-        3790 => "Windows Server 2003",
-        6000 => "Windows Vista",
-        6001 => "Windows Vista SP1",
-        6002 => "Windows Vista SP2",
-        7600 => "Windows 7",
-        7601 => "Windows 7 SP1",
-        9200 => "Windows 8",
-        9600 => "Windows 8.1",
-        10240 => "Windows 10",
-        _ => return None,
-    })
+fn keyboard(kind: u32) -> Option<&'static str> {
+    name(KEYBOARDS, kind)
 }
+const KEYBOARDS: &[(u32, &str)] =
+    &[(1, "xt"), (2, "ico"), (3, "at"), (4, "enhanced"), (5, "1050"), (6, "9140"), (7, "jp")];
+
+fn build_name(build: u32) -> Option<&'static str> {
+    name(BUILDS, build)
+}
+const BUILDS: &[(u32, &str)] = &[
+    (2195, "Windows 2000"),
+    (2600, "Windows XP"),
+    (3790, "Windows Server 2003"),
+    (6000, "Windows Vista"),
+    (6001, "Windows Vista SP1"),
+    (6002, "Windows Vista SP2"),
+    (7600, "Windows 7"),
+    (7601, "Windows 7 SP1"),
+    (9200, "Windows 8"),
+    (9600, "Windows 8.1"),
+    (10240, "Windows 10"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -453,6 +449,73 @@ mod tests {
             [&kind.to_le_bytes()[..], &u16::try_from(b.len() + 4).unwrap().to_le_bytes(), b].concat()
         };
         pdu(&[&[2, 0xf0, 0x80, 0x7f, 0x65], b"...Duca", &[0x80, 0xff], &block(0xc001, &core), &block(0xc003, &net)])
+    }
+
+    #[test]
+    fn answers_say_what_was_chosen_or_why_nothing_was() {
+        for (kind, number, want) in [
+            (2, 0, r#""protocol":"rdp""#),
+            (2, 1, r#""protocol":"ssl""#),
+            (2, 2, r#""protocol":"hybrid""#),
+            (2, 4, r#""protocol":"rds_tls""#),
+            (2, 8, r#""protocol":"hybrid_ex""#),
+            (2, 9, r#""protocol":"unknown""#),
+            // MS-RDPBCGR 2.2.1.2.2.
+            (3, 1, r#""error_code":1,"reason":"ssl_required""#),
+            (3, 2, r#""error_code":2,"reason":"ssl_not_allowed""#),
+            (3, 3, r#""error_code":3,"reason":"ssl_cert_not_on_server""#),
+            (3, 4, r#""error_code":4,"reason":"inconsistent_flags""#),
+            (3, 5, r#""error_code":5,"reason":"hybrid_required""#),
+            (3, 6, r#""error_code":6,"reason":"ssl_with_user_auth_required""#),
+            (3, 7, r#""error_code":7,"reason":"unknown""#),
+        ] {
+            let mut t = Talk::<Rdp>::new();
+            t.say(ToClient, &pdu(&[&[14, 0xd0, 0, 0, 0x12, 0x34, 0, kind, 0, 8, 0, number, 0, 0, 0]]), false);
+            assert_eq!(t.json(), [format!(r#"{{"rdp":{{"event_type":"initial_response",{want}}}}}"#)]);
+        }
+    }
+
+    #[test]
+    fn what_a_client_says_may_be_odd() {
+        let with = |at: usize, bytes: &[u8]| {
+            // From the core's first byte on.
+            let mut wire = connect();
+            let core = wire.windows(4).position(|w| w == b"Duca").unwrap() + 4 + 2 + 4;
+            wire[core + at..core + at + bytes.len()].copy_from_slice(bytes);
+            let mut t = Talk::<Rdp>::new();
+            t.say(ToServer, &wire, false);
+            t.json().concat()
+        };
+        for (at, bytes, want) in [
+            (0, &[12, 0, 8, 0][..], r#""version":"v10.7""#),
+            (0, &[9, 9, 9, 9], r#""version":"unknown""#),
+            (16, &[0x65, 0x45, 0, 0], r#""build":"17765""#), // without a name
+            (16, &[0xb1, 0x1d, 0, 0], r#""build":"Windows 7 SP1""#),
+            (52, &[7, 0, 0, 0], r#""keyboard_type":"jp""#),
+            (52, &[9, 0, 0, 0], r#""client_name":"PC","function_keys":12"#),
+            (128, &[0, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":4"#),
+            (128, &[1, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":8"#),
+            (128, &[2, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":15"#),
+            (128, &[3, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":16"#),
+            (128, &[4, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":24"#),
+        ] {
+            let json = with(at, bytes);
+            assert!(json.contains(want), "{json} lacks {want}");
+        }
+        // Flags of the first request (2.2.1.1.1), and one without a cookie's name.
+        for (cookie, flags, want) in [
+            (&b""[..], 3, r#""flags":["restricted_admin_mode_required","redirected_authentication_mode_required"]"#),
+            (b"Cookie: mstshash=me\r\n", 8, r#""cookie":"me","flags":["correlation_info_present"]"#),
+            (b"Cookie: other=me\r\n", 0, r#""event_type":"initial_request"}"#),
+        ] {
+            let mut t = Talk::<Rdp>::new();
+            t.say(ToServer, &pdu(&[&[6, 0xe0, 0, 0, 0, 0, 0], cookie, &[1, flags, 8, 0, 3, 0, 0, 0]]), false);
+            assert!(t.json()[0].contains(want), "{:?} lacks {want}", t.json());
+        }
+        // A frame shorter than its own header ends it; behind a gap nothing is read.
+        let mut t = Talk::<Rdp>::new();
+        t.say(ToServer, &[3, 0, 0, 5, 0, 0xe0], false);
+        assert!(t.stopped && t.json().is_empty());
     }
 
     #[test]

@@ -428,3 +428,38 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
+
+    #[test]
+    fn every_protocol_begins_with_nothing_and_answers_for_itself() {
+        let (config, mut parsed) = (Config::default(), 0);
+        for (proto, datagram) in AppProto::ALL.iter().flat_map(|p| [(*p, false), (*p, true)]) {
+            let Some(mut s) = State::new(proto, datagram) else { continue };
+            parsed += 1;
+            assert_eq!((s.total(), s.len(), s.is_empty(), s.charged()), (0, 0, true, 0), "{proto:?}");
+            assert_eq!(s.events(), State::events_of(proto).unwrap_or_default(), "{proto:?}");
+            assert!(s.log_at().iter().all(|at| *at > 0), "{proto:?}");
+            for d in BOTH {
+                assert!(Buffer::ALL.iter().all(|b| s.buffer(0, *b, d, 0).is_none()), "{proto:?}");
+                assert!(Field::ALL.iter().all(|f| s.number(0, *f, d, 0).is_none()), "{proto:?}");
+            }
+            let mut w = JsonWriter::new();
+            w.open();
+            s.log(0, &config, &mut w);
+            s.metadata(0, &config, &mut w);
+            w.close();
+            assert_eq!(w.as_str(), "{}", "{proto:?}");
+            assert!(s.core(0).is_none() && s.core_mut(0).is_none() && s.event_type(0, &config).is_none(), "{proto:?}");
+            assert!(s.files(0).is_none() && s.files_mut(0).is_none() && s.announced().is_empty(), "{proto:?}");
+            s.finish();
+            assert_eq!((s.clean(true), s.total()), (0, 0), "{proto:?}");
+        }
+        assert!(parsed >= 32, "{parsed}");
+        assert!(State::new(AppProto::Imap, false).is_none() && State::events_of(AppProto::Imap).is_none());
+    }
+}

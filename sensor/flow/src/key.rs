@@ -134,3 +134,23 @@ pub(crate) fn tuple(p: &Packet<'_>) -> Option<Tuple> {
         Transport::None | Transport::Igmp(_) | Transport::Other => None, // IGMP goes to a group, and no answer comes back
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_and_its_answer_name_each_other() {
+        for of in [icmpv4_counterpart as fn(u8) -> Option<u8>, icmpv6_counterpart] {
+            for kind in 0..=255 {
+                assert_eq!(of(kind).map(of), of(kind).map(|_| Some(kind)), "{kind}");
+            }
+        }
+        // RFC 792, RFC 4443, RFC 4861.
+        assert_eq!((icmpv4_counterpart(8), icmpv4_counterpart(3), icmpv4_counterpart(13)), (Some(0), None, Some(14)));
+        assert_eq!(
+            (icmpv6_counterpart(128), icmpv6_counterpart(135), icmpv6_counterpart(1)),
+            (Some(129), Some(136), None)
+        );
+    }
+}

@@ -98,6 +98,135 @@ fn fragments_with_their_points() {
     assert_eq!(t.buffer(3, Buffer::Dnp3Data, ToServer, 0).map(|b| b.len()), Some(13), "a lossy text of 11 bytes");
 }
 
+/// Bytes of a point of each object of fixed size: group, variations, and for each its size (IEEE 1815, annex A).
+const SIZES: &[(u8, &[(u8, usize)])] = &[
+    (1, &[(1, 1), (2, 1)]),
+    (2, &[(1, 1), (2, 7), (3, 3)]),
+    (3, &[(1, 1), (2, 1)]),
+    (4, &[(1, 1), (2, 7), (3, 3)]),
+    (10, &[(1, 1), (2, 1)]),
+    (11, &[(1, 1), (2, 7)]),
+    (12, &[(1, 11), (2, 11), (3, 1)]),
+    (13, &[(1, 1), (2, 7)]),
+    (20, &[(1, 5), (2, 3), (3, 5), (4, 3), (5, 4), (6, 2), (7, 4), (8, 2)]),
+    (21, &[(1, 5), (2, 3), (3, 5), (4, 3), (5, 11), (6, 9), (7, 11), (8, 9), (9, 4), (10, 2), (11, 4), (12, 2)]),
+    (22, &[(1, 5), (2, 3), (3, 5), (4, 3), (5, 11), (6, 9), (7, 11), (8, 9)]),
+    (23, &[(1, 5), (2, 3), (3, 5), (4, 3), (5, 11), (6, 9), (7, 11), (8, 9)]),
+    (30, &[(1, 5), (2, 3), (3, 4), (4, 2), (5, 5), (6, 9)]),
+    (31, &[(1, 5), (2, 3), (3, 11), (4, 9), (5, 4), (6, 2), (7, 5), (8, 9)]),
+    (32, &[(1, 5), (2, 3), (3, 11), (4, 9), (5, 5), (6, 9), (7, 11), (8, 15)]),
+    (33, &[(1, 5), (2, 3), (3, 11), (4, 9), (5, 5), (6, 9), (7, 11), (8, 15)]),
+    (34, &[(1, 2), (2, 4), (3, 4)]),
+    (40, &[(1, 5), (2, 3), (3, 5), (4, 9)]),
+    (41, &[(1, 5), (2, 3), (3, 5), (4, 9)]),
+    (42, &[(1, 5), (2, 3), (3, 11), (4, 9), (5, 5), (6, 9), (7, 11), (8, 15)]),
+    (43, &[(1, 5), (2, 3), (3, 11), (4, 9), (5, 5), (6, 9), (7, 11), (8, 15)]),
+    (50, &[(1, 6), (2, 10), (3, 6), (4, 11)]),
+    (51, &[(1, 6), (2, 6)]),
+    (52, &[(1, 2), (2, 2)]),
+    (80, &[(1, 1)]),
+    (81, &[(1, 3)]),
+    (102, &[(1, 1)]),
+    (121, &[(1, 7)]),
+    (122, &[(1, 7), (2, 13)]),
+];
+
+fn walked(body: &[u8]) -> (Result<(), Fault>, Vec<u32>) {
+    let mut points = Vec::new();
+    let result = parser::walk(129, body, &Choices::default(), &mut |_| {}, &mut |p| points.push(p.index));
+    (result, points)
+}
+
+#[test]
+fn points_are_as_long_as_the_standard_says() {
+    for (group, all) in SIZES {
+        for (variation, size) in *all {
+            // Point 7 alone, its number in one byte.
+            let body = [&[*group, *variation, 0, 7, 7][..], &vec![0; *size]].concat();
+            assert_eq!(walked(&body), (Ok(()), vec![7]), "group {group} variation {variation}");
+            assert_eq!(
+                walked(&body[..body.len() - 1]),
+                (Err(Fault::Short), vec![]),
+                "group {group} variation {variation}"
+            );
+        }
+    }
+    for (group, variation) in [(0, 1), (1, 3), (12, 4), (21, 13), (110, 4), (121, 2)] {
+        assert_eq!(walked(&[group, variation, 0, 7, 7, 0]), (Err(Fault::Unknown), vec![]), "{group} {variation}");
+    }
+}
+
+#[test]
+fn objects_whose_size_is_told_hold_texts_and_bytes() {
+    // A size of two bytes before one point.
+    let answer = |group: u8, variation: u8, point: &[u8]| {
+        let size = u16::try_from(point.len()).unwrap().to_le_bytes();
+        let mut t = Talk::<Dnp3>::new();
+        t.say(
+            ToClient,
+            &wire(false, &[&[0xc0, 129, 0, 0, group, variation, 0x5b, 1][..], &size, point].concat()),
+            false,
+        );
+        t.json().concat()
+    };
+    for (group, variation, point, want) in [
+        // Who may open a file (annex A.27.2): two texts, their places before them.
+        (
+            70,
+            2,
+            &[12, 0, 2, 0, 14, 0, 2, 0, 9, 0, 0, 0, b'm', b'e', b'p', b'w'][..],
+            r#""username":"me","password":"pw""#,
+        ),
+        (70, 4, &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 4, 0, 5, b'o', b'k'], r#""status_code":5,"optional_text":"ok""#),
+        (70, 5, &[1, 0, 0, 0, 2, 0, 0, 0, b'x'], r#""file_handle":1,"block_number":2,"file_data":"x""#),
+        (70, 6, &[1, 0, 0, 0, 2, 0, 0, 0, 3, b'x'], r#""block_number":2,"status_code":3,"optional_text":"x""#),
+        (70, 8, b"a/b", r#""file_specification":"a/b""#),
+        // A challenge and what answers it (annex A.45).
+        (120, 1, &[1, 0, 0, 0, 2, 0, 3, 4, 0xca, 0xfe], r#""csq":1,"usr":2,"mal":3,"reason":4,"challenge_data":"#),
+        (120, 3, &[1, 0, 0, 0, 2, 0], r#""csq":1,"user_number":2"#),
+        (120, 6, &[1, 0, 1, 2, 0, 9], r#""ksq":65537,"usr":2,"wrapped_key_data":"#),
+        (120, 12, &[1, 0, 0, 0, 2, 0, 1, 0, 9], r#""user_number":2,"challenge_data_len":1,"challenge_data":"#),
+    ] {
+        let json = answer(group, variation, point);
+        assert!(json.contains(want) && json.contains(r#""complete":true"#), "{json}");
+    }
+    // Each of them with lengths of zero, and cut.
+    for (group, variations) in [(70, 1..=8), (120, 1..=15)] {
+        for variation in variations {
+            for size in [0, 1, 60] {
+                let json = answer(group, variation, &vec![0; size]);
+                serde_json::from_str::<serde_json::Value>(&json).unwrap();
+                assert!(json.contains(&format!(r#""group":{group},"variation":{variation}"#)), "{json}");
+            }
+        }
+    }
+    // Without a size nobody knows where such a point ends.
+    assert_eq!(walked(&[70, 8, 0, 7, 7, b'a']), (Err(Fault::Short), vec![]));
+}
+
+#[test]
+fn points_are_numbered_by_ranges_prefixes_and_sizes_of_any_width() {
+    for (header, numbers) in [
+        (&[2, 1, 0x17, 2, 5, 0, 9, 0][..], vec![5, 9]), // prefixes of one byte, a count of one
+        (&[2, 1, 0x28, 2, 0, 5, 1, 0, 9, 1, 0], vec![0x105, 0x109]), // of two
+        (&[2, 1, 0x39, 1, 0, 0, 0, 5, 0, 0, 1, 0], vec![0x0100_0005]), // of four
+        (&[2, 1, 0x01, 7, 1, 8, 1, 0, 0], vec![0x107, 0x108]), // a range of two bytes
+        (&[2, 1, 0x02, 7, 0, 1, 0, 7, 0, 1, 0, 0], vec![0x1_0007]), // of four
+        (&[2, 1, 0x47, 1, 1, 0], vec![0]),              // a size of one byte
+        (&[2, 1, 0x69, 1, 0, 0, 0, 1, 0, 0, 0, 0], vec![0]), // of four
+        (&[12, 3, 0x17, 1, 4, 1], vec![4]),             // a bit with a prefix has a byte of its own
+    ] {
+        assert_eq!(walked(header), (Ok(()), numbers), "{header:02x?}");
+        for n in 1..header.len() {
+            assert_eq!(walked(&header[..n]).0, Err(Fault::Short), "{header:02x?} cut at {n}");
+        }
+    }
+    // Ranges that end before they begin, and widths that there are not.
+    for header in [&[2, 1, 0, 8, 7, 0][..], &[2, 1, 0x0c, 1, 1, 0], &[2, 1, 0x77, 1, 1, 0]] {
+        assert_eq!(walked(header), (Err(Fault::Short), vec![]), "{header:02x?}");
+    }
+}
+
 #[test]
 fn an_event_has_the_fragment_itself_and_not_its_side() {
     let t = conversation();

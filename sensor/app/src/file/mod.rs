@@ -361,6 +361,94 @@ mod tests {
         assert_eq!((f.state, f.size, f.window.shown()), (FileState::Truncated, 4, Some(&b"abcd"[..])));
     }
 
+    /// Keeps everything in memory, under numbers from 7 on; has room for so many.
+    #[derive(Debug)]
+    struct Shelf(Arc<std::sync::Mutex<Vec<Vec<u8>>>>, usize);
+    #[derive(Debug)]
+    struct Place(Arc<std::sync::Mutex<Vec<Vec<u8>>>>, Vec<u8>);
+
+    impl Store for Shelf {
+        fn begin(&self) -> Option<Box<dyn Storing>> {
+            (self.0.lock().unwrap().len() < self.1).then(|| Box::new(Place(Arc::clone(&self.0), Vec::new())) as _)
+        }
+    }
+    impl Storing for Place {
+        fn write(&mut self, bytes: &[u8]) {
+            self.1.extend_from_slice(bytes);
+        }
+        fn keep(self: Box<Self>, sha256: &[u8; 32]) -> Option<u64> {
+            assert_eq!(sha256[..2], [0xba, 0x78]);
+            let mut all = self.0.lock().unwrap();
+            all.push(self.1);
+            Some(6 + all.len() as u64)
+        }
+    }
+
+    fn told(f: &File) -> String {
+        let mut w = lagewarte_event::eve::JsonWriter::new();
+        w.open();
+        f.log(3, &mut w);
+        w.close();
+        w.as_str().to_owned()
+    }
+
+    #[test]
+    fn a_file_is_stored_where_somebody_asks_for_it_and_it_is_whole() {
+        let kept = Arc::default();
+        let wanted = Wanted {
+            store: Some(Arc::new(Shelf(Arc::clone(&kept), 1))),
+            asked: Asked { store: true, hashes: Hashes { md5: true, sha1: true, ..Hashes::default() } },
+            ..Wanted::default()
+        };
+        let file = |bytes: &[u8]| {
+            let mut f = File::open(b"a.txt", Direction::ToClient, &wanted, Pieces::default());
+            f.push(bytes);
+            f
+        };
+        // Nobody asks; a gap; somebody asks; no room.
+        let mut f = file(b"abc");
+        f.close();
+        assert_eq!((f.undecided(), f.settle(false), f.undecided()), (true, (false, false), false));
+        let mut f = file(b"ab");
+        f.gap(1);
+        f.close();
+        assert_eq!(f.settle(true), (true, false), "what has a gap is not stored");
+        let mut f = file(b"abc");
+        f.keep();
+        assert!(
+            told(&f).ends_with(r#""state":"UNKNOWN","stored":false,"storing":true,"size":3,"tx_id":3}"#),
+            "{}",
+            told(&f)
+        );
+        f.close();
+        assert_eq!(f.settle(false), (true, true));
+        f.range = Some((5, 7));
+        assert_eq!(
+            told(&f),
+            concat!(
+                r#"{"filename":"a.txt","gaps":false,"state":"CLOSED","md5":"900150983cd24fb0d6963f7d28e17f72","#,
+                r#""sha1":"a9993e364706816aba3e25717850c26c9cd0d89d","#,
+                r#""sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","#,
+                r#""stored":true,"file_id":7,"size":3,"start":5,"end":7,"tx_id":3}"#
+            )
+        );
+        assert_eq!(*kept.lock().unwrap(), [b"abc"]);
+        let mut f = file(b"abc");
+        f.close();
+        assert_eq!(f.settle(true), (true, false), "there is no room");
+        assert_eq!(File { name: b"/a.b/c".to_vec(), ..File::default() }.extension(), b"");
+    }
+
+    #[test]
+    fn what_is_kept_goes_one_way_or_both() {
+        let (mut one, mut other) = (store::Keep::default(), store::Keep::default());
+        one.add(Direction::ToServer);
+        assert!(one.has(Direction::ToServer) && !one.has(Direction::ToClient));
+        other.add(Direction::ToClient);
+        one.join(other);
+        assert!(one.has(Direction::ToServer) && one.has(Direction::ToClient));
+    }
+
     #[test]
     fn files_are_bounded() {
         let mut all = Files::default();
