@@ -174,14 +174,14 @@ class Result:
         self.fault, self.peak, self.cpu = fault, peak, cpu
 
 
-def run(sensor, source, capture, folder, seconds):
+def run(sensor, arguments, cwd, capture, folder, seconds):
     """Replays one file."""
     out = os.path.join(folder, "out")
     os.makedirs(out, exist_ok=True)
     log = os.path.join(folder, "log")
-    command = [sensor, "replay", "-r", capture, "-l", out, *source.arguments]
+    command = [sensor, "replay", "-r", capture, "-l", out, *arguments]
     with open(log, "wb") as stderr:
-        process = subprocess.Popen(command, stdout=stderr, stderr=stderr, stdin=subprocess.DEVNULL, cwd=source.folder)
+        process = subprocess.Popen(command, stdout=stderr, stderr=stderr, stdin=subprocess.DEVNULL, cwd=cwd)
     late = threading.Event()
 
     def end():
@@ -212,6 +212,29 @@ def run(sensor, source, capture, folder, seconds):
     return Result(fault, usage.ru_maxrss, usage.ru_utime + usage.ru_stime), command
 
 
+def work():
+    """Replays what is asked for, a line of JSON each. For the kernel the peak of a process begins with the size of the one that
+    started it: one that holds no captures."""
+    for line in sys.stdin:
+        result, command = run(*json.loads(line))
+        print(json.dumps([result.fault, result.peak, result.cpu, command]), flush=True)
+
+
+class Worker(threading.local):
+    """A process that replays, for each thread."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+
+    def run(self, *what):
+        """What `run` gives."""
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        fault, peak, cpu, command = json.loads(self.process.stdout.readline())
+        return Result(fault, peak, cpu), command
+
+
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description="Replays damaged captures and reports what the sensor does not survive.")
@@ -232,6 +255,7 @@ def main():
     keep = options.keep or tempfile.mkdtemp(prefix="mutate-findings-")
     os.makedirs(keep, exist_ok=True)
     kinds, peaks, cpu, findings = collections.Counter(), [], 0.0, 0
+    worker = Worker()
 
     def one(number):
         # Round by round, so that every capture has its turn; the number alone decides the damage.
@@ -240,7 +264,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
             capture = os.path.join(folder, "damaged.pcap")
             write(capture, source.link, packets)
-            result, command = run(options.sensor, source, capture, folder, options.seconds)
+            result, command = worker.run(options.sensor, source.arguments, source.folder, capture, folder, options.seconds)
             if result.fault is None and result.peak > options.most_mb << 10:
                 result.fault = f"peak memory {result.peak >> 10} MB"
             if result.fault:
@@ -267,4 +291,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work() if sys.argv[1:] == ["--worker"] else main())
