@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Project commands: `cargo xtask setup | engine | test | conformance | fuzz | soak | demo`.
+//! Project commands: `cargo xtask setup | engine | test | conformance | coverage | fuzz | soak | demo`.
 //!
 //! Must never be needed at run time of the product, and never change a source file unasked.
 #![expect(clippy::disallowed_methods, reason = "a build tool measures wall time; nothing here is on the packet path")]
 
 mod conformance;
+mod coverage;
 mod demo;
 mod engine;
 mod fuzz;
@@ -34,6 +35,8 @@ enum Command {
     Test(test::Args),
     /// The detection conformance cases: result, floor, report.
     Conformance(conformance::Args),
+    /// Which lines of the parsers their own tests run: table, floor, report.
+    Coverage(coverage::Args),
     /// Every fuzz target for some seconds.
     Fuzz(fuzz::Args),
     /// Everything breaks again and again under load, and at the end every event is accounted for.
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Command::Engine => engine::ensure().map(|p| println!("{}", p.display())),
         Command::Test(args) => test::main(&args),
         Command::Conformance(args) => conformance::main(&args),
+        Command::Coverage(args) => coverage::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Soak(args) => soak::main(&args),
         Command::Demo(args) => demo::main(&args),
