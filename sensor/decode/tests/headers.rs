@@ -28,7 +28,7 @@ fn ip(s: &str) -> IpAddr {
 fn v4(options: &[u8]) -> Vec<u8> {
     assert_eq!(options.len() % 4, 0);
     let header = 20 + options.len() as u8;
-    let mut p = vec![0x40 | header / 4, 0, 0, header + 8, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 9];
+    let mut p = vec![0x40 | (header / 4), 0, 0, header + 8, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 9];
     p.extend_from_slice(options);
     p.extend([0x9c, 0x40, 0, 53, 0, 8, 0, 0]);
     p
