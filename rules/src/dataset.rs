@@ -4,7 +4,7 @@
 //! with a JSON object beside each entry that alerts then show. Suricata user guide, "Datasets".
 //!
 //! Must never open a file outside the rule file's own folder (unless the operator allows it), never write one, and never
-//! hold more than a set's memcap. Limits: [`MAX_SETS`], [`MAX_SET_FILE`], [`MAX_TOLD`].
+//! hold more than a set's memcap. Limits: [`MAX_SETS`], [`MAX_SET_FILE`], [`MAX_TOLD`], [`MAX_NAME`].
 
 use std::{
     borrow::Cow,
@@ -29,6 +29,9 @@ pub const MAX_SET_FILE: u64 = 1 << 30;
 pub const DEFAULT_MEMCAP: u64 = 100 << 20;
 /// Longest JSON object beside an entry. Threat: alerts as large as the list that they come from.
 pub const MAX_TOLD: usize = 16 << 10;
+/// Longest bytes of which each end is looked up (`match subdomain`): a name (RFC 1035, section 2.3.4) behind a dot. Threat: a
+/// file of nothing but dots, each of which begins an end.
+pub const MAX_NAME: usize = 254;
 /// Charged for an entry beside its bytes.
 const ENTRY_COST: u64 = 64;
 
@@ -261,9 +264,12 @@ impl Set {
         if self.exactly(&held) {
             return Some(held);
         }
+        if !self.subdomains || bytes.len() > MAX_NAME {
+            return None;
+        }
         // From each dot on: what dotprefix makes of a name begins with one, as the entries do.
         let dots = bytes.iter().enumerate().filter(|(n, b)| **b == b'.' && *n > 0).map(|(n, _)| n);
-        let mut ends = dots.filter_map(|n| bytes.get(n..)).filter(|_| self.subdomains);
+        let mut ends = dots.filter_map(|n| bytes.get(n..));
         ends.find(|end| self.exactly(end)).map(Cow::Borrowed)
     }
 
@@ -606,6 +612,16 @@ mod tests {
             assert!(set.load("LmV2aWwuZXhhbXBsZQ==", false).is_ok());
             assert_eq!(set.has(name.as_bytes()), there, "{name}");
         }
+    }
+
+    #[test]
+    fn the_ends_of_what_is_longer_than_a_name_are_not_looked_up() {
+        let mut set = Set::new("s", Kind::String, 1 << 20);
+        set.subdomains = true;
+        assert!(set.load("LmV2aWwuZXhhbXBsZQ==", false).is_ok());
+        let below = |dots: usize| format!("{}.evil.example", ".".repeat(dots)).into_bytes();
+        assert!(set.has(&below(MAX_NAME - 13)) && !set.has(&below(MAX_NAME - 12)));
+        assert!(!set.has(&below(4 << 20)), "and it takes no time");
     }
 
     #[test]

@@ -252,8 +252,8 @@ pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> L
             s.set_depth(d, depth);
         }
     }
-    // One side of a protocol of questions and answers speaks: the other has said what it had to say, and rules look at it without waiting for
-    // a whole chunk.
+    // One side of a protocol of questions and answers speaks: the other has said what it had to say, and rules look at it
+    // without waiting for a whole chunk.
     if let Some(s) = &mut f.flow.stream {
         for d in [Direction::ToServer, Direction::ToClient].into_iter().filter(|d| heard[d.index()]) {
             s.trigger_raw(d.reverse());
