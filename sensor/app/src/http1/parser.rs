@@ -542,7 +542,7 @@ pub fn chunk_size(line: &[u8]) -> Option<(u64, bool)> {
 /// A host with its port, as in `Host` and in a URI's authority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Authority<'a> {
-    /// Without port and without the user.
+    /// Without port and without the user; with the dot of the root, where it is written.
     pub host: &'a [u8],
     /// The port, where one is stated and valid.
     pub port: Option<u16>,
@@ -571,9 +571,17 @@ pub fn authority(text: &[u8]) -> Authority<'_> {
         }
     };
     let number = port.and_then(|p| std::str::from_utf8(p).ok()?.trim().parse::<u16>().ok()).filter(|p| *p != 0);
-    let host = host.strip_suffix(b".").unwrap_or(host);
     let invalid_port = port.is_some() && number.is_none();
-    Authority { host, port: number, invalid_port, invalid: invalid_port || !valid_host(host) }
+    let mut a = Authority { host, port: number, invalid_port, invalid: invalid_port };
+    a.invalid |= !valid_host(a.rootless());
+    a
+}
+
+impl Authority<'_> {
+    /// The host without the dot of the root. It belongs to the name that rules ask for, but not to what is compared.
+    pub fn rootless(&self) -> &[u8] {
+        self.host.strip_suffix(b".").unwrap_or(self.host)
+    }
 }
 
 fn valid_host(host: &[u8]) -> bool {

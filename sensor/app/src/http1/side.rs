@@ -699,7 +699,7 @@ pub(super) fn choose_host(tx: &mut Tx, r: &mut Request, uri: &[u8], connect: boo
             tx.raise(e);
         }
     }
-    let differ = of_uri.zip(of_field).is_some_and(|(u, f)| !u.host.eq_ignore_ascii_case(f.host));
+    let differ = of_uri.zip(of_field).is_some_and(|(u, f)| !u.rootless().eq_ignore_ascii_case(f.rootless()));
     if repeated || differ {
         tx.raise(Event::HostHeaderAmbiguous);
     }

@@ -187,7 +187,7 @@ fn authorities() {
     };
     check("example.com", "example.com", None, false);
     check("example.com:8080", "example.com", Some(8080), false);
-    check("u:p@example.com.", "example.com", None, false);
+    check("u:p@example.com.", "example.com.", None, false); // as Suricata 7 shows it
     check("[::1]:443", "[::1]", Some(443), false);
     check("[::1]", "[::1]", None, false);
     check("a b", "a b", None, true);
