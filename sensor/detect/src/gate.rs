@@ -8,13 +8,14 @@
 use lagewarte_decode::Packet;
 use lagewarte_flow::{Direction, FlowRef};
 use lagewarte_rules::{
-    ast::{PacketTest, PayloadTest, Value},
+    ast::{PacketTest, PayloadTest},
     port::PortSet,
 };
 
 use crate::{
     entry::{Entry, flow_fits, proto_takes},
     inspect::{payload, ports},
+    prefilter::placed,
     stream::View,
 };
 
@@ -128,32 +129,11 @@ impl Head {
     /// What contents at a place of their own say of the first bytes: wherever the rule matches, they are there.
     fn of(tests: &[PayloadTest]) -> Self {
         let mut head = Self::default();
-        // Where the match before ends, if there is only one place for it.
-        let mut end = Some(0);
-        for test in tests {
-            match test {
-                PayloadTest::Content(c) if !c.negated => {
-                    let number = |v: Option<Value>, or: Option<i64>| v.map_or(or, Value::number);
-                    let n = i64::try_from(c.bytes.len()).unwrap_or(i64::MAX);
-                    let (from, room) = match (c.relative(), c.startswith) {
-                        (true, _) => (end.zip(number(c.distance, Some(0))).map(|(e, d)| e + d), number(c.within, None)),
-                        (false, true) => (Some(0), Some(n)),
-                        (false, false) => (number(c.offset, Some(0)), number(c.depth, None)),
-                    };
-                    let at = from.filter(|from| room == Some(n) && (0..=i64::from(u16::MAX)).contains(from));
-                    end = at.map(|at| at + n);
-                    for (i, b) in (at.unwrap_or(8)..8).zip(&c.bytes) {
-                        let care = if c.nocase && b.is_ascii_alphabetic() { !0x20 } else { 0xff };
-                        head.mask |= u64::from(care) << (8 * i);
-                        head.bits |= u64::from(b & care) << (8 * i);
-                    }
-                }
-                // What moves nothing.
-                PayloadTest::Content(_)
-                | PayloadTest::Isdataat { .. }
-                | PayloadTest::ByteTest(_)
-                | PayloadTest::Bsize(_) => {}
-                _ => end = None,
+        for (c, place) in placed(tests) {
+            for (i, b) in (place.only(c.bytes.len()).unwrap_or(8)..8).zip(&c.bytes) {
+                let care = if c.nocase && b.is_ascii_alphabetic() { !0x20 } else { 0xff };
+                head.mask |= u64::from(care) << (8 * i);
+                head.bits |= u64::from(b & care) << (8 * i);
             }
         }
         head

@@ -96,7 +96,7 @@ impl Table {
         let mut table = Self::default();
         let mut patterns = Builder::default();
         let (mut by_dest, mut by_src) = (Vec::new(), Vec::new());
-        let mut near: Vec<(u32, &Entry, &Content)> = Vec::new();
+        let mut near: Vec<(u32, &Content, Option<&Content>)> = Vec::new();
         for (i, e) in (0u32..).zip(entries) {
             if !prefilter {
                 if e.of_packets() && !e.address_only && looks_there(e, class) {
@@ -111,7 +111,7 @@ impl Table {
             let long = |c: &&Content| c.bytes.len() >= SHORT;
             let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest(e)));
             match (close.filter(long), content.filter(long), close, content) {
-                (Some(c), ..) => near.push((i, e, c)),
+                (Some(c), ..) => near.push((i, c, content)),
                 (_, Some(c), ..) => patterns.add(c, i),
                 // A short pattern says less than a port.
                 _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
@@ -122,13 +122,13 @@ impl Table {
             }
         }
         let mut behind: HashMap<(&[u8], bool), usize> = HashMap::new();
-        for (_, _, c) in &near {
+        for (_, c, _) in &near {
             *behind.entry((&c.bytes, c.nocase)).or_default() += 1;
         }
-        for (i, e, content) in near {
+        for (i, content, other) in near {
             let crowded = behind.get(&(&content.bytes[..], content.nocase)).is_some_and(|n| *n > CROWD);
-            match first(e.rule.payload.iter().map(|t| ((), t))) {
-                Some(((), other)) if crowded && rarity::of(&other.bytes) > rarity::of(&content.bytes) => {
+            match other {
+                Some(other) if crowded && rarity::of(&other.bytes) > rarity::of(&content.bytes) => {
                     patterns.add(other, i)
                 }
                 _ => patterns.add_near(content, i),

@@ -549,6 +549,18 @@ mod tests {
         out
     }
 
+    fn named(set: &[Vec<u8>], data: &[u8]) -> Vec<usize> {
+        let mut got = Vec::new();
+        let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect()).unwrap();
+        m.scan(data, &mut Seen::default(), |n| got.push(n));
+        got.sort_unstable();
+        got
+    }
+
+    fn occurring(set: &[Vec<u8>], data: &[u8]) -> Vec<usize> {
+        (0..set.len()).filter(|i| memmem::find(data, &set[*i]).is_some()).collect()
+    }
+
     #[test]
     fn every_pattern_that_occurs_is_named_once() {
         let set =
@@ -592,12 +604,7 @@ mod tests {
             // Any bytes, but few of them at once, so that they meet.
             let turn = |all: &[u8]| all.iter().map(|b| b.wrapping_mul(37).wrapping_add(shift)).collect::<Vec<u8>>();
             let (set, data) = (set.iter().map(|p| turn(p)).collect::<Vec<_>>(), turn(&data));
-            let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect()).unwrap();
-            let mut got = Vec::new();
-            m.scan(&data, &mut Seen::default(), |n| got.push(n));
-            got.sort_unstable();
-            let want: Vec<usize> = (0..set.len()).filter(|i| memmem::find(&data, &set[*i]).is_some()).collect();
-            prop_assert_eq!(got, want);
+            prop_assert_eq!(named(&set, &data), occurring(&set, &data));
         }
     }
 
@@ -608,12 +615,7 @@ mod tests {
             set in prop::collection::vec(prop::collection::vec(prop::sample::select(&b"\0\0\0\0 \x01A\x40\x80"[..]), 1..9), 1..20),
             data in prop::collection::vec(prop::sample::select(&b"\0\0\0\0\0\0 \x01A\x40\x80"[..]), 0..60),
         ) {
-            let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect()).unwrap();
-            let mut got = Vec::new();
-            m.scan(&data, &mut Seen::default(), |n| got.push(n));
-            got.sort_unstable();
-            let want: Vec<usize> = (0..set.len()).filter(|i| memmem::find(&data, &set[*i]).is_some()).collect();
-            prop_assert_eq!(got, want);
+            prop_assert_eq!(named(&set, &data), occurring(&set, &data));
         }
     }
 

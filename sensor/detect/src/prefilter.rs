@@ -123,44 +123,65 @@ pub(crate) fn first<'r, P: Clone>(
 /// worth looking for. `longest`: no more bytes than these are looked at.
 pub(crate) fn first_near(tests: &[PayloadTest], longest: Option<u32>) -> Option<&Content> {
     let all = longest.is_some_and(|n| n as usize <= NEAR);
-    // Where the match before ends at the latest.
-    let mut end = Some(0);
-    let mut near = Vec::new();
-    for test in tests {
-        match test {
-            PayloadTest::Content(c) if !c.negated => {
-                end = latest_end(c, end);
-                if all || end.is_some_and(|end| end <= NEAR) {
-                    near.push(c);
-                }
-            }
-            // What moves nothing.
-            PayloadTest::Content(_)
-            | PayloadTest::Isdataat { .. }
-            | PayloadTest::ByteTest(_)
-            | PayloadTest::Bsize(_) => {}
-            _ => end = None,
-        }
-    }
-    near.into_iter()
-        .map(|c| (rarity::of(&c.bytes), c))
+    placed(tests)
+        .filter(|(_, place)| all || place.to.is_some_and(|to| to <= NEAR as i64))
+        .map(|(c, _)| (rarity::of(&c.bytes), c))
         .filter(|(worth, _)| *worth >= WORTH)
         .max_by_key(|(w, _)| *w)
         .map(|(_, c)| c)
 }
 
-/// Where a match of this content ends at the latest, if the one before ends at `before`.
-fn latest_end(c: &Content, before: Option<usize>) -> Option<usize> {
-    let number = |v: Option<Value>, else_: Option<i64>| v.map_or(else_, Value::number);
-    let end = if c.relative() {
-        i64::try_from(before?)
-            .ok()?
-            .saturating_add(number(c.distance, Some(0))?)
-            .saturating_add(number(c.within, None)?)
+/// Where a content can lie, as far as that is known before the bytes are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Where it begins at the earliest.
+    from: Option<i64>,
+    /// Where it ends at the latest.
+    to: Option<i64>,
+}
+
+impl Place {
+    /// The only place where a content of so many bytes can begin; None where there are several.
+    pub(crate) fn only(self, len: usize) -> Option<usize> {
+        let from =
+            self.from.filter(|from| self.to.zip(i64::try_from(len).ok()).is_some_and(|(to, n)| to - from == n))?;
+        usize::try_from(from).ok()
+    }
+}
+
+/// The contents that must occur, each with where it can lie wherever the rule matches.
+pub(crate) fn placed(tests: &[PayloadTest]) -> impl Iterator<Item = (&Content, Place)> {
+    // Where the match before ends: at the earliest, and at the latest.
+    let mut before = (Some(0), Some(0));
+    tests.iter().filter_map(move |test| match test {
+        PayloadTest::Content(c) if !c.negated => {
+            let place = place(c, before);
+            let n = i64::try_from(c.bytes.len()).ok();
+            before = (place.from.zip(n).map(|(from, n)| from.saturating_add(n)), place.to);
+            Some((c, place))
+        }
+        // What moves nothing.
+        PayloadTest::Content(_) | PayloadTest::Isdataat { .. } | PayloadTest::ByteTest(_) | PayloadTest::Bsize(_) => {
+            None
+        }
+        _ => {
+            before = (None, None);
+            None
+        }
+    })
+}
+
+fn place(c: &Content, before: (Option<i64>, Option<i64>)) -> Place {
+    let number = |v: Option<Value>, or: Option<i64>| v.map_or(or, Value::number);
+    let sum = |a: Option<i64>, b: Option<i64>| a.zip(b).map(|(a, b)| a.saturating_add(b));
+    if c.relative() {
+        let distance = number(c.distance, Some(0));
+        let to = sum(sum(before.1, distance), number(c.within, None));
+        Place { from: sum(before.0, distance), to }
     } else if c.startswith {
-        return Some(c.bytes.len());
+        Place { from: Some(0), to: i64::try_from(c.bytes.len()).ok() }
     } else {
-        number(c.offset, Some(0))?.saturating_add(number(c.depth, None)?)
-    };
-    usize::try_from(end).ok()
+        let from = number(c.offset, Some(0));
+        Place { from, to: sum(from, number(c.depth, None)) }
+    }
 }
