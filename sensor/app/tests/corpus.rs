@@ -60,20 +60,7 @@ fn every_committed_conversation_runs() {
         assert!(!files.is_empty(), "{name} has no corpus");
         for file in files {
             let bytes = fs::read(&file).unwrap();
-            run(&bytes);
-            // In a long one not everywhere: each run reads all of it.
-            let step = if bytes.len() > 2048 { bytes.len() / 64 } else { 1 };
-            // And cut off anywhere.
-            (0..bytes.len()).step_by(step).for_each(|n| run(&bytes[..n]));
-            // And with any one byte changed: lengths that lie, kinds that do not exist.
-            let mut changed = bytes.clone();
-            for (n, is) in bytes.iter().enumerate().step_by(step) {
-                for to in [0, 1, 0x7f, 0xff, is ^ 0x80, is.wrapping_add(1)] {
-                    changed[n] = to;
-                    run(&changed);
-                }
-                changed[n] = *is;
-            }
+            lagewarte_testkit::damaged(&bytes, run);
         }
     }
 }

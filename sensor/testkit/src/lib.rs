@@ -26,3 +26,20 @@ impl std::fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Gives `run` an input whole, cut off anywhere, and with any one byte changed: lengths that lie, kinds that do not exist. In
+/// one of more than 2,048 bytes at some 64 places only, as each run reads all of it.
+pub fn damaged(bytes: &[u8], run: impl Fn(&[u8])) {
+    run(bytes);
+    let step = if bytes.len() > 2048 { bytes.len() / 64 } else { 1 };
+    (0..bytes.len()).step_by(step).filter_map(|n| bytes.get(..n)).for_each(&run);
+    for (n, is) in bytes.iter().enumerate().step_by(step) {
+        for to in [0, 1, 0x7f, 0xff, is ^ 0x80, is.wrapping_add(1)] {
+            let mut changed = bytes.to_vec();
+            if let Some(b) = changed.get_mut(n) {
+                *b = to;
+            }
+            run(&changed);
+        }
+    }
+}
