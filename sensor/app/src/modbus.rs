@@ -14,7 +14,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -205,14 +205,7 @@ pub struct Tx {
     pub response: Option<Frame>,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -319,12 +312,7 @@ impl Protocol for Modbus {
     fn proto(&self) -> AppProto {
         AppProto::Modbus
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, _: &'a Tx, _: Buffer, _: Direction, _: usize) -> Option<&'a [u8]> {
         None
     }

@@ -13,7 +13,7 @@ use crate::{
     buffer::{Buffer, Field},
     config::Config,
     line::{self, Cut},
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -38,14 +38,7 @@ pub struct Tx {
     pub lines: Vec<Vec<u8>>,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -165,12 +158,7 @@ impl Protocol for Pop3 {
     fn proto(&self) -> AppProto {
         AppProto::Pop3
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, _: &'a Tx, _: Buffer, _: Direction, _: usize) -> Option<&'a [u8]> {
         None
     }

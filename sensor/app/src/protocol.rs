@@ -212,6 +212,34 @@ pub trait Transaction {
     fn core_mut(&mut self) -> &mut TxCore;
 }
 
+/// `transaction!(Tx)`: a transaction that keeps the frame's part of it in its member `core`.
+macro_rules! transaction {
+    ($tx:ty) => {
+        impl $crate::protocol::Transaction for $tx {
+            fn core(&self) -> &$crate::tx::TxCore {
+                &self.core
+            }
+            fn core_mut(&mut self) -> &mut $crate::tx::TxCore {
+                &mut self.core
+            }
+        }
+    };
+}
+
+/// `own_txs!()` in an `impl Protocol`: a state that keeps its transactions in its member `txs`.
+macro_rules! own_txs {
+    () => {
+        fn txs(&self) -> &$crate::tx::Txs<Self::Tx> {
+            &self.txs
+        }
+        fn txs_mut(&mut self) -> &mut $crate::tx::Txs<Self::Tx> {
+            &mut self.txs
+        }
+    };
+}
+
+pub(crate) use {own_txs, transaction};
+
 #[cfg(test)]
 mod tests {
     use super::*;

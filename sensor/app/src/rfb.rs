@@ -14,7 +14,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -70,14 +70,7 @@ pub struct Tx {
     pub screen: Option<Screen>,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -354,12 +347,7 @@ impl Protocol for Rfb {
     fn proto(&self) -> AppProto {
         AppProto::Rfb
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         let this = (buffer, direction, index) == (Buffer::RfbName, Direction::ToClient, 0);
         tx.screen.as_ref().filter(|_| this).map(|s| s.name.as_slice())

@@ -12,7 +12,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, Transaction, own_txs},
     tx::{DONE, Events, TxCore, Txs},
 };
 
@@ -146,12 +146,7 @@ impl<K: Kind> Protocol for Single<K> {
     fn proto(&self) -> AppProto {
         K::PROTO
     }
-    fn txs(&self) -> &Txs<Self::Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Self::Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Self::Tx, buffer: Buffer, d: Direction, index: usize) -> Option<&'a [u8]> {
         (d == tx.direction).then(|| K::buffer(&tx.message, buffer, d, index)).flatten()
     }

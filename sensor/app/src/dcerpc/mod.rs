@@ -22,7 +22,7 @@ use self::{
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -51,14 +51,7 @@ pub struct Tx {
     pub activity: Option<Uuid>,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -210,12 +203,7 @@ impl Protocol for Dcerpc {
     fn charged(&self) -> u64 {
         self.charged
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         (index == 0).then(|| buffer_of(&tx.call, buffer, direction)).flatten()
     }

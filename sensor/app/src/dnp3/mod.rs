@@ -21,7 +21,7 @@ use self::{
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -84,14 +84,7 @@ pub struct Tx {
     pub message: Message,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 // A fragment on its way.
 #[derive(Debug, Default)]
@@ -256,12 +249,7 @@ impl Protocol for Dnp3 {
     fn charged(&self) -> u64 {
         self.sides.iter().map(|s| s.charged).sum()
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, d: Direction, index: usize) -> Option<&'a [u8]> {
         let there = d == tx.direction && index == 0 && buffer == Buffer::Dnp3Data && !tx.message.bytes.is_empty();
         there.then_some(&tx.message.bytes)

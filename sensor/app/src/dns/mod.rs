@@ -20,7 +20,7 @@ pub use log::Choices;
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 use events::Event;
@@ -57,14 +57,7 @@ pub struct Tx {
     pub direction: Direction,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 impl Tx {
     /// A message that another protocol's transaction carries, and which is shown with that one's number.
@@ -167,12 +160,7 @@ impl Protocol for Dns {
         }
     }
 
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
 
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         (direction == tx.direction).then(|| detect::buffer(self.kind, tx, buffer, index)).flatten()

@@ -14,7 +14,7 @@ use self::parser::{Content, HEADER, Identity, Message, Segment, Services, comman
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -57,14 +57,7 @@ impl Tx {
     }
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -164,12 +157,7 @@ impl Protocol for Enip {
     fn proto(&self) -> AppProto {
         AppProto::Enip
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, d: Direction, index: usize) -> Option<&'a [u8]> {
         match (buffer, &tx.side(d)?.content) {
             (Buffer::EnipProductName, Content::Identity(i)) if index == 0 => Some(&i.name),

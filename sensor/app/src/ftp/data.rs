@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     expect::Transfer,
     file::{File, Files, Pieces},
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -32,14 +32,7 @@ pub struct Tx {
     pub files: Files,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 impl FtpData {
     /// Of a transfer.
@@ -99,12 +92,7 @@ impl Protocol for FtpData {
             tx.core.finish();
         }
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn files<'a>(&'a self, tx: &'a Tx) -> Option<&'a Files> {
         Some(&tx.files)
     }

@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     expect::{Announced, Transfer},
     line::{Cut, cut},
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 use events::Event;
@@ -79,14 +79,7 @@ pub struct Tx {
     pub reply_truncated: bool,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 impl Default for Ftp {
     fn default() -> Self {
@@ -219,12 +212,7 @@ impl Protocol for Ftp {
     fn proto(&self) -> AppProto {
         AppProto::Ftp
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
 
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         let one = |v: &'a [u8]| (index == 0 && !v.is_empty()).then_some(v);

@@ -33,7 +33,7 @@ use crate::{
     config::Config,
     file::Files,
     http2,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{TxCore, Txs},
 };
 
@@ -59,14 +59,7 @@ pub struct Tx {
     pub h2: Option<Box<http2::Part>>,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 impl Tx {
     fn raise(&mut self, e: Event) {
@@ -206,12 +199,7 @@ impl Protocol for Http1 {
             tx.core.finish();
         }
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         detect::buffer(tx, buffer, direction, index)
     }

@@ -25,7 +25,7 @@ use crate::{
     dns,
     file::Files,
     http1::{self, Flowing, Tx},
-    protocol::{Cx, Input, Protocol, Step, Transaction as _},
+    protocol::{Cx, Input, Protocol, Step, Transaction as _, own_txs},
     tx::{DONE, Txs},
 };
 
@@ -502,12 +502,7 @@ impl Protocol for Http2 {
             tx.core_mut().finish();
         }
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         match buffer {
             Buffer::Http2HeaderName => {

@@ -17,7 +17,7 @@ use crate::{
     ber::{self, Element, Head, INTEGER, SEQUENCE},
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Skip, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Skip, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -58,14 +58,7 @@ pub struct Tx {
     pub count: u64,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -199,12 +192,7 @@ impl Protocol for Ldap {
     fn proto(&self) -> AppProto {
         AppProto::Ldap
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         detect::buffer(tx, buffer, direction, index)
     }

@@ -17,7 +17,7 @@ use self::message::{Body, Head, kind};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Skip, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Skip, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -127,14 +127,7 @@ impl Tx {
     }
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -284,12 +277,7 @@ impl Protocol for Mqtt {
     fn proto(&self) -> AppProto {
         AppProto::Mqtt
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         (direction == tx.way()).then(|| detect::buffer(tx, buffer, index)).flatten()
     }

@@ -23,7 +23,7 @@ use self::{
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Skip, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Skip, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -108,14 +108,7 @@ impl Tx {
     }
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -334,12 +327,7 @@ impl Protocol for Nfs {
     fn charged(&self) -> u64 {
         self.charged
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, d: Direction, index: usize) -> Option<&'a [u8]> {
         if buffer != Buffer::FileName || d != Direction::ToServer {
             return None;

@@ -17,7 +17,7 @@ use self::parser::{Fields, Head, Pairs};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Skip, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Skip, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -96,14 +96,7 @@ pub struct Tx {
     pub response: Response,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// A flow's state.
 #[derive(Debug)]
@@ -326,12 +319,7 @@ impl Protocol for Pgsql {
     fn proto(&self) -> AppProto {
         AppProto::Pgsql
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         match (buffer, direction, index, &tx.request) {
             (Buffer::PgsqlQuery, Direction::ToServer, 0, Request::Query(query)) => Some(query),

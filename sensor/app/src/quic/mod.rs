@@ -17,7 +17,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 use session::{Event, Message, Session};
@@ -43,14 +43,7 @@ pub struct Tx {
     pub version: [u8; 4],
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 impl Tx {
     const fn direction(&self) -> Direction {
@@ -105,12 +98,7 @@ impl Protocol for Quic {
     fn charged(&self) -> u64 {
         self.charged
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
 
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         (direction == tx.direction() && index == 0).then(|| detect::buffer(tx, buffer)).flatten()

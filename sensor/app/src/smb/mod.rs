@@ -38,7 +38,7 @@ use crate::{
     config::Config,
     dcerpc::pdu,
     file::Files,
-    protocol::{Cx, Input, Protocol, Step},
+    protocol::{Cx, Input, Protocol, Step, own_txs},
     recent::Recent,
     tx::{DONE, Txs},
 };
@@ -532,12 +532,7 @@ impl Protocol for Smb {
             tx.core.finish();
         }
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn files<'a>(&'a self, tx: &'a Tx) -> Option<&'a Files> {
         match &tx.body {
             Body::File { transfer, .. } => Some(transfer.files()),

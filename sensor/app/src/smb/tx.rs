@@ -8,7 +8,7 @@ use super::{
     auth::{Kerberos, Ntlm},
     transfer::Transfer,
 };
-use crate::{dcerpc::call::Call, protocol::Transaction, tx::TxCore};
+use crate::{dcerpc::call::Call, protocol::transaction, tx::TxCore};
 
 /// The number by which a file is meant; of SMB 1 the first two bytes count.
 pub type FileId = [u8; 16];
@@ -195,11 +195,4 @@ pub struct Tx {
     pub body: Body,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);

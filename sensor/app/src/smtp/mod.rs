@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     file::{File, Files, Pieces, Wanted},
     line::{Cut, cut},
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 use events::Event;
@@ -134,14 +134,7 @@ pub struct Tx {
     held: usize,
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 /// Where attachments go.
 struct Attachments<'a> {
@@ -570,12 +563,7 @@ impl Protocol for Smtp {
             tx.core.finish();
         }
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn files<'a>(&'a self, tx: &'a Tx) -> Option<&'a Files> {
         Some(&tx.files)
     }

@@ -22,7 +22,7 @@ use crate::{
     buffer::{Buffer, Field},
     config::Config,
     line::{self, Cut},
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -50,14 +50,7 @@ pub struct Tx {
     pub said: [Said; 2],
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -232,12 +225,7 @@ impl Protocol for Ssh {
     fn proto(&self) -> AppProto {
         AppProto::Ssh
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         detect::buffer(tx, buffer, direction, index)
     }

@@ -21,7 +21,7 @@ pub use log::Choices;
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 use session::{ClientState, ServerState, Session};
@@ -70,14 +70,7 @@ impl Age {
     }
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 impl Default for Tls {
     fn default() -> Self {
@@ -158,12 +151,7 @@ impl Protocol for Tls {
     fn proto(&self) -> AppProto {
         AppProto::Tls
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
 
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         detect::buffer(&tx.session, buffer, direction, index)

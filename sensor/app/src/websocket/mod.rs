@@ -20,7 +20,7 @@ use self::{events::Event, inflate::Inflate, parser::Head};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
-    protocol::{Cx, Input, Protocol, Step, Transaction},
+    protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
 
@@ -62,14 +62,7 @@ impl Tx {
     }
 }
 
-impl Transaction for Tx {
-    fn core(&self) -> &TxCore {
-        &self.core
-    }
-    fn core_mut(&mut self) -> &mut TxCore {
-        &mut self.core
-    }
-}
+transaction!(Tx);
 
 #[derive(Debug, Default)]
 struct Side {
@@ -233,12 +226,7 @@ impl Protocol for Websocket {
     fn charged(&self) -> u64 {
         self.sides.iter().map(|s| s.charged + s.window).sum()
     }
-    fn txs(&self) -> &Txs<Tx> {
-        &self.txs
-    }
-    fn txs_mut(&mut self) -> &mut Txs<Tx> {
-        &mut self.txs
-    }
+    own_txs!();
     fn buffer<'a>(&'a self, tx: &'a Tx, buffer: Buffer, direction: Direction, index: usize) -> Option<&'a [u8]> {
         detect::buffer(tx, buffer, direction, index)
     }
