@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Memory, file::FileState};
+use crate::{Memory, file::FileState, protocol::Transaction as _};
 
 use Direction::{ToClient, ToServer};
 

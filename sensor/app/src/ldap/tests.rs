@@ -62,7 +62,7 @@ fn a_search_and_its_responses_however_they_come() {
         }
         let numbers = [Field::LdapResponsesCount, Field::LdapResponsesResultCode, Field::LdapResponsesOperation];
         assert_eq!(numbers.map(|f| t.number(0, f, ToClient, 0)), [Some(2), Some(4), Some(4)]);
-        assert!(t.events().is_empty() && t.state.txs().iter().all(|t| t.core().finished()));
+        assert!(t.events().is_empty() && t.state.txs().iter().all(|t| t.core.finished()));
     }
 }
 

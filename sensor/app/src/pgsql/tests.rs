@@ -68,7 +68,7 @@ fn a_session_however_it_comes() {
             ]
         );
         assert_eq!(t.buffer(2, Buffer::PgsqlQuery, ToServer, 0).as_deref(), Some("SELECT 1;"));
-        assert!(t.events().is_empty() && t.state.txs().iter().all(|t| t.core().finished()));
+        assert!(t.events().is_empty() && t.state.txs().iter().all(|t| t.core.finished()));
     }
 }
 

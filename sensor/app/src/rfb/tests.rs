@@ -52,7 +52,7 @@ fn every_version_and_kind_comes_to_its_screen_however_it_comes() {
                 );
                 assert_eq!(json.contains(r#""challenge":"abababab"#), kind == 2);
                 assert_eq!(json.contains(r#""security_result":"OK""#), kind == 2 || minor == 8);
-                assert!(t.events().is_empty() && t.state.txs().at(0).is_some_and(|t| t.core().finished()));
+                assert!(t.events().is_empty() && t.state.txs().at(0).is_some_and(|t| t.core.finished()));
                 assert_eq!(t.buffer(0, Buffer::RfbName, ToClient, 0).as_deref(), Some("desk"));
                 assert_eq!(t.number(0, Field::RfbSectype, ToServer, 0), Some(kind.into()));
             }

@@ -1,0 +1,368 @@
+// SPDX-FileCopyrightText: Lagewarte contributors
+// SPDX-License-Identifier: EUPL-1.2
+//! What the flows of one worker speak: finds the protocol, feeds its parser, and holds the state until it is written.
+//!
+//! A flow knows only its place in here ([`lagewarte_flow::AppState::slot`]). Must never be shared between workers, and
+//! never hold bytes of a flow that nobody will parse. Limits: [`HOLD`], [`MAX_CHANGES`], a memory cap for each protocol.
+
+mod feed;
+mod find;
+
+use std::sync::Arc;
+
+use lagewarte_base::time::Timestamp;
+use lagewarte_flow::{AppProto, Direction, Flow, FlowRef};
+
+use crate::{
+    config::Config,
+    expect::Expected,
+    file::{Asked, store::Keep},
+    http2::hpack::Field,
+    layer::LayerEvents,
+    probe::Answer,
+    protocol::{Cx, Input, Memory, Step},
+    state::State,
+};
+
+/// Bytes of a direction after which its protocol is no longer looked for. Threat: a peer that sends its greeting byte by
+/// byte.
+pub const DETECT: usize = 256;
+/// Most bytes of a direction that are held, while the protocol is looked for or a parser waits for more. Threat: a peer
+/// that announces a long message and never ends it.
+pub const HOLD: usize = 256 << 10;
+/// Most bytes held over all flows of a worker's share of this. Threat: many flows that each stop short.
+pub const HOLD_ALL: u64 = 64 << 20;
+/// Most changes of protocol of one flow. Threat: STARTTLS without end.
+pub const MAX_CHANGES: u8 = 8;
+/// Most steps of a parser over one piece of data. Invariant against a parser that consumes nothing; each step but the
+/// last consumes a byte at least.
+const MAX_STEPS: usize = 1 << 20;
+
+/// What happened, by protocol; EVE `stats.app_layer`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Flows that were found to speak each protocol, as (TCP, UDP), by [`AppProto`].
+    pub flow: Vec<[u64; 2]>,
+    /// Transactions.
+    pub tx: Vec<[u64; 2]>,
+    /// Flows given up by their parser.
+    pub error: Vec<[u64; 2]>,
+    /// Flows given up since too many bytes were held.
+    pub held: u64,
+    /// Charges refused by a memory cap.
+    pub memcap: u64,
+    /// Bytes charged at present.
+    pub memuse: u64,
+    /// Files that were stored.
+    pub files_stored: u64,
+    /// Files that were to be stored and could not be: gaps, no room, a disk that failed.
+    pub files_not_stored: u64,
+}
+
+impl Counters {
+    fn slot(list: &mut Vec<[u64; 2]>, proto: AppProto, tcp: bool) -> &mut u64 {
+        if list.is_empty() {
+            list.resize(AppProto::ALL.len() + 1, [0; 2]);
+        }
+        &mut list[proto as usize][usize::from(!tcp)] // a place for each variant, Unknown included
+    }
+    /// Adds another worker's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in
+            [(&mut self.flow, &other.flow), (&mut self.tx, &other.tx), (&mut self.error, &other.error)]
+        {
+            mine.resize(mine.len().max(theirs.len()), [0; 2]);
+            for (m, t) in mine.iter_mut().zip(theirs) {
+                m[0] += t[0];
+                m[1] += t[1];
+            }
+        }
+        self.held += other.held;
+        self.memcap += other.memcap;
+        self.memuse += other.memuse;
+        self.files_stored += other.files_stored;
+        self.files_not_stored += other.files_not_stored;
+    }
+}
+
+/// What one flow speaks.
+#[derive(Debug, Default)]
+pub struct FlowApp {
+    /// What it speaks now, where that is parsed.
+    pub state: Option<State>,
+    /// What it spoke before; all transactions are finished and wait for detection and writing.
+    pub old: Vec<State>,
+    /// Which of its files are stored, as rules say.
+    pub keep: Keep,
+    held: [Vec<u8>; 2],
+    needed: [usize; 2],
+    ended: [bool; 2],
+    /// Which side was heard first.
+    first: Option<Direction>,
+    changes: u8,
+    /// The request with which HTTP/1 was left for HTTP/2.
+    upgraded: Vec<Field>,
+}
+
+impl FlowApp {
+    /// The states whose transactions are to be looked at, oldest first.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.old.iter().chain(&self.state)
+    }
+    /// The same, to be changed.
+    pub fn states_mut(&mut self) -> impl Iterator<Item = &mut State> {
+        self.old.iter_mut().chain(&mut self.state)
+    }
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Apps {
+    pub(crate) cfg: Arc<Config>,
+    slots: Vec<Option<Box<FlowApp>>>,
+    free: Vec<u32>,
+    memory: Vec<Memory>,
+    held: Memory,
+    expected: Expected,
+    pub(crate) counters: Counters,
+}
+
+impl Apps {
+    /// For one of `workers`, with its share of the memory caps.
+    pub fn new(cfg: Arc<Config>, workers: usize) -> Self {
+        let workers = workers.max(1) as u64;
+        let caps = [AppProto::Unknown].iter().chain(AppProto::ALL);
+        let mut memory = vec![Memory::default(); AppProto::ALL.len() + 1];
+        for p in caps {
+            memory[*p as usize].cap = cfg.of(*p).memcap / workers; // a place for each variant
+        }
+        Self {
+            cfg,
+            slots: Vec::new(),
+            free: Vec::new(),
+            memory,
+            held: Memory { cap: HOLD_ALL / workers, ..Memory::default() },
+            expected: Expected::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Choices.
+    pub fn config(&self) -> &Config {
+        &self.cfg
+    }
+    /// The same, to be kept while the table is changed.
+    pub fn config_handle(&self) -> Arc<Config> {
+        Arc::clone(&self.cfg)
+    }
+    /// From now on this is what rules ask of files.
+    pub fn ask(&mut self, asked: Asked) {
+        if self.cfg.files.asked != asked {
+            Arc::make_mut(&mut self.cfg).files.asked = asked;
+        }
+    }
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        let mut c = self.counters.clone();
+        c.memuse = self.held.used + self.memory.iter().map(|m| m.used).sum::<u64>();
+        c.memcap = self.memory.iter().map(|m| m.refused).sum();
+        c
+    }
+
+    /// What a flow speaks, where anything of it is held.
+    pub fn get(&self, flow: &Flow) -> Option<&FlowApp> {
+        self.slots.get((flow.app.slot as usize).checked_sub(1)?)?.as_deref()
+    }
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, flow: &Flow) -> Option<&mut FlowApp> {
+        self.slots.get_mut((flow.app.slot as usize).checked_sub(1)?)?.as_deref_mut()
+    }
+
+    /// Takes the next bytes of a TCP direction. What is odd about the flow's protocol as a whole.
+    pub fn tcp(&mut self, f: &mut FlowRef<'_>, direction: Direction, data: &[u8], time: Timestamp) -> LayerEvents {
+        self.fed(f, direction, data, time, false)
+    }
+
+    /// A TCP direction ends: no byte follows.
+    pub fn tcp_end(&mut self, f: &mut FlowRef<'_>, direction: Direction, time: Timestamp) -> LayerEvents {
+        if f.flow.app.slot == 0 {
+            return LayerEvents::default();
+        }
+        self.fed(f, direction, &[], time, true)
+    }
+
+    /// A TCP direction is not followed any further: it has reached its depth. What is open of its files is cut off there.
+    pub fn tcp_depth(&mut self, f: &mut FlowRef<'_>, direction: Direction, time: Timestamp) -> LayerEvents {
+        for state in self.get_mut(f.flow).into_iter().flat_map(FlowApp::states_mut) {
+            for place in 0..state.len() {
+                let news = state.files_mut(place).is_some_and(|all| all.finish(direction));
+                if let Some(core) = state.core_mut(place).filter(|_| news) {
+                    core.touch(direction);
+                }
+            }
+        }
+        self.tcp_end(f, direction, time)
+    }
+
+    /// So many bytes of a TCP direction were lost.
+    pub fn tcp_gap(&mut self, f: &mut FlowRef<'_>, direction: Direction, len: u64, time: Timestamp) -> LayerEvents {
+        let side = direction.index();
+        let mut events = LayerEvents::default();
+        if f.flow.app.over {
+            return events;
+        }
+        let mut app = self.take(f.flow).unwrap_or_default();
+        self.let_go(&mut app, side);
+        app.needed[side] = 0;
+        if f.flow.app.sides[side] == AppProto::Unknown {
+            // A direction whose beginning is missing: its protocol is not looked for, the other's may tell.
+            f.flow.app.decide(side, AppProto::Failed, true);
+            if f.flow.app.sides == [AppProto::Failed; 2] {
+                self.unknown(&mut app, f.flow, &mut events);
+            }
+        }
+        if let Some(mut state) = app.state.take() {
+            let mut cx = cx(&self.cfg, &mut self.memory, f.flow, time);
+            let step = state.gap(direction, len, &mut cx);
+            app.state = Some(state);
+            if step == Step::Error {
+                self.give_up(&mut app, f.flow);
+            }
+        }
+        self.put(f.flow, app);
+        events
+    }
+
+    /// Takes a UDP datagram.
+    pub fn udp(&mut self, f: &mut FlowRef<'_>, data: &[u8], time: Timestamp) -> LayerEvents {
+        let events = LayerEvents::default();
+        if data.is_empty() {
+            return events;
+        }
+        if f.flow.app.sides[f.direction.index()] == AppProto::Unknown {
+            let proto = match self.probe(f.flow, f.direction, false, data) {
+                Answer::Is(proto) => proto,
+                Answer::Turned(proto) => {
+                    // The first packet that we saw was an answer.
+                    if f.flow.app.sides == [AppProto::Unknown; 2] {
+                        f.turn();
+                    }
+                    proto
+                }
+                Answer::No | Answer::Perhaps => AppProto::Failed,
+            };
+            f.flow.app.decide(f.direction.index(), proto, false);
+        }
+        let proto = f.flow.app.proto;
+        if !proto.known() || f.flow.app.over {
+            return events;
+        }
+        let mut app = match self.take(f.flow) {
+            Some(app) => app,
+            None => match self.begin(f.flow, false) {
+                Some(state) => Box::new(FlowApp { state: Some(state), ..FlowApp::default() }),
+                None => {
+                    f.flow.app.over = true;
+                    return events;
+                }
+            },
+        };
+        if let Some(mut state) = app.state.take() {
+            let before = state.total();
+            let mut cx = cx(&self.cfg, &mut self.memory, f.flow, time);
+            let direction = f.direction;
+            let step = state.data(Input { direction, data, eof: false, datagram: true }, &mut cx);
+            *Counters::slot(&mut self.counters.tx, proto, false) += state.total() - before;
+            app.state = Some(state);
+            if step == Step::Error {
+                self.give_up(&mut app, f.flow);
+            }
+        }
+        self.put(f.flow, app);
+        events
+    }
+
+    /// The flow ends: every transaction is finished. To be called after the last data, before the last look and writing.
+    pub fn finish(&mut self, flow: &mut Flow) {
+        flow.app.over = true;
+        if let Some(app) = self.get_mut(flow) {
+            app.states_mut().for_each(State::finish);
+        }
+    }
+
+    /// Forgets a flow.
+    pub fn forget(&mut self, flow: &mut Flow) {
+        let Some(mut app) = self.take(flow) else { return };
+        note(flow, &app);
+        self.let_go(&mut app, 0);
+        self.let_go(&mut app, 1);
+        for s in app.states_mut() {
+            let charged = s.charged();
+            self.release(s.proto(), charged);
+        }
+        self.free.push(flow.app.slot - 1); // take found it there
+        flow.app.slot = 0;
+    }
+
+    fn release(&mut self, proto: AppProto, bytes: u64) {
+        let m = &mut self.memory[proto as usize]; // a place for each variant
+        m.used = m.used.saturating_sub(bytes);
+    }
+
+    /// Drops what nothing waits for; `inspecting`: whether detection looks at transactions at all.
+    pub(crate) fn clean(&mut self, flow: &mut Flow, inspecting: bool) {
+        let Some(mut app) = self.take(flow) else { return };
+        for s in app.states_mut() {
+            let freed = s.clean(inspecting);
+            self.release(s.proto(), freed);
+        }
+        note(flow, &app);
+        app.old.retain(|s| {
+            let keep = !s.is_empty();
+            if !keep {
+                self.release(s.proto(), s.charged());
+                flow.app.tx_past += s.total();
+            }
+            keep
+        });
+        let idle = flow.app.over && app.states().all(State::is_empty);
+        self.put(flow, app);
+        if idle {
+            self.forget(flow);
+        }
+    }
+
+    // A flow's entry, out of the table while it is worked on.
+    pub(crate) fn take(&mut self, flow: &Flow) -> Option<Box<FlowApp>> {
+        self.slots.get_mut((flow.app.slot as usize).checked_sub(1)?)?.take()
+    }
+
+    pub(crate) fn put(&mut self, flow: &mut Flow, app: Box<FlowApp>) {
+        if flow.app.slot == 0 {
+            let at = self.free.pop().unwrap_or_else(|| {
+                self.slots.push(None);
+                (self.slots.len() - 1) as u32 // as many as flows, which are fewer than 2^32
+            });
+            flow.app.slot = at + 1;
+        }
+        if let Some(slot) = self.slots.get_mut(flow.app.slot as usize - 1) {
+            *slot = Some(app);
+        }
+    }
+}
+
+fn note(flow: &mut Flow, app: &FlowApp) {
+    let total = flow.app.tx_past + app.states().map(State::total).sum::<u64>();
+    flow.app.tx_count = (total > 0).then_some(total);
+}
+
+fn cx<'a>(cfg: &'a Config, memory: &'a mut [Memory], flow: &Flow, time: Timestamp) -> Cx<'a> {
+    Cx {
+        time,
+        ports: (flow.client_port, flow.server_port),
+        config: cfg,
+        memory: &mut memory[flow.app.proto as usize], // a place for each variant
+        change: None,
+        encrypted: false,
+    }
+}
