@@ -123,6 +123,7 @@ pub const HONOURED: &[Keyword] = &[
     k("subslice", Reads::Payload, transform::subslice, "transform: a part of the buffer"),
     k("domain", Reads::Payload, transform::domain, "transform: the registered domain of a name"),
     k("tld", Reads::Payload, transform::tld, "transform: the public suffix of a name"),
+    k("asn1", Reads::Payload, payload::asn1, "odd lengths in ASN.1"),
     k("entropy", Reads::Payload, payload::entropy, "how even the bytes are spread, in bits a byte"),
     k("header_lowercase", Reads::Payload, transform::header_lowercase, "transform: names of headers in lower case"),
     k(
@@ -419,7 +420,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("bittorrent*", APP),
     ("template*", APP),
     ("casefold", "not supported by this version; to_lowercase is"),
-    ("asn1", "ASN.1 checks are not supported by this version"),
 ];
 
 /// Why a keyword is not honoured; for unknown ones, that they are.

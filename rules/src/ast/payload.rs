@@ -71,6 +71,8 @@ pub enum PayloadTest {
     Lookup(Lookup),
     /// `entropy`
     Entropy(Entropy),
+    /// `asn1`
+    Asn1(Asn1),
 }
 
 impl PayloadTest {
@@ -89,6 +91,7 @@ impl PayloadTest {
             Self::Base64(_) => "base64_decode",
             Self::Lookup(l) => l.keyword(),
             Self::Entropy(_) => "entropy",
+            Self::Asn1(_) => "asn1",
         }
     }
 
@@ -103,6 +106,7 @@ impl PayloadTest {
             Self::ByteExtract(t) => t.read.relative,
             Self::ByteMath(t) => t.read.relative,
             Self::Base64(t) => t.relative,
+            Self::Asn1(t) => t.relative,
             Self::Bsize(_) | Self::Absent { .. } | Self::Lookup(_) | Self::Entropy(_) => false,
         }
     }
@@ -397,6 +401,22 @@ pub struct Entropy {
     pub test: Level,
     /// What EVE calls the buffer in `metadata.entropy`.
     pub name: &'static str,
+}
+
+/// `asn1`: what is odd about an element of BER (X.690) or one inside it. One of the things asked for is enough. As the
+/// Snort manual, "asn1", has it, from which Suricata takes the keyword.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Asn1 {
+    /// `bitstring_overflow`: a BIT STRING in which more bits are unused than there are.
+    pub bitstring: bool,
+    /// `double_overflow`: a REAL in decimal digits that is longer than what takes them.
+    pub double: bool,
+    /// `oversize_length`: an element that says to be longer than this.
+    pub oversize: Option<u32>,
+    /// `absolute_offset`, `relative_offset`: where the element begins.
+    pub offset: i64,
+    /// `relative_offset`: counted from the end of the match before.
+    pub relative: bool,
 }
 
 /// A test on a number that is not whole: Suricata's syntax of floats.

@@ -423,7 +423,8 @@ fn uses(test: &PayloadTest) -> Vec<u16> {
         | PayloadTest::Bsize(_)
         | PayloadTest::Absent { .. }
         | PayloadTest::Lookup(_)
-        | PayloadTest::Entropy(_) => {}
+        | PayloadTest::Entropy(_)
+        | PayloadTest::Asn1(_) => {}
     }
     let of_values = values.into_iter().filter_map(|v| match v {
         Value::Variable(n) => Some(n),

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! `content`, its modifiers, `isdataat`, `bsize`, `absent`, `entropy`, `base64_decode`. Suricata user guide, "Payload Keywords" and
+//! `content`, its modifiers, `isdataat`, `bsize`, `absent`, `entropy`, `asn1`, `base64_decode`. Suricata user guide, "Payload Keywords" and
 //! "Base64 keywords".
 
 use super::{app, meta::once, none, number, quoted, wanted};
 use crate::{
-    ast::{Base64, Content, Entropy, Level, PayloadTest, Real, Value},
+    ast::{Asn1, Base64, Content, Entropy, Level, PayloadTest, Real, Value},
     draft::{Draft, Fast},
     limits::{MAX_CONTENT, MAX_DISTANCE},
 };
@@ -262,6 +262,38 @@ fn level(text: &str) -> Result<Level, String> {
         }
         None => real(rest).map(if negated { Level::Ne } else { Level::Eq }),
     }
+}
+
+/// `asn1:double_overflow, oversize_length 2048, relative_offset 54`
+pub(crate) fn asn1(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let (mut test, mut offset) = (Asn1::default(), None);
+    for field in wanted(value)?.split(',') {
+        let (name, v) = field.trim().split_once([' ', '\t']).unwrap_or((field.trim(), ""));
+        match (name, v) {
+            ("bitstring_overflow", "") => flag(&mut test.bitstring)?,
+            ("double_overflow", "") => flag(&mut test.double)?,
+            ("oversize_length", v) => once(&mut test.oversize, number(v, 0, u32::MAX)?)?,
+            ("absolute_offset" | "relative_offset", v) => {
+                let (sign, digits) = v.strip_prefix('-').map_or((1, v), |rest| (-1, rest));
+                once(&mut offset, sign * i64::from(number(digits, 0, 65_535)?))?;
+                test.relative = name == "relative_offset";
+            }
+            (other, v) => {
+                return Err(format!(
+                    "{:?} is none of bitstring_overflow, double_overflow, oversize_length N, absolute_offset N, relative_offset N",
+                    format!("{other} {v}").trim_end()
+                ));
+            }
+        }
+    }
+    if !test.bitstring && !test.double && test.oversize.is_none() {
+        return Err(String::from(
+            "it asks for nothing: bitstring_overflow, double_overflow or oversize_length is wanted",
+        ));
+    }
+    test.offset = offset.unwrap_or(0);
+    d.push(PayloadTest::Asn1(test));
+    Ok(())
 }
 
 pub(crate) fn absent(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {

@@ -11,6 +11,7 @@
 mod address;
 mod alert;
 mod app;
+mod asn1;
 mod base64;
 mod bytes;
 mod engine;

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use lagewarte_flow::printable;
 use lagewarte_rules::{
     ast::{
-        Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Capture, CaptureTo, Content, Entropy, Interval,
-        PayloadTest, Value,
+        Asn1, Base64, Base64Mode, ByteExtract, ByteJump, ByteMath, ByteTest, Capture, CaptureTo, Content, Entropy,
+        Interval, PayloadTest, Value,
     },
     dataset::Lookup,
 };
 use memchr::memmem;
 
 use crate::{
-    base64,
+    asn1, base64,
     bytes::{self, Variables},
     pcre::Pattern,
 };
@@ -69,6 +69,7 @@ enum Step {
     },
     Lookup(Lookup),
     Entropy(Entropy),
+    Asn1(Asn1),
 }
 
 #[derive(Debug)]
@@ -180,6 +181,7 @@ impl Step {
             },
             PayloadTest::Lookup(l) => Self::Lookup(l.clone()),
             PayloadTest::Entropy(e) => Self::Entropy(e.clone()),
+            PayloadTest::Asn1(t) => Self::Asn1(*t),
             PayloadTest::Isdataat { negated, relative, at } => {
                 Self::Isdataat { negated: *negated, relative: *relative, at: *at }
             }
@@ -211,6 +213,7 @@ impl Step {
             Self::Content { content, .. } => content.relative(),
             Self::Isdataat { relative, .. } | Self::Pcre { relative, .. } | Self::Base64 { relative, .. } => *relative,
             Self::Test(t) => t.read.relative,
+            Self::Asn1(t) => t.relative,
             Self::Jump(t) => t.read.relative,
             Self::Extract(t) => t.read.relative,
             Self::Math(t) => t.read.relative,
@@ -300,6 +303,7 @@ impl Run<'_> {
                 found
             }
             Step::Entropy(e) => self.entropy(e),
+            Step::Asn1(t) => asn1::odd(t, self.bytes, end),
             Step::Base64 { bytes, offset, relative, inner } => self.decoded(*bytes, *offset, *relative, inner, end),
         };
         holds && self.all(rest, end, reach)

@@ -47,6 +47,18 @@ pub(super) fn cases() -> Vec<Case> {
             fields: &[("metadata", r#"{"flowvars":[{"name":"b"}]}"#)],
             ..one("pcre", r#"pcre:"/(a)(?P<flow_name>b)/";"#, texts(&["ab"]), &[(1, 1)])
         },
+        one(
+            "asn1",
+            "asn1:bitstring_overflow, absolute_offset 1;",
+            texts(&["x\x03\x01\x01", "\x03\x01\x01"]),
+            &[(1, 1)],
+        ),
+        one(
+            "asn1",
+            r#"content:"n"; asn1:double_overflow, oversize_length 9, relative_offset 1;"#,
+            texts(&["nx\x04\x0a", "nx\x04\x09", "n\x04\x0a"]),
+            &[(1, 1)],
+        ),
         one("byte_test", "byte_test:1,>,0x61,1;", texts(&["ab", "ba", "b"]), &[(1, 1)]),
         one("byte_test", "byte_test:0,>,100,1,string,dec;", texts(&["n101;", "n99;", "n"]), &[(1, 1)]),
         one("byte_jump", r#"byte_jump:1,0,string,dec; content:"a"; within:1;"#, texts(&["2xxa", "2xax"]), &[(1, 1)]),
