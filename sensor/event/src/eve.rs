@@ -201,7 +201,7 @@ impl JsonWriter {
                 break;
             }
         }
-        self.out.extend(digits[at..].iter().map(|&d| char::from(d)));
+        self.out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default()); // digits are ASCII
         self
     }
     /// A whole number with a sign.
@@ -349,10 +349,18 @@ impl JsonWriter {
     }
 
     fn quoted(&mut self, s: &str) {
+        let odd = |b: u8| b < 0x20 || b == b'"' || b == b'\\' || b == 0x7f;
+        self.out.reserve(s.len() + 3);
         self.out.push('"');
+        // Most have nothing to escape, which is told for all of their bytes at once.
+        if !s.bytes().fold(false, |any, b| any | odd(b)) {
+            self.out.push_str(s);
+            self.out.push('"');
+            return;
+        }
         let mut clean = 0;
         for (i, b) in s.bytes().enumerate() {
-            if b >= 0x20 && b != b'"' && b != b'\\' && b != 0x7f {
+            if !odd(b) {
                 continue;
             }
             self.out.push_str(&s[clean..i]); // i and clean stand at ASCII bytes: character boundaries
