@@ -209,38 +209,52 @@ impl Matcher {
 /// Calls `look` for each of every second window of `data` that passes the filter. `blanks`: windows of blanks are looked for.
 #[inline]
 fn pass<const W: usize>(filter: &[u64; W], data: &[u8], blanks: bool, mut look: impl FnMut(usize, u32)) {
-    let mut look_from = |from: usize, to: usize| {
-        for i in (from..to).step_by(2) {
-            let Some(window) = data.get(i..).and_then(|d| d.first_chunk()) else { return };
-            let window = u32::from_le_bytes(*window);
-            // Blanks that are not looked for can pass by chance, and there are many of them.
-            if passes(filter, window) & 1 == 1 && (blanks || window | FOLD != BLANK) {
-                look(i, window | FOLD);
-            }
-        }
-    };
+    // Blanks that are not looked for can pass by chance, and there are many of them.
+    let wanted = |window: u32| passes(filter, window) & u64::from(blanks || window | FOLD != BLANK) & 1;
     let mut i = 0;
     while let Some(at) = next(filter, data, i) {
         i = at + STRIDE;
-        look_from(at, i);
+        let Some(windows) = stride(data, at) else { break };
+        let mut those = windows.into_iter().rev().fold(0, |those, w| those << 1 | wanted(w));
+        while those != 0 {
+            let place = at + 2 * those.trailing_zeros() as usize;
+            if let Some(window) = window(data, place) {
+                look(place, window | FOLD);
+            }
+            those &= those - 1; // it is not zero
+        }
     }
     // What is shorter than a stride.
-    look_from(data.len().saturating_sub(2) / STRIDE * STRIDE, data.len());
+    for i in (data.len().saturating_sub(2) / STRIDE * STRIDE..data.len()).step_by(2) {
+        let Some(window) = window(data, i) else { return };
+        if wanted(window) == 1 {
+            look(i, window | FOLD);
+        }
+    }
 }
 
 /// Bytes that are looked at with one test of what the filter says.
 const STRIDE: usize = 8;
 
+fn window(data: &[u8], i: usize) -> Option<u32> {
+    data.get(i..).and_then(|d| d.first_chunk()).map(|w| u32::from_le_bytes(*w))
+}
+
+/// The four windows of the stride that begins there, of which the last reaches two bytes into the next one.
+#[inline(always)]
+fn stride(data: &[u8], i: usize) -> Option<[u32; STRIDE / 2]> {
+    // Two overlapping words hold them.
+    let bytes = data.get(i..).and_then(|d| d.first_chunk::<{ STRIDE + 2 }>())?;
+    let (even, odd) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
+    let (even, odd) = (u64::from_le_bytes(*even), u64::from_le_bytes(*odd));
+    Some([even as u32, odd as u32, (even >> 32) as u32, (odd >> 32) as u32])
+}
+
 /// From place `i` on, a multiple of [`STRIDE`], the next stride of which a window passes the filter. A function by itself,
 /// so that all it needs stays in registers.
 #[inline(never)]
 fn next<const W: usize>(filter: &[u64; W], data: &[u8], mut i: usize) -> Option<usize> {
-    // Two overlapping words hold the four windows: of which the last reaches two bytes into the next stride.
-    while let Some(bytes) = data.get(i..).and_then(|d| d.first_chunk::<{ STRIDE + 2 }>())
-        && let (Some(even), Some(odd)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
-    {
-        let (even, odd) = (u64::from_le_bytes(*even), u64::from_le_bytes(*odd));
-        let windows = [even as u32, odd as u32, (even >> 32) as u32, (odd >> 32) as u32];
+    while let Some(windows) = stride(data, i) {
         if windows.into_iter().fold(0, |any, w| any | passes(filter, w)) & 1 == 1 {
             return Some(i);
         }
@@ -480,21 +494,29 @@ impl Pairs {
     }
 
     fn scan(&self, data: &[u8], seen: &mut Seen, hit: &mut impl FnMut(usize)) {
-        for pair in data.array_windows().map(|p| u16::from_le_bytes(*p)) {
-            if self.bits[usize::from(pair >> 6)] >> (pair & 63) & 1 == 0 {
+        let bit = |pair: &[u8; 2]| {
+            let pair = u16::from_le_bytes(*pair);
+            self.bits[usize::from(pair >> 6)] >> (pair & 63) // 10 bits
+        };
+        // Eight pairs are told with one test; the last of them begins with the last byte of a stride.
+        for i in (0..data.len()).step_by(STRIDE) {
+            let stride = data.get(i..).map_or(&[][..], |d| d.get(..=STRIDE).unwrap_or(d));
+            if stride.array_windows().fold(0, |any, pair| any | bit(pair)) & 1 == 0 {
                 continue;
             }
-            for number in self.patterns.get(&pair).into_iter().flatten().map(|n| *n as usize) {
-                if !seen.has(number) {
-                    seen.set(number);
-                    hit(number);
+            for pair in stride.array_windows().filter(|p| bit(p) & 1 == 1).map(|p| u16::from_le_bytes(*p)) {
+                for number in self.patterns.get(&pair).into_iter().flatten().map(|n| *n as usize) {
+                    if !seen.has(number) {
+                        seen.set(number);
+                        hit(number);
+                    }
                 }
             }
         }
     }
 }
 
-/// Slots by the hash of their window.
+/// Slots by the hash of their window: four buckets for each, so that most of the windows that pass by chance find none.
 #[derive(Debug, Default)]
 struct Slots {
     /// Where the slots of each bucket begin; one more at the end.
@@ -505,7 +527,7 @@ struct Slots {
 
 impl Slots {
     fn of(mut slots: Vec<Slot>) -> Self {
-        let size = slots.len().next_power_of_two().max(2);
+        let size = (4 * slots.len()).next_power_of_two().max(2);
         let shift = 64 - size.ilog2();
         slots.sort_by_key(|s| (bucket(s.window, shift), s.pattern));
         let mut buckets = vec![0u32; size + 1];
