@@ -190,15 +190,50 @@ pub struct Meta {
     pub category: String,
     /// 1 is gravest: `priority`, else the class's, else 3: `alert.severity`.
     pub priority: u32,
-    /// (system, id), as written.
-    pub references: Vec<(String, String)>,
     /// The references as addresses: what `reference.config` has for the system, and the id. An id that is a whole address is
     /// one; of a system that is not known the id alone stands.
     pub links: Vec<String>,
-    /// (key, value), as written.
-    pub metadata: Vec<(String, String)>,
+    /// Keys and values, as written.
+    pub metadata: Pairs,
     /// Which side of the packet is attacked.
     pub target: Option<Target>,
+}
+
+/// Pairs of texts, all in one allocation: a large rule set has a quarter of a million.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    text: String,
+    /// Where each text ends.
+    ends: Vec<u32>,
+}
+
+impl Pairs {
+    /// Appends one.
+    pub fn push(&mut self, key: &str, value: &str) {
+        for text in [key, value] {
+            self.text.push_str(text);
+            self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX)); // a rule is shorter
+        }
+    }
+    /// Each (key, value), in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = |from: u32, to: u32| self.text.get(from as usize..to as usize).unwrap_or_default();
+        let mut from = 0;
+        self.ends.chunks_exact(2).filter_map(move |ends| {
+            let &[key, value] = ends else { return None };
+            let begin = std::mem::replace(&mut from, value);
+            Some((text(begin, key), text(key, value)))
+        })
+    }
+    /// Takes all away.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+    /// Gives back room that is not used.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
 }
 
 /// The `target` keyword.

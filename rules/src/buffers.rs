@@ -6,6 +6,10 @@
 //! Must never mark a buffer as served that the application layer does not fill; a test of the engine compares the two.
 //! At which progress of a transaction a buffer is complete is the application layer's knowledge.
 
+use std::sync::LazyLock;
+
+use crate::registry::Named;
+
 /// Which way the data of a buffer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ways {
@@ -291,14 +295,14 @@ pub const BUFFERS: &[Buffer] = &[
 
 /// The served buffer that a keyword (any case) names, and how.
 pub fn find(keyword: &str) -> Option<(&'static Buffer, Form)> {
-    let is = |n: &str| n.eq_ignore_ascii_case(keyword);
-    BUFFERS.iter().filter(|b| b.served).find_map(|b| {
-        if is(b.name) || b.aliases.iter().any(|a| is(a)) {
-            Some((b, Form::Sticky))
-        } else {
-            b.legacy.is_some_and(is).then_some((b, Form::Legacy))
-        }
-    })
+    static BY_NAME: LazyLock<Named<(&Buffer, Form)>> = LazyLock::new(|| {
+        let of = |b: &'static Buffer| {
+            let sticky = [b.name].into_iter().chain(b.aliases.iter().copied()).map(move |n| (n, (b, Form::Sticky)));
+            sticky.chain(b.legacy.map(|n| (n, (b, Form::Legacy))))
+        };
+        Named::new(BUFFERS.iter().filter(|b| b.served).flat_map(of))
+    });
+    BY_NAME.get(keyword)
 }
 
 /// An application protocol as a rule's header names it.

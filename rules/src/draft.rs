@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::{
     Options,
     ast::{
-        Base64, BufferTest, Content, FlowState, FlowTest, Flowbit, PacketTest, PayloadTest, Proto, SpokenTest, Target,
-        Threshold, TransactionTest, Transform,
+        Base64, BufferTest, Content, FlowState, FlowTest, Flowbit, PacketTest, Pairs, PayloadTest, Proto, SpokenTest,
+        Target, Threshold, TransactionTest, Transform,
     },
     buffers::Buffer,
     classification::Classification,
@@ -43,8 +43,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) gid: Option<u32>,
     pub(crate) priority: Option<u32>,
     pub(crate) class: Option<Class>,
-    pub(crate) references: Vec<(String, String)>,
-    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) links: Vec<String>,
+    pub(crate) metadata: Pairs,
     pub(crate) target: Option<Target>,
     pub(crate) noalert: bool,
     pub(crate) alert: bool,
@@ -140,8 +140,8 @@ impl<'a> Draft<'a> {
             gid: None,
             priority: None,
             class: None,
-            references: Vec::new(),
-            metadata: Vec::new(),
+            links: Vec::new(),
+            metadata: Pairs::default(),
             target: None,
             noalert: false,
             alert: false,
@@ -291,7 +291,9 @@ impl<'a> Draft<'a> {
             }
         }
         let mut places = Places { payload, ..Places::default() };
-        for (at, tests) in buffers {
+        places.payload.shrink_to_fit();
+        for (at, mut tests) in buffers {
+            tests.shrink_to_fit();
             let transforms = self.chains.get(at.chain).cloned().unwrap_or_default();
             let test = BufferTest { buffer: at.buffer, transforms, tests };
             if at.buffer.protocols.is_empty() {

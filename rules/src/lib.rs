@@ -29,6 +29,8 @@ pub mod tags;
 pub mod thresholds;
 pub mod vars;
 
+use std::sync::Arc;
+
 pub use ast::Rule;
 pub use classification::Classification;
 pub use load::{Options, Report, check, load, parse};
@@ -53,7 +55,7 @@ pub struct Refusal {
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     /// Loaded.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Arc<Rule>>,
     /// Refused.
     pub refused: Vec<Refusal>,
     /// Things that were accepted but look wrong (an unknown class, a doubled priority).

@@ -143,7 +143,7 @@ pub fn parse(files: &[(&str, &[u8])], options: &Options) -> RuleSet {
     }
     let mut set = RuleSet::default();
     let mut at: HashMap<(u32, u32), usize> = HashMap::new();
-    let mut slots: Vec<Option<Rule>> = Vec::with_capacity(parsed.len());
+    let mut slots: Vec<Option<Arc<Rule>>> = Vec::with_capacity(parsed.len());
     for one in parsed {
         match one {
             Err(refusal) => set.refused.push(refusal),
@@ -230,7 +230,7 @@ fn cached<T>(
     made
 }
 
-type Parsed = Result<(Rule, Vec<Refusal>), Refusal>;
+type Parsed = Result<(Arc<Rule>, Vec<Refusal>), Refusal>;
 
 fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
     let sid = lex::sid_hint(text);
@@ -290,6 +290,7 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         let e = "a config rule says with `config` what is to be done; without it nothing would be";
         return Err(bad("", e.to_owned()));
     }
+    draft.metadata.shrink_to_fit();
     let places = draft.places();
     if proto == Proto::Arp
         && !(places.payload.is_empty() && draft.packet.iter().all(|t| matches!(t, PacketTest::DecodeEvent(_))))
@@ -332,8 +333,7 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
             classtype,
             category,
             priority: draft.priority.or(class_priority).unwrap_or(DEFAULT_PRIORITY),
-            links: draft.references.iter().map(|(s, id)| options.classification.link(s, id)).collect(),
-            references: draft.references,
+            links: draft.links,
             metadata: draft.metadata,
             target: draft.target,
         },
@@ -359,7 +359,7 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         unlogged: draft.unlogged,
         text: text.to_owned(),
     };
-    Ok((rule, warnings))
+    Ok((Arc::new(rule), warnings))
 }
 
 const DEFAULT_PRIORITY: u32 = 3;
@@ -413,7 +413,7 @@ fn proto(word: &str) -> Result<Proto, String> {
 }
 
 // Over what was loaded, in the order of loading (which breaks ties): the text, what its variables meant, its grade.
-pub(crate) fn hash(rules: &[Rule]) -> [u8; 32] {
+pub(crate) fn hash(rules: &[Arc<Rule>]) -> [u8; 32] {
     let mut sets: HashMap<*const AddressSet, [u8; 32]> = HashMap::new();
     let mut digest = |a: &Arc<AddressSet>| {
         *sets.entry(Arc::as_ptr(a)).or_insert_with(|| {

@@ -5,6 +5,8 @@
 //! Must never name a keyword as honoured that the engine does not honour in full: the engine's tests loop over this table
 //! and show for each that its absence and its reversal are noticed. Everything absent here is an unknown keyword.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use lagewarte_base::spelling::distance;
 
 use crate::{
@@ -371,8 +373,31 @@ pub use crate::keywords::{
 
 /// The honoured keyword of that name (any case).
 pub fn find(name: &str) -> Option<&'static Keyword> {
-    let is = |n: &str| n.eq_ignore_ascii_case(name);
-    HONOURED.iter().find(|k| is(k.name) || k.aliases.iter().any(|a| is(a)))
+    static BY_NAME: LazyLock<Named<&Keyword>> = LazyLock::new(|| {
+        let of = |k: &'static Keyword| [k.name].into_iter().chain(k.aliases.iter().copied()).map(move |n| (n, k));
+        Named::new(HONOURED.iter().flat_map(of))
+    });
+    BY_NAME.get(name)
+}
+
+/// What belongs to names of the language, which are written in any case.
+pub(crate) struct Named<T>(HashMap<String, T>);
+
+impl<T: Copy> Named<T> {
+    /// Of several of one name the first counts.
+    pub(crate) fn new(all: impl Iterator<Item = (&'static str, T)>) -> Self {
+        let mut map = HashMap::new();
+        for (name, what) in all {
+            map.entry(name.to_ascii_lowercase()).or_insert(what);
+        }
+        Self(map)
+    }
+    pub(crate) fn get(&self, name: &str) -> Option<T> {
+        if name.bytes().any(|b| b.is_ascii_uppercase()) {
+            return self.0.get(&name.to_ascii_lowercase()).copied();
+        }
+        self.0.get(name).copied()
+    }
 }
 
 const APP: &str = "needs the application protocol's parsed fields, which this version does not inspect";

@@ -92,7 +92,7 @@ pub fn apply(set: &mut RuleSet, file: &str, text: &str, variables: &Variables) {
         applied.push_str(&text);
         applied.push('\n');
         for i in those {
-            let Some(rule) = set.rules.get_mut(i) else { continue };
+            let Some(rule) = set.rules.get_mut(i).map(Arc::make_mut) else { continue };
             match &entry.what {
                 What::Suppress(s) => rule.suppress.push(s.clone()),
                 What::Threshold(t) => rule.threshold = Some(*t),

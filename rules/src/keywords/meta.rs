@@ -88,7 +88,7 @@ pub(crate) fn reference(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), St
     if d.classification.reference(system).is_none() {
         d.warnings.push(("reference", format!("the system {system:?} is not in reference.config")));
     }
-    d.references.push((system.to_owned(), id.to_owned()));
+    d.links.push(d.classification.link(system, id));
     Ok(())
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn metadata(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
     for pair in wanted(value)?.split(',') {
         // A key without a value says nothing and is left out, as Suricata does.
         if let Some((key, value)) = pair.trim().split_once(' ') {
-            d.metadata.push((key.to_owned(), value.trim().to_owned()));
+            d.metadata.push(key, value.trim());
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use lagewarte_rules::address::AddressSet;
 
-use crate::{entry::Entry, ranges::Ranges};
+use crate::{entry::Drafted, ranges::Ranges};
 
 /// The index.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ struct Side {
 }
 
 impl Index {
-    pub(crate) fn new(entries: &[Entry]) -> Self {
+    pub(crate) fn new(entries: &[Drafted]) -> Self {
         let mut index = Self::default();
         let (mut src, mut dest): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         for (i, e) in entries.iter().enumerate().filter(|(_, e)| e.address_only) {

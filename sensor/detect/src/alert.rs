@@ -203,13 +203,13 @@ pub(crate) struct Info {
     /// The hash of the set it is of.
     set: Arc<[u8; 32]>,
     /// `"gid":... "severity":n`, without braces.
-    fixed: String,
+    fixed: Box<str>,
     /// The metadata object; empty where there is none.
-    metadata: String,
+    metadata: Box<str>,
     /// The rule itself.
-    text: String,
+    text: Box<str>,
     /// The list of references; empty where there is none.
-    references: String,
+    references: Box<str>,
 }
 
 /// What a packet and its flow say, shared by the packet's alerts.
@@ -453,8 +453,8 @@ impl Info {
         w.key("signature").string(&m.msg).key("category").string(&m.category).key("severity").u64(m.priority.into());
         let mut metadata = JsonWriter::new();
         let mut keys: Vec<&str> = Vec::new();
-        for (k, _) in &m.metadata {
-            if !keys.contains(&k.as_str()) {
+        for (k, _) in m.metadata.iter() {
+            if !keys.contains(&k) {
                 keys.push(k);
             }
         }
@@ -462,7 +462,7 @@ impl Info {
             metadata.open();
             for key in keys {
                 metadata.key(key).open_array();
-                for (_, v) in m.metadata.iter().filter(|(k, _)| k == key) {
+                for (_, v) in m.metadata.iter().filter(|(k, _)| *k == key) {
                     metadata.string(v);
                 }
                 metadata.close_array();
@@ -478,7 +478,7 @@ impl Info {
             references.close_array();
         }
         Self {
-            references: references.finish(),
+            references: references.finish().into_boxed_str(),
             gid: m.gid,
             sid: m.sid,
             threshold: rule.threshold,
@@ -487,9 +487,9 @@ impl Info {
             target: m.target,
             action: rule.action,
             set: Arc::clone(set),
-            fixed: w.finish().get(1..).unwrap_or_default().to_owned(), // without the brace
-            metadata: metadata.finish(),
-            text: rule.text.clone(),
+            fixed: w.finish().get(1..).unwrap_or_default().into(), // without the brace
+            metadata: metadata.finish().into_boxed_str(),
+            text: rule.text.as_str().into(),
         }
     }
 }

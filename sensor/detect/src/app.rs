@@ -46,10 +46,10 @@ impl Protocols {
 pub(crate) struct AppRule {
     /// The flow must speak one of these.
     protocols: Option<Protocols>,
-    spoken: Vec<(Protocols, bool, Whose)>,
+    spoken: Box<[(Protocols, bool, Whose)]>,
     layer: LayerEvents,
     /// What it asks of a transaction; empty where it asks for none.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Box<[Part]>,
     /// What it asks of files: one of the parts.
     pub(crate) files: Option<Arc<FileRule>>,
 }

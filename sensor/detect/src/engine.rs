@@ -17,7 +17,7 @@ use lagewarte_rules::{
 use crate::{
     address,
     alert::Output,
-    entry::Entry,
+    entry::{Drafted, Entry},
     gate::Gate,
     group::Groups,
     header_bytes::HeaderBytes,
@@ -194,32 +194,38 @@ impl Engine {
         let hash = Arc::new(set.sha256);
         let mut entries = Vec::with_capacity(rules.len());
         for mut rule in rules {
-            if !output.rule_text {
-                rule.text = String::new(); // nobody will ask
+            // What nobody will ask for.
+            if let Some(rule) = Arc::get_mut(&mut rule) {
+                if !output.rule_text {
+                    rule.text = String::new();
+                }
+                if !output.references {
+                    rule.meta.links = Vec::new();
+                }
             }
-            Entry::push(rule, &hash, &names, &mut entries);
+            Drafted::push(rule, &hash, &names, &mut entries);
         }
         let groups = Groups::new(&entries, prefilter)?;
-        let those = |test: &dyn Fn(&Entry) -> bool| -> Vec<u32> {
+        let those = |test: &dyn Fn(&Drafted) -> bool| -> Vec<u32> {
             entries.iter().enumerate().filter(|(_, e)| test(e)).filter_map(|(i, _)| u32::try_from(i).ok()).collect()
         };
         let decoder = those(&|e| e.rule.packet.iter().any(|t| matches!(t, PacketTest::DecodeEvent(_))));
-        let protocol_only = those(&Entry::protocol_only);
+        let protocol_only = those(&Drafted::protocol_only);
         let layer = those(&|e| !e.rule.layer_events.is_empty());
         let below_ip = those(&|e| matches!(e.rule.proto, Proto::Arp | Proto::Ether));
         let transactions = Tables::new(&entries, prefilter)?;
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
-        entries.iter_mut().for_each(Entry::strip);
-        entries.shrink_to_fit();
         let mut asked = Asked::default();
         entries.iter().filter_map(|e| e.app.as_deref()).for_each(|a| a.asks(&mut asked));
         let [a, b, c, d, e, f, g, h, ..] = set.sha256;
+        let addresses = address::Index::new(&entries);
+        let entries: Vec<Entry> = entries.into_iter().map(|e| e.entry).collect();
         Ok(Self {
             protocol_only,
             layer,
             transactions,
             id: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            addresses: address::Index::new(&entries),
+            addresses,
             decoder,
             below_ip,
             groups,

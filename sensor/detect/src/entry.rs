@@ -4,7 +4,7 @@
 //!
 //! Must never test less than the rule asks for: groups and prefilter only ever narrow, the entry decides.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use lagewarte_app::LayerEvents;
 use lagewarte_decode::{Packet, PacketSource};
@@ -12,8 +12,11 @@ use lagewarte_flow::{AppProto, Direction, FlowRef};
 use lagewarte_rules::{
     Rule,
     address::AddressSet,
-    ast::{Direction as HeaderDirection, FlowState, FlowTest, FlowbitOp, PayloadTest, Proto},
+    ast::{
+        Action, Direction as HeaderDirection, FlowState, FlowTest, FlowbitOp, PacketTest, Pairs, PayloadTest, Proto,
+    },
     port::PortSet,
+    tags::Tag,
 };
 
 use crate::{
@@ -31,7 +34,7 @@ use crate::{
 /// One way round of one rule, ready to run. The position in [`crate::Engine`]'s list is the evaluation order.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) rule: Arc<Rule>,
+    pub(crate) rule: Arc<Kept>,
     pub(crate) src: Arc<AddressSet>,
     pub(crate) src_port: Arc<PortSet>,
     pub(crate) dest: Arc<AddressSet>,
@@ -52,6 +55,39 @@ pub(crate) struct Entry {
     pub(crate) turn_first: bool,
 }
 
+/// What is left of a rule once it is compiled.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) action: Action,
+    proto: Proto,
+    pub(crate) direction: HeaderDirection,
+    flow: FlowTest,
+    packet: Box<[PacketTest]>,
+    variables: u16,
+    pub(crate) noalert: bool,
+    pub(crate) alert: bool,
+    pub(crate) unlogged: bool,
+    /// [`Rule::conditional`]
+    pub(crate) conditional: bool,
+    /// It names the protocols that the flow must speak.
+    pub(crate) of_protocols: bool,
+    pub(crate) tags: Box<[Tag]>,
+}
+
+/// An entry with the whole of its rule, as long as an engine is put together.
+#[derive(Debug)]
+pub(crate) struct Drafted {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) entry: Entry,
+}
+
+impl Deref for Drafted {
+    type Target = Entry;
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Bits {
     op: FlowbitOp,
@@ -68,15 +104,31 @@ pub(crate) enum Scope {
     Stream,
 }
 
-impl Entry {
-    pub(crate) fn push(mut rule: Rule, set: &Arc<[u8; 32]>, names: &Names, into: &mut Vec<Self>) {
+impl Drafted {
+    pub(crate) fn push(mut rule: Arc<Rule>, set: &Arc<[u8; 32]>, names: &Names, into: &mut Vec<Self>) {
         let info = Arc::new(Info::new(&rule, set));
-        // What alerts show of the rule is written by now.
-        rule.text = String::new();
-        let meta = &mut rule.meta;
-        (meta.msg, meta.category, meta.classtype) = (String::new(), String::new(), None);
-        (meta.references, meta.links, meta.metadata) = (Vec::new(), Vec::new(), Vec::new());
-        let rule = &Arc::new(rule);
+        if let Some(rule) = Arc::get_mut(&mut rule) {
+            // What alerts show of the rule is written by now.
+            rule.text = String::new();
+            let meta = &mut rule.meta;
+            (meta.msg, meta.category, meta.classtype) = (String::new(), String::new(), None);
+            (meta.links, meta.metadata) = (Vec::new(), Pairs::default());
+        }
+        let kept = Arc::new(Kept {
+            action: rule.action,
+            proto: rule.proto,
+            direction: rule.direction,
+            flow: rule.flow,
+            packet: rule.packet.as_slice().into(),
+            variables: rule.variables,
+            noalert: rule.noalert,
+            alert: rule.alert,
+            unlogged: rule.unlogged,
+            conditional: rule.conditional(),
+            of_protocols: rule.protocols.is_some(),
+            tags: rule.tags.as_slice().into(),
+        });
+        let rule = &rule;
         let bits = |tests: bool| -> Vec<Bits> {
             let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
             let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
@@ -95,7 +147,7 @@ impl Entry {
         let dynamic = |t: &PayloadTest| matches!(t, PayloadTest::Lookup(l) if l.set.dynamic());
         let in_turn = rule.buffers.iter().flat_map(|b| &b.tests).any(dynamic);
         let turn_first = rule.headers.iter().flat_map(|b| &b.tests).any(dynamic);
-        let forward = Self {
+        let forward = Entry {
             src: Arc::clone(&rule.src),
             src_port: Arc::clone(&rule.src_port),
             dest: Arc::clone(&rule.dest),
@@ -112,13 +164,13 @@ impl Entry {
             looks,
             in_turn,
             turn_first,
-            rule: Arc::clone(rule),
+            rule: Arc::clone(&kept),
         };
         // `<>` is the rule twice, the second time the other way round; one between equal sides is `->`.
         let both =
             rule.direction == HeaderDirection::Both && (rule.src != rule.dest || rule.src_port != rule.dest_port);
-        let backward = both.then(|| Self {
-            rule: Arc::clone(rule),
+        let backward = both.then(|| Entry {
+            rule: kept,
             src: Arc::clone(&rule.dest),
             src_port: Arc::clone(&rule.dest_port),
             dest: Arc::clone(&rule.src),
@@ -136,17 +188,9 @@ impl Entry {
             in_turn,
             turn_first,
         });
-        into.push(forward);
-        into.extend(backward);
-    }
-
-    /// Lets go of what was compiled, where no other entry has it; the engine asks for it no more.
-    pub(crate) fn strip(&mut self) {
-        if let Some(rule) = Arc::get_mut(&mut self.rule) {
-            rule.payload = Vec::new();
-            rule.buffers = Vec::new();
-            rule.flowbits = Vec::new();
-        }
+        into.extend(
+            [Some(forward), backward].into_iter().flatten().map(|entry| Self { rule: Arc::clone(rule), entry }),
+        );
     }
 
     /// Whether it is looked for in packets (and not in transactions).
@@ -161,7 +205,9 @@ impl Entry {
             && self.rule.payload.is_empty()
             && self.rule.packet.is_empty()
     }
+}
 
+impl Entry {
     // From cheap to dear; whether it matched in the stream.
     pub(crate) fn matches(
         &self,

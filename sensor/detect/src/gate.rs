@@ -13,7 +13,7 @@ use lagewarte_rules::{
 };
 
 use crate::{
-    entry::{Entry, flow_fits, proto_takes},
+    entry::{Drafted, flow_fits, proto_takes},
     inspect::{payload, ports},
     prefilter::placed,
     stream::View,
@@ -78,7 +78,7 @@ impl Gate {
         head: Head { bits: 0, mask: 0 },
     };
 
-    pub(crate) fn new(e: &Entry) -> Self {
+    pub(crate) fn new(e: &Drafted) -> Self {
         let mut gate = Self {
             src: hull(&e.src_port),
             dest: hull(&e.dest_port),
@@ -103,7 +103,7 @@ impl Gate {
     }
 
     /// Closed before nothing but what no filter may let through.
-    pub(crate) fn open(e: &Entry) -> Self {
+    pub(crate) fn open(e: &Drafted) -> Self {
         Self { payload: !e.rule.payload.is_empty(), ..Self::OPEN }
     }
 

@@ -6,8 +6,6 @@
 //! that occurs where the port is another fails at the header. Rules without a pattern are filed by port. Must never leave
 //! out a rule that could match: ports, addresses and flow are tested again at verification.
 
-use std::collections::HashMap;
-
 use lagewarte_rules::{
     ast::{Content, FlowState, PacketTest, Proto},
     port::PortSet,
@@ -15,19 +13,13 @@ use lagewarte_rules::{
 use rayon::prelude::*;
 
 use crate::{
-    entry::Entry,
+    entry::Drafted,
     matcher::Seen,
-    prefilter::{Builder, Prefilter, first, first_near},
+    prefilter::{Builder, Prefilter, SHORT, first, first_near},
     ranges::Ranges,
-    rarity,
     stream::Looks,
 };
 
-/// A pattern shorter than this does not tell enough to be preferred to a port.
-const SHORT: usize = 4;
-/// Where more rules than this have the same content near the beginning, each is looked for by its rarest instead: what a
-/// thousand rules on DNS begin with is in every question.
-const CROWD: usize = 4;
 /// A port list with more ports than this is treated as any port when rules are filed. Threat: `1024:` in a thousand rules
 /// filling the index.
 const WIDE: u32 = 1_024;
@@ -78,7 +70,7 @@ pub(crate) struct Table {
 }
 
 impl Groups {
-    pub(crate) fn new(entries: &[Entry], prefilter: bool) -> Result<Self, String> {
+    pub(crate) fn new(entries: &[Drafted], prefilter: bool) -> Result<Self, String> {
         u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
         let keys: Vec<(Class, Way)> = CLASSES.into_iter().flat_map(|c| WAYS.map(|w| (c, w))).collect();
         Ok(Self { tables: keys.into_par_iter().map(|(c, w)| Table::new(entries, c, w, prefilter)).collect() })
@@ -91,12 +83,11 @@ impl Groups {
 }
 
 impl Table {
-    fn new(entries: &[Entry], class: Class, way: Way, prefilter: bool) -> Self {
+    fn new(entries: &[Drafted], class: Class, way: Way, prefilter: bool) -> Self {
         let ported = matches!(class, Class::Tcp | Class::TcpStream | Class::Udp | Class::Sctp);
         let mut table = Self::default();
         let mut patterns = Builder::default();
         let (mut by_dest, mut by_src) = (Vec::new(), Vec::new());
-        let mut near: Vec<(u32, &Content, Option<&Content>)> = Vec::new();
         for (i, e) in (0u32..).zip(entries) {
             if !prefilter {
                 if e.of_packets() && !e.address_only && looks_there(e, class) {
@@ -109,32 +100,21 @@ impl Table {
             }
             let first = first(e.rule.payload.iter().map(|t| ((), t)));
             let long = |c: &&Content| c.bytes.len() >= SHORT;
-            let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest(e)));
+            // What a packet may be long says nothing of the stream that is looked at with it.
+            let longest = longest(e).filter(|_| class != Class::TcpStream);
+            let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest));
             match (close.filter(long), content.filter(long), close, content) {
-                (Some(c), ..) => near.push((i, c, content)),
+                (Some(c), ..) => patterns.add_near(c, content, i),
                 (_, Some(c), ..) => patterns.add(c, i),
                 // A short pattern says less than a port.
                 _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
                 _ if !wide(&e.src_port) => by_src.push((i, &*e.src_port)),
-                (_, _, Some(c), _) => patterns.add_near(c, i),
+                (_, _, Some(c), _) => patterns.add_near(c, None, i),
                 (.., Some(c)) => patterns.add(c, i),
                 _ => table.always.push(i),
             }
         }
-        let mut behind: HashMap<(&[u8], bool), usize> = HashMap::new();
-        for (_, c, _) in &near {
-            *behind.entry((&c.bytes, c.nocase)).or_default() += 1;
-        }
-        for (i, content, other) in near {
-            let crowded = behind.get(&(&content.bytes[..], content.nocase)).is_some_and(|n| *n > CROWD);
-            match other {
-                Some(other) if crowded && rarity::of(&other.bytes) > rarity::of(&content.bytes) => {
-                    patterns.add(other, i)
-                }
-                _ => patterns.add_near(content, i),
-            }
-        }
-        table.patterns = patterns.build();
+        table.patterns = patterns.plan().build();
         for (list, to) in [(by_dest, &mut table.by_dest), (by_src, &mut table.by_src)] {
             let ranges = list.iter().flat_map(|(i, p)| p.ranges().iter().map(|(a, b)| (*a, *b, *i)));
             match Ranges::new(ranges.collect(), |n| n.checked_add(1)) {
@@ -167,7 +147,7 @@ impl Table {
 }
 
 // The longest payload that `dsize` lets pass.
-fn longest(e: &Entry) -> Option<u32> {
+fn longest(e: &Drafted) -> Option<u32> {
     let bound = |t: &PacketTest| match t {
         PacketTest::Dsize(n) => n.most(),
         _ => None,
@@ -180,7 +160,7 @@ fn wide(p: &PortSet) -> bool {
 }
 
 // Whether the bytes of this class are those that the entry looks at.
-fn looks_there(e: &Entry, class: Class) -> bool {
+fn looks_there(e: &Drafted, class: Class) -> bool {
     match class {
         Class::TcpStream => e.looks.at_stream(),
         Class::Tcp => matches!(e.looks, Looks::Packet | Looks::Both),
@@ -188,7 +168,7 @@ fn looks_there(e: &Entry, class: Class) -> bool {
     }
 }
 
-fn concerns(e: &Entry, place: Class, way: Way) -> bool {
+fn concerns(e: &Drafted, place: Class, way: Way) -> bool {
     let (r, class) = (&e.rule, place);
     let class = match r.proto {
         Proto::Ip | Proto::Ipv4 | Proto::Ipv6 | Proto::Pkthdr | Proto::Ether => true,

@@ -180,7 +180,7 @@ impl Engine {
             let rule = &entry.rule;
             entry.marks.mark(p, &self.hosts, s);
             if !passed && !rule.tags.is_empty() {
-                self.tag(rule, p, flow.as_deref_mut(), s);
+                self.tag(entry, p, flow.as_deref_mut(), s);
             }
             if let Some(f) = flow.as_deref_mut() {
                 entry.change(f, &mut s.counters);
@@ -211,7 +211,7 @@ impl Engine {
                     let info = Arc::clone(&entry.info);
                     out.push(Candidate::new(p, i, info, Arc::clone(context), None, kept, &self.output));
                     s.counters.matches += 1;
-                    if !rule.conditional()
+                    if !rule.conditional
                         && let Some(f) = flow.as_deref_mut()
                     {
                         f.flow.alerted = true;

@@ -157,7 +157,7 @@ impl Engine {
         let Some((state, place)) = found else { return };
         let mut part: Option<Arc<TxPart>> = None;
         for c in out {
-            if self.entries.get(c.place() as usize).is_some_and(|e| e.rule.protocols.is_some()) {
+            if self.entries.get(c.place() as usize).is_some_and(|e| e.rule.of_protocols) {
                 let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
                 c.name(made);
             }
@@ -180,7 +180,7 @@ impl Engine {
         entry.change(flow, &mut s.counters);
         let kept = Kept::take(&mut s.work.finds, Some(flow));
         entry.marks.mark(p, &self.hosts, s);
-        self.tag(rule, p, Some(flow), s);
+        self.tag(entry, p, Some(flow), s);
         if rule.action != Action::Alert {
             flow.flow.detect.settled = true; // on a transaction, actions are on its flow
             flow.flow.detect.passed |= rule.action == Action::Pass;
@@ -197,7 +197,7 @@ impl Engine {
                 let info = Arc::clone(&entry.info);
                 out.push(Candidate::new(p, place, info, Arc::clone(context), part, kept, &self.output));
                 s.counters.matches += 1;
-                if !rule.conditional() {
+                if !rule.conditional {
                     flow.flow.alerted = true;
                 }
             }

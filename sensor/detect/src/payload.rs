@@ -5,7 +5,7 @@
 //! What is relative and fails makes the content or pattern before it look for its next occurrence, as Suricata does. Must
 //! never take more than [`MAX_STEPS`] searches for one rule on one buffer, and never look outside it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use lagewarte_flow::printable;
 use lagewarte_rules::{
@@ -32,7 +32,7 @@ pub const MAX_CAPTURED: usize = 4_096;
 /// A rule's tests on bytes, ready to run.
 #[derive(Debug)]
 pub(crate) struct Program {
-    steps: Vec<Step>,
+    steps: Box<[Step]>,
     /// A content has a place of its own, or there is none that must occur: only what is new is looked at.
     placed: bool,
 }
@@ -40,6 +40,7 @@ pub(crate) struct Program {
 #[derive(Debug)]
 enum Step {
     Content {
+        /// Where letters may be in either case, in lower case.
         content: Content,
         needle: Needle,
     },
@@ -65,18 +66,19 @@ enum Step {
         bytes: Option<Value>,
         offset: Value,
         relative: bool,
-        inner: Vec<Step>,
+        inner: Box<[Step]>,
     },
     Lookup(Lookup),
     Entropy(Entropy),
     Asn1(Asn1),
 }
 
+/// How a content is found.
 #[derive(Debug)]
 enum Needle {
-    Exact(Box<memmem::Finder<'static>>),
-    /// Lower-cased bytes.
-    AnyCase(Vec<u8>),
+    /// Made when it is first searched for: of tens of thousands a worker searches for few.
+    Exact(OnceLock<Box<memmem::Finder<'static>>>),
+    AnyCase,
 }
 
 /// How a run ended.
@@ -171,14 +173,14 @@ impl Program {
 impl Step {
     fn new(t: &PayloadTest) -> Option<Self> {
         Some(match t {
-            PayloadTest::Content(c) => Self::Content {
-                needle: if c.nocase && c.bytes.iter().any(u8::is_ascii_alphabetic) {
-                    Needle::AnyCase(c.bytes.to_ascii_lowercase())
-                } else {
-                    Needle::Exact(Box::new(memmem::Finder::new(&c.bytes).into_owned()))
-                },
-                content: c.clone(),
-            },
+            PayloadTest::Content(c) => {
+                let (mut content, mut needle) = (c.clone(), Needle::Exact(OnceLock::new()));
+                if c.nocase && c.bytes.iter().any(u8::is_ascii_alphabetic) {
+                    content.bytes.make_ascii_lowercase();
+                    needle = Needle::AnyCase;
+                }
+                Self::Content { content, needle }
+            }
             PayloadTest::Lookup(l) => Self::Lookup(l.clone()),
             PayloadTest::Entropy(e) => Self::Entropy(e.clone()),
             PayloadTest::Asn1(t) => Self::Asn1(*t),
@@ -458,15 +460,15 @@ fn next(c: &Content, needle: &Needle, payload: &[u8], from: usize, to: usize, le
         let at = payload.len().checked_sub(n)?;
         let here = payload.get(at..)?;
         let same = match needle {
-            Needle::Exact(f) => here == f.needle(),
-            Needle::AnyCase(lower) => here.eq_ignore_ascii_case(lower),
+            Needle::Exact(_) => here == c.bytes,
+            Needle::AnyCase => here.eq_ignore_ascii_case(&c.bytes),
         };
         return (same && at >= from && at + n <= to).then_some(at);
     }
     let hay = payload.get(from..to)?;
     let at = match needle {
-        Needle::Exact(f) => f.find(hay),
-        Needle::AnyCase(lower) => find_any_case(hay, lower),
+        Needle::Exact(finder) => finder.get_or_init(|| Box::new(memmem::Finder::new(&c.bytes).into_owned())).find(hay),
+        Needle::AnyCase => find_any_case(hay, &c.bytes),
     };
     at.map(|a| a + from)
 }

@@ -16,8 +16,13 @@ use crate::{
 
 /// How many bytes are near the beginning.
 const NEAR: usize = 128;
+/// A pattern shorter than this does not tell enough to be preferred to a port, or to a longer one.
+pub(crate) const SHORT: usize = 4;
 /// What a content near the beginning must be worth ([`rarity::of`]) to be looked for there alone.
 const WORTH: u32 = 2;
+/// Where more rules than this have the same content near the beginning, each is looked for by its other one instead: what a
+/// thousand rules on DNS begin with is in every question.
+const CROWD: usize = 4;
 
 /// Contents to look for, and the entries behind each: near the beginning, and everywhere.
 #[derive(Debug)]
@@ -36,8 +41,9 @@ struct Set {
 
 /// A prefilter that is being put together.
 #[derive(Debug, Default)]
-pub(crate) struct Builder {
-    near: Numbered,
+pub(crate) struct Builder<'r> {
+    /// The content, another that may lie anywhere, the entry.
+    near: Vec<(&'r Content, Option<&'r Content>, u32)>,
     all: Numbered,
 }
 
@@ -48,18 +54,52 @@ struct Numbered {
     pairs: Vec<(u32, u32)>,
 }
 
-impl Builder {
+/// What a prefilter is made of. Equal ones make equal prefilters.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Plan {
+    near: Listed,
+    all: Listed,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Listed {
+    patterns: Vec<Pattern>,
+    /// (pattern, entry), in order.
+    pairs: Vec<(u32, u32)>,
+}
+
+impl<'r> Builder<'r> {
     /// The content may lie anywhere.
     pub(crate) fn add(&mut self, content: &Content, entry: u32) {
         self.all.add(content, entry);
     }
-    /// The content lies within the first [`NEAR`] bytes, or the rule does not match.
-    pub(crate) fn add_near(&mut self, content: &Content, entry: u32) {
-        self.near.add(content, entry);
+    /// The content lies within the first [`NEAR`] bytes, or the rule does not match. `other` may lie anywhere; it is taken
+    /// where it is rarer and many rules have the first.
+    pub(crate) fn add_near(&mut self, content: &'r Content, other: Option<&'r Content>, entry: u32) {
+        self.near.push((content, other, entry));
     }
 
-    /// None where nothing was added.
-    pub(crate) fn build(self) -> Option<Prefilter> {
+    /// Decides what is looked for where.
+    pub(crate) fn plan(mut self) -> Plan {
+        let mut behind: HashMap<(&[u8], bool), usize> = HashMap::new();
+        for (c, ..) in &self.near {
+            *behind.entry((&c.bytes, c.nocase)).or_default() += 1;
+        }
+        let mut near = Numbered::default();
+        for (content, other, entry) in &self.near {
+            let crowded = behind.get(&(&content.bytes[..], content.nocase)).is_some_and(|n| *n > CROWD);
+            match other.filter(|o| crowded && rarity::of(&o.bytes) > rarity::of(&content.bytes)) {
+                Some(other) => self.all.add(other, *entry),
+                None => near.add(content, *entry),
+            }
+        }
+        Plan { near: near.listed(), all: self.all.listed() }
+    }
+}
+
+impl Plan {
+    /// None where nothing is looked for.
+    pub(crate) fn build(&self) -> Option<Prefilter> {
         let (near, all) = (self.near.build(), self.all.build());
         (near.is_some() || all.is_some()).then_some(Prefilter { near, all })
     }
@@ -72,19 +112,28 @@ impl Numbered {
         self.pairs.push((n, entry));
     }
 
-    fn build(mut self) -> Option<Set> {
+    fn listed(mut self) -> Listed {
         let mut patterns: Vec<(Pattern, u32)> = self.numbers.into_iter().collect();
         patterns.sort_unstable_by_key(|(_, n)| *n);
-        let matcher = Matcher::new(patterns.into_iter().map(|(p, _)| p).collect())?;
         self.pairs.sort_unstable();
+        Listed { patterns: patterns.into_iter().map(|(p, _)| p).collect(), pairs: self.pairs }
+    }
+}
+
+impl Listed {
+    fn build(&self) -> Option<Set> {
+        let matcher = Matcher::new(self.patterns.clone())?;
         let starts = (0..=matcher.len()).map(|n| self.pairs.partition_point(|(p, _)| (*p as usize) < n) as u32);
-        Some(Set { starts: starts.collect(), matcher, entries: self.pairs.into_iter().map(|(_, e)| e).collect() })
+        Some(Set { starts: starts.collect(), matcher, entries: self.pairs.iter().map(|(_, e)| *e).collect() })
     }
 }
 
 impl Prefilter {
     /// Appends the entries whose pattern occurs. `begin` is where that begins from which contents with a place count.
     pub(crate) fn candidates(&self, data: &[u8], begin: usize, seen: &mut Seen, found: &mut Vec<u32>) {
+        if data.is_empty() {
+            return; // a bare acknowledgement, as every third packet is
+        }
         if let Some(near) = &self.near {
             let new = data.get(begin..).unwrap_or_default();
             near.candidates(new.get(..NEAR).unwrap_or(new), seen, found);

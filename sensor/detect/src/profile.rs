@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{engine::Engine, entry::Entry};
+use crate::engine::Engine;
 
 /// Counts of one entry.
 #[derive(Debug, Default)]
@@ -53,8 +53,7 @@ impl Engine {
     pub fn profile(&self) -> Vec<Cost> {
         let mut by_rule: BTreeMap<(u32, u32), Cost> = BTreeMap::new();
         for (entry, counts) in self.entries.iter().zip(self.profile.as_deref().unwrap_or_default()) {
-            let Entry { rule, .. } = entry;
-            let (gid, sid) = (rule.meta.gid, rule.meta.sid);
+            let (gid, sid) = (entry.info.gid, entry.info.sid);
             let cost = by_rule.entry((gid, sid)).or_insert(Cost { gid, sid, ..Cost::default() });
             cost.checks += counts.checks.load(Ordering::Relaxed);
             cost.nanos += counts.nanos.load(Ordering::Relaxed);

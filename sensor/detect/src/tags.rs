@@ -19,14 +19,12 @@ use lagewarte_event::{
     eve::{Head, JsonWriter, Record},
 };
 use lagewarte_flow::{FlowRef, MAX_TAGS, Tagged, Tags};
-use lagewarte_rules::{
-    Rule,
-    tags::{Tag, TagOf, TagUntil},
-};
+use lagewarte_rules::tags::{Tag, TagOf, TagUntil};
 
 use crate::{
     alert::Output,
     engine::{Engine, Scratch},
+    entry::Entry,
     expiring::{Ends, Expiring},
 };
 
@@ -90,10 +88,10 @@ impl Engine {
     }
 
     /// A rule matched on this packet: what its tags ask for begins with the next one.
-    pub(crate) fn tag(&self, rule: &Rule, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>, s: &mut Scratch) {
+    pub(crate) fn tag(&self, e: &Entry, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>, s: &mut Scratch) {
         let mut flow = flow;
-        for (n, t) in rule.tags.iter().enumerate() {
-            let key = (rule.meta.gid, rule.meta.sid, n as u8); // a rule has few
+        for (n, t) in e.rule.tags.iter().enumerate() {
+            let key = (e.info.gid, e.info.sid, n as u8); // a rule has few
             let begun = begun(t, p.time);
             let host = match (t.of, p.ip) {
                 (TagOf::Session, _) => {

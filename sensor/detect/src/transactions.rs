@@ -6,7 +6,10 @@
 //! way. Each rule alerts once for a transaction. Must never allocate where no rule concerns the protocol, and never look
 //! twice at what did not change. Limits: [`MAX_WAITING`].
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use lagewarte_app::{Buffer, Marks, State};
 use lagewarte_flow::{AppProto, Direction};
@@ -15,9 +18,9 @@ use rayon::prelude::*;
 
 use crate::{
     app::{Verdict, way},
-    entry::Entry,
+    entry::Drafted,
     matcher::Seen,
-    prefilter::{Builder, Prefilter, first},
+    prefilter::{Builder, Plan, Prefilter, SHORT, first, first_near},
     transform::{Chain, Made},
 };
 
@@ -62,21 +65,34 @@ const MAX_SEARCHED: usize = 128;
 #[derive(Debug)]
 struct BufferGroup {
     looks: Looks,
-    patterns: Prefilter,
+    patterns: Arc<Prefilter>,
+}
+
+/// A group that is being put together.
+#[derive(Debug)]
+struct Draft {
+    always: Vec<u32>,
+    buffers: Vec<(Looks, Plan)>,
 }
 
 impl Tables {
-    pub(crate) fn new(entries: &[Entry], prefilter: bool) -> Result<Self, String> {
+    pub(crate) fn new(entries: &[Drafted], prefilter: bool) -> Result<Self, String> {
         let mut protocols = vec![AppProto::Unknown];
         protocols.extend(AppProto::ALL);
-        let groups: Result<Vec<[Option<AppGroup>; 2]>, String> = protocols
+        let drafts: Result<Vec<[Draft; 2]>, String> = protocols
             .into_par_iter()
             .map(|p| {
-                let of = |d| AppGroup::new(entries, p, d, prefilter);
+                let of = |d| Draft::new(entries, p, d, prefilter);
                 Ok([of(Direction::ToServer)?, of(Direction::ToClient)?])
             })
             .collect();
-        Ok(Self { groups: groups? })
+        let drafts = drafts?;
+        // Protocols that carry each other's files have most of their sets in common.
+        let plans = drafts.iter().flatten().flat_map(|d| &d.buffers).map(|(_, plan)| plan);
+        let distinct: Vec<&Plan> = plans.collect::<HashSet<_>>().into_iter().collect();
+        let built: HashMap<&Plan, Arc<Prefilter>> =
+            distinct.into_par_iter().filter_map(|plan| Some((plan, Arc::new(plan.build()?)))).collect();
+        Ok(Self { groups: drafts.iter().map(|[a, b]| [a.group(&built), b.group(&built)]).collect() })
     }
 
     pub(crate) fn of(&self, p: AppProto, d: Direction) -> Option<&AppGroup> {
@@ -90,10 +106,10 @@ impl Tables {
     }
 }
 
-impl AppGroup {
-    fn new(entries: &[Entry], proto: AppProto, direction: Direction, prefilter: bool) -> Result<Option<Self>, String> {
-        let mut group = Self::default();
-        let mut sets: Vec<(Looks, Builder)> = Vec::new();
+impl Draft {
+    fn new(entries: &[Drafted], proto: AppProto, direction: Direction, prefilter: bool) -> Result<Self, String> {
+        let mut always = Vec::new();
+        let mut sets: Vec<(Looks, Builder<'_>)> = Vec::new();
         for (i, e) in entries.iter().enumerate() {
             if !e.app.as_deref().is_some_and(|a| !a.parts.is_empty() && a.concerns(proto)) {
                 continue;
@@ -111,7 +127,7 @@ impl AppGroup {
             let here =
                 |b: &BufferTest| e.rule.direction != HeaderDirection::Transaction || way(b.buffer) == Some(direction);
             let Some((test, content)) = fast_pattern(e).filter(|(b, _)| prefilter && here(b)) else {
-                group.always.push(i);
+                always.push(i);
                 continue;
             };
             let Some(buffer) = Buffer::by_name(test.buffer.name) else { continue };
@@ -123,7 +139,7 @@ impl AppGroup {
             let at = match sets.iter().position(|s| s.0 == looks) {
                 Some(at) => at,
                 None if sets.len() == MAX_SEARCHED => {
-                    group.always.push(i);
+                    always.push(i);
                     continue;
                 }
                 None => {
@@ -131,17 +147,28 @@ impl AppGroup {
                     sets.len() - 1
                 }
             };
-            sets[at].1.add(content, i); // found or pushed above
+            let set = &mut sets[at].1; // found or pushed above
+            match near(test) {
+                Some(close) => set.add_near(close, Some(content), i),
+                None => set.add(content, i),
+            }
         }
-        for (looks, patterns) in sets {
-            let Some(patterns) = patterns.build() else { continue };
-            group.streaming |= looks.streaming;
-            group.buffers.push(BufferGroup { looks, patterns });
-        }
-        let empty = group.always.is_empty() && group.buffers.is_empty();
-        Ok((!empty).then_some(group))
+        Ok(Self { always, buffers: sets.into_iter().map(|(looks, set)| (looks, set.plan())).collect() })
     }
 
+    // None where it holds no rule.
+    fn group(&self, built: &HashMap<&Plan, Arc<Prefilter>>) -> Option<AppGroup> {
+        let of = |(looks, plan): &(Looks, Plan)| {
+            Some(BufferGroup { looks: looks.clone(), patterns: Arc::clone(built.get(plan)?) })
+        };
+        let buffers: Vec<BufferGroup> = self.buffers.iter().filter_map(of).collect();
+        let streaming = buffers.iter().any(|b| b.looks.streaming);
+        let empty = self.always.is_empty() && buffers.is_empty();
+        (!empty).then(|| AppGroup { always: self.always.clone(), buffers, streaming })
+    }
+}
+
+impl AppGroup {
     /// Collects the rules to look at: those never looked at on this transaction, those whose patterns occur in buffers that
     /// are complete now, and those that wait.
     pub(crate) fn candidates(
@@ -208,8 +235,15 @@ impl AppGroup {
     }
 }
 
+// Of a buffer that can be long, a content that lies near the beginning of what is shown of it: which is where the tests count
+// from, too. What a response's body shows is not searched by itself.
+fn near(test: &BufferTest) -> Option<&Content> {
+    let long = test.buffer.streaming && Buffer::by_name(test.buffer.name) != Some(Buffer::HttpResponseBody);
+    first_near(&test.tests, None).filter(|c| long && c.bytes.len() >= SHORT)
+}
+
 // The content in a buffer that is looked for first, with what is asked of the buffer. Of a buffer that may be missing none
 // must occur.
-fn fast_pattern(e: &Entry) -> Option<(&BufferTest, &Content)> {
+fn fast_pattern(e: &Drafted) -> Option<(&BufferTest, &Content)> {
     first(e.rule.buffers.iter().filter(|b| !b.absent()).flat_map(|b| b.tests.iter().map(move |t| (b, t))))
 }

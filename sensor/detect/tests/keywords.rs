@@ -825,7 +825,7 @@ fn own_cases() -> Vec<Case> {
 
 fn outcome(c: &Case, change: impl Fn(&mut Rule)) -> Result<(), String> {
     let mut set = rules(c.rules);
-    set.rules.iter_mut().for_each(change);
+    set.rules.iter_mut().for_each(|r| change(std::sync::Arc::make_mut(r)));
     let mut rig = Rig::new(set, Output { tagged_packets: true, references: true, ..Output::default() });
     let alerts = rig.run(&c.frames);
     if rig.recorded != c.recorded {

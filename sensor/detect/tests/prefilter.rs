@@ -79,13 +79,19 @@ fn rule() -> impl Strategy<Value = String> {
         prop_oneof![3 => Just("tcp"), 3 => Just("udp"), 1 => Just("ip"), 1 => Just("tcp-pkt"), 1 => Just("tcp-stream")],
         prop::collection::vec(content(), 0..3).prop_map(|c| c.concat()),
     );
-    let http = prop::collection::vec(
-        (prop_oneof![Just("http.uri"), Just("http.host"), Just("http.method"), Just("http.request_body")], content()),
-        1..3,
-    );
+    let buffer = prop_oneof![
+        Just("http.uri"),
+        Just("http.host"),
+        Just("http.method"),
+        Just("http.request_body"),
+        Just("http.response_body"),
+        Just("file.data"),
+    ];
+    let http = prop::collection::vec((buffer, prop::collection::vec(content(), 1..3)), 1..3);
+    let part = |(b, c): &(&str, Vec<String>)| format!("{b}; {}", c.concat());
     let body = prop_oneof![
         3 => payload.prop_map(|(p, c)| (p, c)),
-        2 => http.prop_map(|parts| ("http", parts.iter().map(|(b, c)| format!("{b}; {c}")).collect())),
+        3 => http.prop_map(move |parts| ("http", parts.iter().map(part).collect())),
     ];
     (action, body, ports(), arrow, ports(), flow, extra).prop_map(
         |(action, (proto, tests), src, arrow, dest, flow, extra)| {
@@ -110,9 +116,16 @@ fn traffic() -> impl Strategy<Value = Vec<Frame>> {
     });
     let plain = prop::collection::vec((any::<bool>(), bytes()), 0..5)
         .prop_map(|all| all.into_iter().map(|(c, b)| (c, b.into_bytes())).collect::<Vec<_>>());
-    let http = ("[abAB]{0,9}", "[ab]{1,9}", "[abAB]{0,20}").prop_map(|(uri, host, body)| {
-        let request = format!("POST /{uri} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        vec![(true, request.into_bytes()), (false, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".to_vec())]
+    // Bodies in pieces: each is looked at as it comes.
+    let body = || prop::collection::vec(bytes(), 1..4);
+    let http = ("[abAB]{0,9}", "[ab]{1,9}", body(), body()).prop_map(|(uri, host, up, down)| {
+        let len = |body: &[String]| body.iter().map(String::len).sum::<usize>();
+        let request = format!("POST /{uri} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n", len(&up));
+        let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", len(&down));
+        let side = |client: bool, head: String, body: Vec<String>| {
+            [head].into_iter().chain(body).map(move |part| (client, part.into_bytes()))
+        };
+        side(true, request, up).chain(side(false, response, down)).collect()
     });
     (datagrams, prop_oneof![plain, http]).prop_map(|(mut frames, talk)| {
         let talk: Vec<(bool, &[u8])> =
@@ -146,6 +159,17 @@ proptest! {
         prop_assert_eq!(got, want, "{}", text);
         prop_assert!(filtered.scratch.counters.verified <= all.scratch.counters.verified);
     }
+}
+
+#[test]
+fn a_dsize_is_about_the_packet_and_not_about_the_stream_that_is_looked_at_with_it() {
+    let set = || rules(r#"alert tcp-stream any any -> any any (content:"evil"; dsize:<129; sid:1;)"#);
+    let long = ["x".repeat(140), String::from("evil")].concat();
+    let frames = session(CLIENT, SERVER, &[(false, long.as_bytes())]);
+    let found = |mut rig: Rig| rig.run(&frames).len() + rig.finish().len();
+    let mut all = Rig::new(set(), Output::default());
+    all.engine = Engine::unfiltered(set(), Output::default()).unwrap();
+    assert_eq!((found(Rig::new(set(), Output::default())), found(all)), (1, 1));
 }
 
 /// How long a rule set takes over a megabyte, in packets of one flow.

@@ -77,7 +77,7 @@ pub(super) fn explain(sid: u32, files: &[PathBuf], json: bool, common: &Common) 
     let files = if files.is_empty() { settings.rule_files.clone() } else { files.to_vec() };
     ensure!(!files.is_empty(), "name the rule files, or a configuration that does (-c)");
     let set = wiring::load(&files, &wiring::rule_options(&settings)?);
-    let told: Vec<Explanation> = set.rules.iter().filter(|r| r.meta.sid == sid).map(Explanation::of).collect();
+    let told: Vec<Explanation> = set.rules.iter().filter(|r| r.meta.sid == sid).map(|r| Explanation::of(r)).collect();
     if told.is_empty() {
         match set.refused.iter().find(|r| r.sid == Some(sid)) {
             Some(r) => bail!("the rule {sid} is refused: {}:{}: {}: {}", r.file, r.line, r.keyword, r.reason),
