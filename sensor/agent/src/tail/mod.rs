@@ -36,18 +36,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{release::Released, shipper::Shipped, station::Station};
 
+pub mod follow;
 pub mod lines;
 
-use lines::{Line, Lines, Place};
+use follow::{Follow, PAUSE, Taker};
+use lines::Place;
 
 /// The place is kept after so many lines at the latest: bounds what is read again after a crash.
 pub const LINES_A_STEP: usize = 1000;
 /// Most records looked at after a crash. More than a step can leave; the rest would be shipped again.
 pub const MAX_RECOVERED: usize = 4 * LINES_A_STEP;
-/// Pause where there is nothing to read, or no room in the spool.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long a renamed file is still read after its successor has content: a writer with several threads may be late.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// Released content of records that each spool took after the place was last kept, in their order.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -148,10 +146,15 @@ impl Position {
 
 /// A running tail.
 pub struct Tail<'s> {
+    follow: Follow<'s>,
+    out: Out<'s>,
+}
+
+/// Ships what is read, and keeps the place.
+struct Out<'s> {
     station: &'s Station,
     position: Position,
     recovered: Recovered,
-    files: VecDeque<(PathBuf, u64)>,
 }
 
 impl<'s> Tail<'s> {
@@ -160,23 +163,13 @@ impl<'s> Tail<'s> {
     /// # Errors
     /// Where the file's directory cannot be read.
     pub fn new(station: &'s Station, position: Position, recovered: Recovered, from_end: bool) -> anyhow::Result<Self> {
-        let file = position.file.clone();
-        let files = match &position.kept {
-            Some(kept) => {
-                let (files, found) = lines::resume(&file, &kept.place)
-                    .with_context(|| format!("cannot look for {} and its rotated files", file.display()))?;
-                if !found {
-                    station.telemetry().dropped("tail", "rotated-away");
-                    tracing::warn!(file = %file.display(), "the file that was read last is gone; what stood in it unread is lost");
-                }
-                files
-            }
-            None => {
-                let size = std::fs::metadata(&file).map_or(0, |m| m.len());
-                vec![(file.clone(), if from_end { last_line_end(&file, size)? } else { 0 })]
-            }
-        };
-        Ok(Self { station, position, recovered, files: files.into() })
+        let kept = position.kept.as_ref().map(|k| &k.place);
+        let (follow, found) = Follow::new(&position.file, kept, from_end, station.stop())?;
+        if !found {
+            station.telemetry().dropped("tail", "rotated-away");
+            tracing::warn!(file = %position.file.display(), "the file that was read last is gone; what stood in it unread is lost");
+        }
+        Ok(Self { follow, out: Out { station, position, recovered } })
     }
 
     /// Reads until the station is asked to stop, or, with `once`, until the end of what stands there. Then everything
@@ -185,94 +178,24 @@ impl<'s> Tail<'s> {
     /// # Errors
     /// Where a file cannot be read or the place cannot be kept.
     pub fn run(&mut self, once: bool) -> anyhow::Result<()> {
-        let name = self.position.file.clone();
-        while !self.station.stop().asked() {
-            let Some((path, offset)) = self.files.pop_front() else {
-                match Lines::open(&name, 0) {
-                    Ok(_) => self.files.push_back((name.clone(), 0)),
-                    Err(e) if e.kind() == io::ErrorKind::NotFound && !once => _ = self.station.stop().wait(PAUSE),
-                    Err(e) => return Err(cannot_read(&name, &e)),
-                }
-                continue;
-            };
-            let mut lines = match Lines::open(&path, offset) {
-                Ok(lines) => lines,
-                // Between rename and creation there is no file of this name.
-                Err(e) if e.kind() == io::ErrorKind::NotFound && !once => {
-                    self.station.stop().wait(PAUSE);
-                    continue;
-                }
-                Err(e) => return Err(cannot_read(&path, &e)),
-            };
-            if self.file(&mut lines, offset, &name, once)? && once && self.files.is_empty() {
-                return Ok(());
-            }
+        self.follow.run(&mut self.out, once)
+    }
+}
+
+impl Taker for Out<'_> {
+    fn begun(&mut self, place: &Place) -> anyhow::Result<()> {
+        if self.position.kept.is_none() {
+            self.keep(place.clone())?; // so that a crash before the first step is recognised too
         }
         Ok(())
     }
 
-    /// Reads one file to where its successor begins; true at the end of what stands there (with `once`).
-    fn file(&mut self, lines: &mut Lines, offset: u64, name: &Path, once: bool) -> anyhow::Result<bool> {
-        let broken = |e: io::Error| cannot_read(&lines.path, &e);
-        let mut place = lines.place(offset).map_err(broken)?;
-        if self.position.kept.is_none() {
-            self.keep(place.clone())?; // so that a crash before the first step is recognised too
-        }
-        let mut grace = GRACE;
-        let telemetry = std::sync::Arc::clone(self.station.telemetry());
-        loop {
-            let mut end = place.offset;
-            for _ in 0..LINES_A_STEP {
-                match lines.next_line().map_err(|e| cannot_read(&lines.path, &e))? {
-                    Line::Whole(line, after) => {
-                        if !self.line(&line) {
-                            break; // asked to stop while the spool was full: this line is not shipped
-                        }
-                        end = after;
-                    }
-                    Line::TooLong(after) => {
-                        telemetry.dropped("tail", "line-too-long");
-                        end = after;
-                    }
-                    Line::Idle => break,
-                }
-            }
-            if end > place.offset {
-                place = lines.place(end).map_err(|e| cannot_read(&lines.path, &e))?;
-                self.keep(place.clone())?;
-                grace = GRACE;
-                continue;
-            }
-            if self.station.stop().asked() {
-                return Ok(false);
-            }
-            if lines.truncated(&place).map_err(|e| cannot_read(&lines.path, &e))? {
-                telemetry.dropped("tail", "truncated");
-                tracing::info!(file = %lines.path.display(), "the file was truncated; reading it from its start");
-                let path = lines.path.clone();
-                self.files.push_front((path, 0));
-                return Ok(false);
-            }
-            let more = !self.files.is_empty();
-            if more || lines.rotated(name) {
-                // Files that were rotated while nobody read are complete; the present one may still be written.
-                if more || grace.is_zero() {
-                    if lines.partial() {
-                        telemetry.dropped("tail", "partial-line");
-                    }
-                    if !more {
-                        // Where reading had to wait, it may have been rotated more than once.
-                        let (files, _) = lines::resume(name, &place).map_err(|e| cannot_read(name, &e))?;
-                        self.files.extend(files.into_iter().skip(1));
-                    }
-                    return Ok(true);
-                }
-                grace = grace.saturating_sub(PAUSE);
-            } else if once {
-                return Ok(true);
-            }
-            self.station.stop().wait(PAUSE);
-        }
+    fn lost(&mut self, reason: &'static str) {
+        self.station.telemetry().dropped("tail", reason);
+    }
+
+    fn reached(&mut self, place: &Place) -> anyhow::Result<()> {
+        self.keep(place.clone())
     }
 
     /// Ships one line; false where the station was asked to stop before there was room.
@@ -312,7 +235,9 @@ impl<'s> Tail<'s> {
             }
         }
     }
+}
 
+impl Out<'_> {
     /// Whether the spool took this line's record before a crash.
     fn held_already(&mut self, released: &Released) -> bool {
         let recovered = self.recovered.of(priority(released.class));
@@ -339,10 +264,6 @@ impl<'s> Tail<'s> {
     }
 }
 
-fn cannot_read(path: &Path, e: &io::Error) -> anyhow::Error {
-    anyhow!("cannot read {}: {e}. Name the eve.json that Suricata writes, and let this user read it", path.display())
-}
-
 /// The class for the count of what came, before the door has looked.
 fn class_of(text: &str) -> Class {
     #[derive(Deserialize)]
@@ -350,15 +271,4 @@ fn class_of(text: &str) -> Class {
         event_type: String,
     }
     serde_json::from_str::<Type>(text).map_or(Class::Unspecified, |t| Class::of(&t.event_type))
-}
-
-/// Where the last whole line ends: with `--from end` the half line that stands there is not begun in its middle.
-fn last_line_end(path: &Path, size: u64) -> anyhow::Result<u64> {
-    let from = size.saturating_sub(lines::MAX_LINE as u64);
-    let tail = match RealFs.read(path, from, lines::MAX_LINE) {
-        Ok(tail) => tail,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(e) => return Err(cannot_read(path, &e)),
-    };
-    Ok(tail.iter().rposition(|b| *b == b'\n').map_or(from, |at| from + at as u64 + 1))
 }
