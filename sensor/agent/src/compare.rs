@@ -3,7 +3,8 @@
 //! Two EVE files of the same traffic, ours and another engine's: which rules alerted how often, and on which flows not alike.
 //!
 //! Alerts are counted by sid and flow: protocol and both ends, whichever way round. Must never hold more than
-//! [`MAX_FLOWS`] pairs of sid and flow; beyond it the comparison ends with an error, since half of one says nothing.
+//! [`MAX_FLOWS`] pairs of sid and flow; beyond it the comparison ends with an error, since half of one says nothing. The
+//! shadow mode of `run` ([`crate::shadow`]) compares with the same means, alert by alert.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,15 +14,18 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use lagewarte_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Most pairs of sid and flow of one side. Threat: a file of another kind, or of a year, held in memory.
 pub const MAX_FLOWS: usize = 1 << 20;
 /// Longest line. Threat: a file without line ends.
 pub const MAX_LINE: usize = 16 << 20;
+/// Longest name of a protocol. Threat: a line that makes each flow held as large as itself.
+pub const MAX_PROTO: usize = 32;
 
 /// A flow without a direction: protocol, and its two ends in their order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Conversation {
     /// As EVE names it.
     pub proto: String,
@@ -32,7 +36,7 @@ pub struct Conversation {
 }
 
 /// One end of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct End {
     /// Its address.
     pub ip: Option<IpAddr>,
@@ -40,10 +44,36 @@ pub struct End {
     pub port: Option<u16>,
 }
 
+/// An alert, as far as it is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The rule.
+    pub sid: u32,
+    /// The flow.
+    pub flow: Conversation,
+    /// When, by its own word.
+    pub time: Option<Timestamp>,
+    /// When its flow began, where it says so.
+    pub since: Option<Timestamp>,
+}
+
+/// What a line of EVE holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// An alert.
+    Alert(Alert),
+    /// Another event.
+    Other,
+    /// Nothing that can be read: no JSON object with an event type, or an alert without a rule.
+    Unreadable,
+}
+
 /// The alerts of one file.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
     by_sid: BTreeMap<u32, BTreeMap<Conversation, u64>>,
+    /// Alerts by rule whose flows are alike on both sides and not held.
+    alike: BTreeMap<u32, u64>,
     pairs: usize,
     /// Alerts.
     pub alerts: u64,
@@ -59,12 +89,34 @@ struct Event {
     dest_ip: Option<IpAddr>,
     dest_port: Option<u16>,
     proto: Option<String>,
-    alert: Option<Alert>,
+    timestamp: Option<String>,
+    alert: Option<Rule>,
+    flow: Option<Flow>,
 }
 
 #[derive(Deserialize)]
-struct Alert {
+struct Rule {
     signature_id: u32,
+}
+
+#[derive(Deserialize)]
+struct Flow {
+    start: Option<String>,
+}
+
+/// Reads one line of EVE.
+pub fn line(text: &[u8]) -> Line {
+    let Ok(event) = serde_json::from_slice::<Event>(text) else { return Line::Unreadable };
+    if event.event_type != "alert" {
+        return Line::Other;
+    }
+    if event.proto.as_ref().is_some_and(|p| p.len() > MAX_PROTO) {
+        return Line::Unreadable;
+    }
+    let Some(rule) = &event.alert else { return Line::Unreadable };
+    let time = |t: &Option<String>| t.as_deref().and_then(Timestamp::parse_eve);
+    let since = event.flow.as_ref().and_then(|f| time(&f.start));
+    Line::Alert(Alert { sid: rule.signature_id, time: time(&event.timestamp), since, flow: conversation(event) })
 }
 
 impl Alerts {
@@ -84,36 +136,51 @@ impl Alerts {
             if n == MAX_LINE {
                 bail!("a line is longer than {MAX_LINE} bytes; is it an EVE file?");
             }
-            let Ok(event) = serde_json::from_slice::<Event>(&line) else {
-                out.unreadable += u64::from(!line.trim_ascii().is_empty());
-                continue;
-            };
-            if let (true, Some(alert)) = (event.event_type == "alert", &event.alert)
-                && !ignored.contains(&alert.signature_id)
-            {
-                out.add(alert.signature_id, conversation(&event))?;
+            match self::line(&line) {
+                Line::Alert(alert) if !ignored.contains(&alert.sid) => out.add(alert.sid, alert.flow, 1)?,
+                Line::Alert(_) | Line::Other => {}
+                Line::Unreadable => out.unreadable += u64::from(!line.trim_ascii().is_empty()),
             }
         }
     }
 
-    fn add(&mut self, sid: u32, flow: Conversation) -> anyhow::Result<()> {
-        self.alerts += 1;
+    /// Counts `n` alerts of a rule on a flow.
+    ///
+    /// # Errors
+    /// Where that is one pair of rule and flow too many.
+    pub fn add(&mut self, sid: u32, flow: Conversation, n: u64) -> anyhow::Result<()> {
+        self.alerts += n;
         let flows = self.by_sid.entry(sid).or_default();
         let before = flows.len();
-        *flows.entry(flow).or_default() += 1;
+        *flows.entry(flow).or_default() += n;
         self.pairs += flows.len() - before;
         if self.pairs > MAX_FLOWS {
             bail!("alerts on more than {MAX_FLOWS} pairs of rule and flow; compare shorter stretches of time");
         }
         Ok(())
     }
+
+    /// Counts `n` alerts of a rule that the other side is told in the same way, on whichever flows.
+    pub fn alike(&mut self, sid: u32, n: u64) {
+        self.alerts += n;
+        *self.alike.entry(sid).or_default() += n;
+    }
+
+    fn sids(&self) -> impl Iterator<Item = u32> {
+        self.by_sid.keys().chain(self.alike.keys()).copied()
+    }
+
+    fn of(&self, sid: u32) -> u64 {
+        let flows: u64 = self.by_sid.get(&sid).map_or(0, |f| f.values().sum());
+        flows + self.alike.get(&sid).copied().unwrap_or(0)
+    }
 }
 
-fn conversation(e: &Event) -> Conversation {
+fn conversation(e: Event) -> Conversation {
     let one = End { ip: e.src_ip, port: e.src_port };
     let two = End { ip: e.dest_ip, port: e.dest_port };
     let (a, b) = if one <= two { (one, two) } else { (two, one) };
-    Conversation { proto: e.proto.clone().unwrap_or_default(), a, b }
+    Conversation { proto: e.proto.unwrap_or_default(), a, b }
 }
 
 /// What came out.
@@ -163,14 +230,14 @@ pub struct FlowDifference {
 impl Comparison {
     /// Compares two files' alerts; lists at most `most` flows of a rule.
     pub fn new(ours: &Alerts, theirs: &Alerts, most: usize) -> Self {
-        let sids: BTreeSet<u32> = ours.by_sid.keys().chain(theirs.by_sid.keys()).copied().collect();
+        let sids: BTreeSet<u32> = ours.sids().chain(theirs.sids()).collect();
         let none = BTreeMap::new();
         let (mut same_count, mut same_flows, mut differences) = (0, 0, Vec::new());
         for &sid in &sids {
             let [a, b] = [ours, theirs].map(|s| s.by_sid.get(&sid).unwrap_or(&none));
-            let [sum_a, sum_b] = [a, b].map(|s| s.values().sum::<u64>());
+            let [sum_a, sum_b] = [ours, theirs].map(|s| s.of(sid));
             same_count += usize::from(sum_a == sum_b);
-            if a == b {
+            if a == b && sum_a == sum_b {
                 same_flows += 1;
                 continue;
             }
@@ -314,6 +381,32 @@ mod tests {
         }
         let json = serde_json::to_value(&c).expect("JSON");
         assert_eq!(json["differences"][1]["flows"][0]["a"]["ip"], "192.0.2.1");
+    }
+
+    #[test]
+    fn alerts_alike_count_for_their_rule_and_a_long_protocol_is_not_held() {
+        let flow = |text: &str| match line(text.as_bytes()) {
+            Line::Alert(a) => a.flow,
+            other => panic!("{other:?}"),
+        };
+        let [mut ours, mut theirs] = [read(""), read("")];
+        [&mut ours, &mut theirs].into_iter().for_each(|s| s.alike(7, 3));
+        theirs.add(7, flow(&alert(7, "192.0.2.1:1", "192.0.2.2:2")), 2).expect("room");
+        let c = Comparison::new(&ours, &theirs, 1);
+        assert_eq!((c.alerts, c.sids, c.same_count, c.same_flows), ([3, 5], 1, 0, 0));
+        assert_eq!((c.differences[0].ours, c.differences[0].theirs, c.differences[0].flows.len()), (3, 5, 1));
+
+        let text = alert(1, "192.0.2.1:1", "192.0.2.2:2");
+        assert_eq!(flow(&text.replace("TCP", &"x".repeat(MAX_PROTO))).proto.len(), MAX_PROTO);
+        assert_eq!(line(text.replace("TCP", &"x".repeat(MAX_PROTO + 1)).as_bytes()), Line::Unreadable);
+        assert_eq!(line(b"{\"event_type\":\"alert\"}"), Line::Unreadable);
+        let told = text.replace(
+            "\"proto\"",
+            "\"timestamp\":\"2026-01-02T03:04:05.000006+0000\",\"flow\":{\"start\":\"2026-01-02T03:04:04.000000+0000\"},\"proto\"",
+        );
+        let Line::Alert(a) = line(told.as_bytes()) else { panic!("no alert") };
+        assert_eq!(a.time, Some(Timestamp::from_parts(1_767_323_045, 6)));
+        assert_eq!(a.since, Some(Timestamp::from_parts(1_767_323_044, 0)));
     }
 
     #[test]
