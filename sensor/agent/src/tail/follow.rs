@@ -108,11 +108,12 @@ impl<'s> Follow<'s> {
         taker.begun(&place)?;
         let mut grace = GRACE;
         loop {
-            let mut end = place.offset;
+            let (mut end, mut refused) = (place.offset, false);
             for _ in 0..LINES_A_STEP {
                 match lines.next_line().map_err(|e| cannot_read(&lines.path, &e))? {
                     Line::Whole(line, after) => {
                         if !taker.line(&line) {
+                            refused = true;
                             break;
                         }
                         end = after;
@@ -128,9 +129,11 @@ impl<'s> Follow<'s> {
                 place = lines.place(end).map_err(|e| cannot_read(&lines.path, &e))?;
                 taker.reached(&place)?;
                 grace = GRACE;
-                continue;
+                if !refused {
+                    continue;
+                }
             }
-            if self.stop.asked() {
+            if refused || self.stop.asked() {
                 return Ok(false);
             }
             if lines.truncated(&place).map_err(|e| cannot_read(&lines.path, &e))? {
@@ -177,4 +180,46 @@ fn last_line_end(path: &Path, size: u64) -> anyhow::Result<u64> {
         Err(e) => return Err(cannot_read(path, &e)),
     };
     Ok(tail.iter().rposition(|b| *b == b'\n').map_or(from, |at| from + at as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has room for so many lines, then asks for the end; has room again when asked after that.
+    struct Full<'s>(usize, Vec<Vec<u8>>, u64, &'s Stop);
+
+    impl Taker for Full<'_> {
+        fn begun(&mut self, place: &Place) -> anyhow::Result<()> {
+            self.reached(place)
+        }
+        fn line(&mut self, line: &[u8]) -> bool {
+            let room = self.1.len() < self.0;
+            if room {
+                self.1.push(line.to_owned());
+            } else {
+                self.0 = usize::MAX;
+                self.3.ask();
+            }
+            room
+        }
+        fn lost(&mut self, _: &'static str) {}
+        fn reached(&mut self, place: &Place) -> anyhow::Result<()> {
+            self.2 = place.offset;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_not_taken_is_not_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eve.json");
+        std::fs::write(&path, "1\n2\n3\n4\n").unwrap();
+        for room in 0..4 {
+            let stop = Stop::default();
+            let mut full = Full(room, Vec::new(), 0, &stop);
+            Follow::new(&path, None, false, &stop).unwrap().0.run(&mut full, false).unwrap();
+            assert_eq!((full.1.len(), full.2), (room, 2 * room as u64), "it stands where the next start begins");
+        }
+    }
 }
