@@ -13,6 +13,7 @@ pub mod health;
 pub mod metrics;
 pub mod pipeline;
 pub mod release;
+pub mod shadow;
 pub mod shipper;
 pub mod station;
 pub mod tail;

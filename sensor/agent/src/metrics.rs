@@ -119,6 +119,31 @@ pub fn text(s: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
         &[],
         &[(vec![], s.uplink.certificate_not_after.secs())],
     )?;
+    if let Some((shadow, ring)) = s.telemetry.shadow() {
+        let sides = ["ours", "theirs"].into_iter().enumerate();
+        let alerts: Vec<_> = sides
+            .flat_map(|(i, side)| {
+                [
+                    (vec![side, "matched"], shadow.matched),
+                    (vec![side, "differing"], shadow.differing[i]),
+                    (vec![side, "not-compared"], shadow.not_compared[i]),
+                ]
+            })
+            .collect();
+        let help = "Alerts compared with the engine beside this sensor, and what came of it";
+        counter("shadow_alerts_total", help, &["side", "outcome"], &alerts)?;
+        let help = "Pairs of alerts that met after the grace: each is counted as matched, and one of it as differing";
+        counter("shadow_late_total", help, &[], &one(shadow.late))?;
+        let help = "1 while the engine beside this sensor writes nothing";
+        gauge("shadow_theirs_silent", help, &[], &[(vec![], i64::from(shadow.silent))])?;
+        let packets = [
+            (vec!["written"], ring.written),
+            (vec!["queue-full"], ring.queue_full),
+            (vec!["disk"], ring.disk),
+            (vec!["link-type"], ring.link_type),
+        ];
+        counter("shadow_ring_packets_total", "Packets for the ring, and why not in it", &["outcome"], &packets)?;
+    }
     gauge("rules_loaded", "Rules in force", &[], &[(vec![], int(s.about.rules_loaded as u64))])?;
     gauge("rules_refused", "Rules refused", &[], &[(vec![], int(s.about.rules_refused as u64))])?;
     gauge("start_time_seconds", "When the process started", &[], &[(vec![], s.about.started.secs())])?;

@@ -15,6 +15,8 @@ use std::{
 
 use lagewarte_event::Class;
 
+use crate::shadow::day::Ring;
+
 /// All classes, in the order of their wire numbers.
 pub const CLASSES: [Class; 7] =
     [Class::Unspecified, Class::Alert, Class::Health, Class::Flow, Class::Anomaly, Class::Protocol, Class::File];
@@ -27,6 +29,22 @@ pub struct Telemetry {
     dropped: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     capture: Mutex<Capture>,
     release_log_errors: AtomicU64,
+    shadow: Mutex<Option<(ShadowCounts, Ring)>>,
+}
+
+/// What the shadow mode counted, totals since the start. Goes to the metrics, never to health events.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ShadowCounts {
+    /// Pairs of alerts, one of each side.
+    pub matched: u64,
+    /// Among them those whose partner came after the grace; it is counted as differing, too.
+    pub late: u64,
+    /// Alerts without a partner: of ours, of theirs.
+    pub differing: [u64; 2],
+    /// Alerts that could not be compared.
+    pub not_compared: [u64; 2],
+    /// Whether theirs writes nothing.
+    pub silent: bool,
 }
 
 /// What the packet side counted, as last reported.
@@ -64,6 +82,15 @@ impl Telemetry {
         *self.capture.lock().unwrap_or_else(PoisonError::into_inner) = capture;
     }
 
+    /// What the shadow mode counted so far; replaces the earlier report.
+    pub fn set_shadow(&self, counts: ShadowCounts, ring: Ring) {
+        *self.shadow.lock().unwrap_or_else(PoisonError::into_inner) = Some((counts, ring));
+    }
+
+    /// What the shadow mode counted, where it runs.
+    pub fn shadow(&self) -> Option<(ShadowCounts, Ring)> {
+        self.shadow.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
     /// What the packet side counted.
     pub fn capture(&self) -> Capture {
         self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -23,6 +23,7 @@ use super::{Run, refused_rules, reload::Reloader};
 use crate::{
     config::{self, Settings, Strictness},
     pipeline::{self, LiveOptions, Options, Paced, Played, Sink, Totals},
+    shadow::{self, Shadow},
     shipper::Shipper,
     station::{self, Prepared, Station, Stop},
     telemetry::{Capture, Telemetry},
@@ -52,6 +53,7 @@ impl Run {
 
         let prepared = Prepared::open(settings)?;
         let mut options = wiring::options(settings, &self.engine, interface.as_deref());
+        let beside = settings.own.shadow.as_ref().map(|s| shadow::Prepared::open(s, options.decoder)).transpose()?;
         options.pcap_cnt = false;
         wiring::file_store(settings, &settings.own.state_dir, &mut options)?;
         let rules = wiring::rules(settings, &self.engine, &options, None)?;
@@ -68,6 +70,10 @@ impl Run {
         options.live = Some(LiveOptions { clock, interval_s: COUNT_S });
 
         let mut station = prepared.start(&in_force)?;
+        let mut beside = beside.map(|b| b.start(station.clock(), station.telemetry())).transpose()?;
+        if let Some(beside) = &mut beside {
+            source = beside.tap(source);
+        }
         let reloader = Reloader {
             settings,
             engine: &self.engine,
@@ -80,6 +86,7 @@ impl Run {
             shipper: station.shared_shipper(),
             telemetry: Arc::clone(station.telemetry()),
             settings: settings.clone(),
+            beside: beside.as_ref().map(Shadow::ours),
         };
         let over = Stop::default();
         let done = std::thread::scope(|threads| {
@@ -95,6 +102,10 @@ impl Run {
             over.ask();
             done
         });
+        drop((source, out)); // who feeds the comparison
+        if let Some(beside) = beside {
+            beside.close();
+        }
         station.close();
         done.map(|_| ())
     }
@@ -138,6 +149,8 @@ struct Out {
     shipper: Arc<Mutex<Shipper>>,
     telemetry: Arc<Telemetry>,
     settings: Settings,
+    /// The comparison with another engine: it takes alerts as they are.
+    beside: Option<shadow::Ours>,
 }
 
 impl Out {
@@ -185,6 +198,9 @@ impl Sink for Out {
         if record.class != Class::Alert || self.settings.eve.alert {
             let Record { class, json, observed, ruleset, .. } = &record;
             self.shipper().ship(*class, json, *observed, ruleset.as_ref());
+        }
+        if let Some(beside) = self.beside.as_ref().filter(|_| record.event_type == "alert") {
+            beside.take(&record.json);
         }
         Ok(())
     }

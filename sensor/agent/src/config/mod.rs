@@ -16,6 +16,7 @@ pub mod node;
 pub mod protocols;
 pub mod reference;
 pub mod settings;
+pub mod shadow;
 pub mod stream;
 pub mod xff;
 

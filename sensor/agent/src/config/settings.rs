@@ -26,6 +26,7 @@ use super::{
     network::{self, Network},
     node::Node,
     protocols,
+    shadow::{self, Shadow},
     stream::Stream,
     xff,
 };
@@ -273,6 +274,8 @@ pub struct Own {
     pub metrics: Option<SocketAddr>,
     /// Quota of the spool, bytes.
     pub spool_quota: u64,
+    /// The comparison with a Suricata on the same line.
+    pub shadow: Option<Shadow>,
     /// The line to the aggregator.
     pub uplink: UplinkSettings,
 }
@@ -332,6 +335,7 @@ impl Settings {
         let default_rules = r.path("default-rule-path").or_else(|| base.map(Path::to_owned)).unwrap_or_default();
         let default_reputations =
             r.path("default-reputation-path").or_else(|| base.map(Path::to_owned)).unwrap_or_default();
+        let state_dir = r.path("lagewarte.state-dir").unwrap_or_else(|| "/var/lib/lagewarte-sensor".into());
         Self {
             file: None,
             vars: Vars { addresses: r.pairs("vars.address-groups"), ports: r.pairs("vars.port-groups") },
@@ -373,7 +377,8 @@ impl Settings {
             stats: r.flag("stats.enabled").unwrap_or(true),
             workers: r.number("lagewarte.workers").or_else(|| r.number("af-packet.threads")).map(|n| n as usize),
             own: Own {
-                state_dir: r.path("lagewarte.state-dir").unwrap_or_else(|| "/var/lib/lagewarte-sensor".into()),
+                shadow: Shadow::read(tree, base, &state_dir),
+                state_dir,
                 trusted_keys: r
                     .list("lagewarte.trusted-keys")
                     .iter()
@@ -397,6 +402,7 @@ impl Settings {
     pub fn faults(&self, tree: &Node) -> Vec<Fault> {
         let r = Reader { tree, base: None };
         let mut faults = network::faults(tree);
+        faults.extend(shadow::faults(tree));
         let mut fault = |key: &str, what: String| faults.push(Fault { key: key.into(), line: None, what });
         let order = r.list("action-order");
         if !order.is_empty() && action_order(&order).is_none() {

@@ -36,6 +36,13 @@ fn every_mistake_says_where_and_what_to_do() {
             "lagewarte:\n  uplink:\n    bulk-hour: [22:00-06:00]\n",
             &["t.yaml:3", "did you mean lagewarte.uplink.bulk-hours?"],
         ),
+        ("lagewarte:\n  shadow:\n    grace: 90\n", &["t.yaml:3", "there is no lagewarte.shadow.eve"]),
+        ("lagewarte:\n  shadow:\n    eve: e\n    ring: 1mb\n", &["t.yaml:4", "16777216 to", "0 to keep no packets"]),
+        ("lagewarte:\n  shadow:\n    eve: e\n    keep: 1kb\n", &["t.yaml:4", "out of bounds"]),
+        ("lagewarte:\n  shadow:\n    eve: e\n    grace: 0\n", &["t.yaml:4", "out of bounds: 1 to 3600"]),
+        ("lagewarte:\n  shadow:\n    eve: e\n    keep-days: 4000\n", &["t.yaml:4", "out of bounds: 1 to 3660"]),
+        ("lagewarte:\n  shadow:\n    eve: e\n    ignore: [x]\n", &["t.yaml:4", "is no sid"]),
+        ("lagewarte:\n  shadow:\n    ewe: e\n", &["t.yaml:3", "did you mean lagewarte.shadow.eve?"]),
         ("lagewarte:\n  workers: 257\n", &["t.yaml:2", "out of bounds: 1 to 256"]),
         ("- a\n- b\n", &["key: value pairs are wanted"]),
         ("a: [1\nb: 2\n", &["t.yaml", "line 2", "config check"]),
@@ -140,6 +147,9 @@ fn every_honoured_key_changes_a_setting() {
                 "defrag.host-config.NAME.timeout" => vec!["defrag.host-config.NAME.address=[10.0.0.0/8]".to_owned()],
                 "defrag.host-config.NAME.address" => vec!["defrag.host-config.NAME.timeout=30".to_owned()],
                 "lagewarte.uplink.proxy-auth-file" => vec!["lagewarte.uplink.proxy=http://proxy.example:1".to_owned()],
+                n if n.starts_with("lagewarte.shadow.") && n != "lagewarte.shadow.eve" => {
+                    vec!["lagewarte.shadow.eve=/tmp/eve.json".to_owned()]
+                }
                 "outputs.eve-log.community-id-seed" => vec!["outputs.eve-log.community-id=yes".to_owned()],
                 n if n.contains(".xff.") && !n.ends_with(".enabled") => {
                     vec![format!("{}.enabled=yes", n.rsplit_once('.').unwrap().0)]

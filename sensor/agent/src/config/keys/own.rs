@@ -4,7 +4,7 @@
 
 use super::{
     Key,
-    Kind::{List, Listen, NumberOrAuto, Seconds, Size, Text},
+    Kind::{List, Listen, Number, NumberOrAuto, Seconds, Size, Text},
     on,
 };
 
@@ -64,6 +64,49 @@ pub(super) static KEYS: &[Key] = &[
         "1gb",
         "64mb",
         "Most bytes of the files that `outputs.file-store` keeps. When it is reached no further file is stored, and each is counted (`file_store.not_stored`): remove what is no longer needed.",
+    ),
+    on(
+        "lagewarte.shadow.eve",
+        Text,
+        "",
+        "/tmp/eve.json",
+        "The `eve.json` of a Suricata that listens to the same line. With it `run` compares alerts, writes a report a day and keeps the packets of what differs; see [sensor.md](sensor.md). Only `run` reads it.",
+    ),
+    on(
+        "lagewarte.shadow.dir",
+        Text,
+        "shadow in the state directory",
+        "/tmp/shadow",
+        "Folder of reports and packets, for the sensor's user only. Nothing of it leaves this host.",
+    ),
+    on(
+        "lagewarte.shadow.ring",
+        Size,
+        "1gb",
+        "64mb",
+        "Bytes on disk of the last packets of the line, from 16mb; the oldest go first. It should hold a grace and the flows that began before it. 0: no packets are kept.",
+    ),
+    on(
+        "lagewarte.shadow.grace",
+        Seconds,
+        "60",
+        "90",
+        "How long an alert waits for its partner on the other side, 1 to 3600 seconds. Longer than the other engine may take to write a line, and than it may write none.",
+    ),
+    on(
+        "lagewarte.shadow.keep",
+        Size,
+        "512mb",
+        "64mb",
+        "Most bytes of all days together, from 1mb; the oldest day goes first. The packets of one day take a quarter of it at most.",
+    ),
+    on("lagewarte.shadow.keep-days", Number, "30", "7", "How many days are kept, today with them, 1 to 3660."),
+    on(
+        "lagewarte.shadow.ignore",
+        List,
+        "",
+        "[2200001]",
+        "Rules (sids) that are not compared: those that only one side has.",
     ),
     on(
         "lagewarte.uplink.proxy",
