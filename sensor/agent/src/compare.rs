@@ -62,6 +62,8 @@ pub struct Alert {
 pub enum Line {
     /// An alert.
     Alert(Alert),
+    /// Counters of an engine that has been up for so many seconds.
+    Uptime(u64),
     /// Another event.
     Other,
     /// Nothing that can be read: no JSON object with an event type, or an alert without a rule.
@@ -92,6 +94,12 @@ struct Event {
     timestamp: Option<String>,
     alert: Option<Rule>,
     flow: Option<Flow>,
+    stats: Option<Stats>,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    uptime: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +116,7 @@ struct Flow {
 pub fn line(text: &[u8]) -> Line {
     let Ok(event) = serde_json::from_slice::<Event>(text) else { return Line::Unreadable };
     if event.event_type != "alert" {
-        return Line::Other;
+        return event.stats.and_then(|s| s.uptime).map_or(Line::Other, Line::Uptime);
     }
     if event.proto.as_ref().is_some_and(|p| p.len() > MAX_PROTO) {
         return Line::Unreadable;
@@ -138,7 +146,7 @@ impl Alerts {
             }
             match self::line(&line) {
                 Line::Alert(alert) if !ignored.contains(&alert.sid) => out.add(alert.sid, alert.flow, 1)?,
-                Line::Alert(_) | Line::Other => {}
+                Line::Alert(_) | Line::Uptime(_) | Line::Other => {}
                 Line::Unreadable => out.unreadable += u64::from(!line.trim_ascii().is_empty()),
             }
         }
@@ -400,6 +408,7 @@ mod tests {
         assert_eq!(flow(&text.replace("TCP", &"x".repeat(MAX_PROTO))).proto.len(), MAX_PROTO);
         assert_eq!(line(text.replace("TCP", &"x".repeat(MAX_PROTO + 1)).as_bytes()), Line::Unreadable);
         assert_eq!(line(b"{\"event_type\":\"alert\"}"), Line::Unreadable);
+        assert_eq!(line(b"{\"event_type\":\"stats\",\"stats\":{\"uptime\":8,\"capture\":{}}}"), Line::Uptime(8));
         let told = text.replace(
             "\"proto\"",
             "\"timestamp\":\"2026-01-02T03:04:05.000006+0000\",\"flow\":{\"start\":\"2026-01-02T03:04:04.000000+0000\"},\"proto\"",

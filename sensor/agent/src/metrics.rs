@@ -132,7 +132,7 @@ pub fn text(s: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
             .collect();
         let help = "Alerts compared with the engine beside this sensor, and what came of it";
         counter("shadow_alerts_total", help, &["side", "outcome"], &alerts)?;
-        let help = "Pairs of alerts that met after the grace: each is counted as matched, and one of it as differing";
+        let help = "Pairs of alerts that met after the grace: matched, though one was counted as differing or not compared before";
         counter("shadow_late_total", help, &[], &one(shadow.late))?;
         let help = "1 while the engine beside this sensor writes nothing";
         gauge("shadow_theirs_silent", help, &[], &[(vec![], i64::from(shadow.silent))])?;

@@ -37,7 +37,7 @@ pub struct Telemetry {
 pub struct ShadowCounts {
     /// Pairs of alerts, one of each side.
     pub matched: u64,
-    /// Among them those whose partner came after the grace; it is counted as differing, too.
+    /// Among them those whose partner came after the grace; one of them was counted as differing or not compared before.
     pub late: u64,
     /// Alerts without a partner: of ours, of theirs.
     pub differing: [u64; 2],

@@ -277,10 +277,12 @@ fn a_kill_loses_who_waited_and_counts_each_line_of_theirs_once() {
         theirs.rotate(&format!("eve.json.{round}"));
     };
     write(&mut theirs, 300);
-    until("differences are told", || {
+    let told = until("differences are told", || {
         theirs.lives();
         report(&state).filter(|r| r["theirs"]["differing"] == 300)
     });
+    let many = told["packets"].as_array().unwrap().iter().filter(|p| p["none"] == "too-many-at-once").count();
+    assert!(many > 100 && many < 300, "a pass has so many at most: {many}");
     // Some are told, some wait, some are on their way.
     write(&mut theirs, 200);
     write(&mut theirs, 1500);

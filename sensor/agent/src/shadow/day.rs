@@ -19,8 +19,9 @@ pub const MAX_DIFFERENCES: usize = 1 << 14;
 /// Most rules that are told by their sid. Threat: a foreign file with four thousand million of them. Alerts of others that
 /// are alike on both sides are counted without it.
 pub const MAX_RULES: usize = 1 << 16;
-/// Flows listed of each rule.
-const FLOWS_LISTED: usize = 100;
+
+/// Why alerts of ours are not compared while theirs writes nothing.
+pub const SILENT: &str = "theirs-silent";
 
 /// One side's alerts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,10 @@ pub struct Day {
     /// Differences.
     #[serde(with = "list")]
     pub open: BTreeMap<Pair, Open>,
+    /// Alerts of ours that are not compared because theirs was silent, at most [`MAX_DIFFERENCES`] pairs: should it wake up
+    /// and tell its part, they are partners after all.
+    #[serde(default, with = "list")]
+    pub aside: BTreeMap<Pair, u64>,
     /// Lines of theirs that were read.
     pub lines: u64,
     /// Lines of theirs that could not be read, and other losses, by reason.
@@ -164,12 +169,37 @@ impl Day {
         }
     }
 
+    /// Sets an alert of ours aside: theirs was silent. False where it cannot be remembered.
+    pub fn set_aside(&mut self, pair: &Pair) -> bool {
+        let room = self.aside.len() < MAX_DIFFERENCES || self.aside.contains_key(pair);
+        if room {
+            *self.aside.entry(pair.clone()).or_default() += 1;
+        }
+        self.side(Side::Ours).not_compared(SILENT, 1);
+        room
+    }
+
     /// Takes an alert whose partner was given up earlier on this day; false where there is none.
     pub fn late(&mut self, side: Side, pair: &Pair) -> bool {
         let other = side.other();
-        let Some(open) = self.open.get_mut(pair).filter(|o| o.alone[other.index()] > 0) else { return false };
-        open.alone[other.index()] -= 1;
-        self.side(other).differing -= 1;
+        if let Some(open) = self.open.get_mut(pair).filter(|o| o.alone[other.index()] > 0) {
+            open.alone[other.index()] -= 1;
+            self.side(other).differing -= 1;
+        } else if side == Side::Theirs
+            && let Some(n) = self.aside.get_mut(pair)
+        {
+            *n -= 1;
+            if *n == 0 {
+                self.aside.remove(pair);
+            }
+            let reasons = &mut self.side(Side::Ours).not_compared;
+            if let Some(n) = reasons.get_mut(SILENT) {
+                *n -= 1;
+            }
+            reasons.retain(|_, n| *n > 0);
+        } else {
+            return false;
+        }
         self.late += 1;
         self.matched(pair.0);
         true
@@ -187,11 +217,12 @@ impl Day {
         Some(new)
     }
 
-    /// What [`crate::compare`] says of the alerts that were compared. The flows' numbers are of alerts without a partner.
+    /// What [`crate::compare`] says of the alerts that were compared, with at most so many flows of a rule. The flows'
+    /// numbers are of alerts without a partner.
     ///
     /// # Errors
     /// Never within this day's caps.
-    pub fn comparison(&self) -> anyhow::Result<Comparison> {
+    pub fn comparison(&self, flows: usize) -> anyhow::Result<Comparison> {
         let mut sides = [Alerts::default(), Alerts::default()];
         for side in &mut sides {
             self.matched.iter().for_each(|(sid, n)| side.alike(*sid, *n));
@@ -203,7 +234,7 @@ impl Day {
             }
         }
         let [ours, theirs] = &sides;
-        Ok(Comparison::new(ours, theirs, FLOWS_LISTED))
+        Ok(Comparison::new(ours, theirs, flows))
     }
 
     /// Pairs whose packets are still being cut out.
@@ -230,14 +261,16 @@ impl Day {
 mod list {
     use std::collections::BTreeMap;
 
-    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{Open, Pair};
+    use super::Pair;
 
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<Pair, Open>, s: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer, V: Serialize>(map: &BTreeMap<Pair, V>, s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(map)
     }
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(d: D) -> Result<BTreeMap<Pair, Open>, D::Error> {
-        Ok(Vec::<(Pair, Open)>::deserialize(d)?.into_iter().collect())
+    pub(super) fn deserialize<'d, D: Deserializer<'d>, V: Deserialize<'d>>(
+        d: D,
+    ) -> Result<BTreeMap<Pair, V>, D::Error> {
+        Ok(Vec::<(Pair, V)>::deserialize(d)?.into_iter().collect())
     }
 }

@@ -53,7 +53,7 @@ pub struct Judge {
     silent_to: Timestamp,
     /// Since when theirs is silent.
     pub silent_since: Option<Timestamp>,
-    /// When a side last lost something, or had an alert set aside: its partner may come yet.
+    /// When a side last lost something.
     lost: [Option<Timestamp>; 2],
     lines: u64,
     ring: Ring,
@@ -105,11 +105,11 @@ impl Judge {
     pub fn alert(&mut self, side: Side, alert: Alert, now: Timestamp) {
         self.day.side(side).came += 1;
         if self.ignored.contains(&alert.sid) {
-            return self.set_aside(side, "ignored", 1);
+            return self.not_compared(side, "ignored", 1);
         }
         // What theirs alerted on while nobody listened here.
         if side == Side::Theirs && alert.time.is_some_and(|t| t < self.started) {
-            return self.set_aside(side, "before-start", 1);
+            return self.not_compared(side, "before-start", 1);
         }
         let pair = (alert.sid, alert.flow.clone());
         if self.day.late(side, &pair) {
@@ -124,7 +124,7 @@ impl Judge {
             }
             Taken::Waits => {}
             Taken::Refused => {
-                self.set_aside(side, "window-full", 1);
+                self.not_compared(side, "window-full", 1);
                 self.lost[side.index()] = Some(now);
             }
         }
@@ -136,11 +136,11 @@ impl Judge {
         *self.day.gaps.entry(reason.to_owned()).or_default() += alerts.max(1);
         if alerts > 0 {
             self.day.side(side).came += alerts;
-            self.set_aside(side, reason, alerts);
+            self.not_compared(side, reason, alerts);
         }
     }
 
-    fn set_aside(&mut self, side: Side, reason: &str, n: u64) {
+    fn not_compared(&mut self, side: Side, reason: &str, n: u64) {
         self.day.side(side).not_compared(reason, n);
         self.counts.not_compared[side.index()] += n;
     }
@@ -175,24 +175,25 @@ impl Judge {
 
     fn judged(&mut self, Alone { side, alert, came }: Alone, theirs: Theirs, now: Timestamp) {
         let lost = |s: Side| self.lost[s.index()].is_some_and(|l| l.since(came) >= -self.grace_us);
+        let pair: Pair = (alert.sid, alert.flow.clone());
+        if side == Side::Ours && theirs.last_line <= came {
+            if !self.day.set_aside(&pair) {
+                self.lost[Side::Ours.index()] = Some(now); // its partner may come yet
+            }
+            self.counts.not_compared[Side::Ours.index()] += 1;
+            self.news = true;
+            return;
+        }
         let reason = match side {
-            Side::Ours if theirs.last_line <= came => Some("theirs-silent"),
             Side::Ours if lost(Side::Theirs) => Some("theirs-gap"),
             Side::Theirs if lost(Side::Ours) => Some("ours-gap"),
             _ => None,
         };
         if let Some(reason) = reason {
-            self.set_aside(side, reason, 1);
-            // A Suricata that wakes up may still tell its part.
-            if reason == "theirs-silent" {
-                self.lost[Side::Ours.index()] = Some(now);
-                self.news = true;
-            }
-            return;
+            return self.not_compared(side, reason, 1);
         }
-        let pair: Pair = (alert.sid, alert.flow.clone());
         match self.day.differs(side, &pair) {
-            None => self.set_aside(side, "too-many-differences", 1),
+            None => self.not_compared(side, "too-many-differences", 1),
             Some(new) => {
                 self.counts.differing[side.index()] += 1;
                 self.news = true;
@@ -257,7 +258,7 @@ impl Judge {
     /// The end: who still waits cannot be compared.
     pub fn end(&mut self) {
         while let Some(alone) = self.window.drain() {
-            self.set_aside(alone.side, "ended", 1);
+            self.not_compared(alone.side, "ended", 1);
         }
         self.note_waiting();
     }

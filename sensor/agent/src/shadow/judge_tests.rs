@@ -60,7 +60,7 @@ fn an_alert_without_a_partner_is_a_difference_when_its_grace_is_over() {
     assert_eq!((j.day.open.len(), j.news), (0, false));
     j.tick(at(61), alive(61), Ring::default());
     j.tick(at(91), alive(91), Ring::default());
-    let c = j.day.comparison().unwrap();
+    let c = j.day.comparison(100).unwrap();
     assert_eq!((c.alerts, c.sids, c.same_flows), ([2, 2], 3, 1));
     let told: Vec<_> = c.differences.iter().map(|d| (d.sid, d.ours, d.theirs)).collect();
     assert_eq!(told, [(2, 1, 0), (3, 0, 1)]);
@@ -71,7 +71,7 @@ fn an_alert_without_a_partner_is_a_difference_when_its_grace_is_over() {
     // The partner that comes after all takes the difference back.
     j.alert(Side::Theirs, alert(2, 1), at(100));
     assert_eq!((j.day.late, j.day.sides[0].differing, j.day.sides[0].matched), (1, 0, 2));
-    assert_eq!(j.day.comparison().unwrap().differences.len(), 1);
+    assert_eq!(j.day.comparison(100).unwrap().differences.len(), 1);
     balances(&mut j);
 }
 
@@ -87,16 +87,34 @@ fn a_suricata_that_stopped_makes_no_differences_and_is_told() {
     assert_eq!((j.day.open.len(), j.day.silences, j.silent_since), (0, 1, Some(at(5))));
     assert_eq!((j.day.up_us, j.day.silent_us, j.day.lines), (100 * S, 95 * S, 3));
     assert!(j.counts().silent);
-    // It wakes up and tells what it saw: its partner was set aside, so that this is no difference.
-    j.alert(Side::Theirs, alert(1, 1), at(101));
-    j.tick(at(101), alive(101), Ring::default());
-    j.tick(at(161), alive(161), Ring::default());
-    assert_eq!((not_compared(&j, Side::Theirs), j.silent_since), (vec![("ours-gap", 1)], None));
-    // From then on differences are differences again.
-    j.alert(Side::Ours, alert(4, 1), at(170));
-    j.alert(Side::Theirs, alert(5, 1), at(170));
-    j.tick(at(230), alive(230), Ring::default());
-    assert_eq!(j.day.open.len(), 2);
+    balances(&mut j);
+    // It wakes up, whenever that is, and tells what it saw: they are partners after all.
+    j.alert(Side::Theirs, alert(1, 1), at(500));
+    j.alert(Side::Theirs, alert(1, 1), at(500));
+    j.tick(at(500), alive(500), Ring::default());
+    assert_eq!((not_compared(&j, Side::Ours), j.day.late, j.silent_since), (vec![], 1, None));
+    balances(&mut j);
+    // From then on differences are differences again; the second alert was one.
+    j.alert(Side::Ours, alert(4, 1), at(510));
+    j.alert(Side::Theirs, alert(5, 1), at(510));
+    j.tick(at(570), alive(570), Ring::default());
+    assert_eq!(j.day.open.keys().map(|k| k.0).collect::<Vec<_>>(), [1, 4, 5]);
+    balances(&mut j);
+}
+
+#[test]
+fn so_many_are_remembered_while_theirs_is_silent_and_the_others_make_no_differences() {
+    let mut j = judge(at(0));
+    for n in 0..=MAX_DIFFERENCES as u32 {
+        j.alert(Side::Ours, alert(1000 + n / 100, (n % 100) as u16), at(1));
+    }
+    j.tick(at(61), Theirs { last_line: at(0), read_to: at(61), lines: 0 }, Ring::default());
+    assert_eq!((j.day.aside.len(), j.day.open.len()), (MAX_DIFFERENCES, 0));
+    let last = MAX_DIFFERENCES as u32;
+    j.alert(Side::Theirs, alert(1000 + last / 100, (last % 100) as u16), at(62));
+    j.alert(Side::Theirs, alert(1000, 0), at(62));
+    j.tick(at(122), alive(122), Ring::default());
+    assert_eq!((not_compared(&j, Side::Theirs), j.day.late), (vec![("ours-gap", 1)], 1));
     balances(&mut j);
 }
 
@@ -187,7 +205,7 @@ fn a_day_holds_so_many_differences_rules_and_files_and_no_more() {
     }
     assert_eq!((j.day.matched.len(), j.day.matched_others), (MAX_RULES, 5));
     assert_eq!(
-        j.day.comparison().unwrap().alerts,
+        j.day.comparison(100).unwrap().alerts,
         [j.day.sides[0].matched + j.day.sides[0].differing, j.day.sides[1].matched]
     );
 }
@@ -212,7 +230,7 @@ proptest! {
         }
         j.tick(at(now + 61), alive(now + 62), Ring::default());
         let [ours, theirs] = files.map(|f| Alerts::read(&mut f.as_bytes(), &BTreeSet::new()).unwrap());
-        let (want, got) = (Comparison::new(&ours, &theirs, 100), j.day.comparison().unwrap());
+        let (want, got) = (Comparison::new(&ours, &theirs, 100), j.day.comparison(100).unwrap());
         prop_assert_eq!((want.alerts, want.sids, want.same_count, want.same_flows), (got.alerts, got.sids, got.same_count, got.same_flows));
         let sums = |c: &Comparison| c.differences.iter().map(|d| (d.sid, d.ours, d.theirs)).collect::<Vec<_>>();
         prop_assert_eq!(sums(&want), sums(&got));

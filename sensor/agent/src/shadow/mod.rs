@@ -172,7 +172,8 @@ impl Prepared {
         };
         let over = Arc::clone(&shared);
         threads.push(thread("shadow-cut", Box::new(move || cuts(&cutter, &jobs, &to_us, &over.over)))?);
-        let theirs = Reader { to: to_judge.clone(), shared: Arc::clone(&shared), place: state.place.clone() };
+        let theirs =
+            Reader { to: to_judge.clone(), shared: Arc::clone(&shared), place: state.place.clone(), uptime: 0 };
         let eve = settings.eve.clone();
         threads.push(thread("shadow-theirs", Box::new(move || theirs.run(&eve)))?);
         let desk = Desk {
@@ -272,7 +273,7 @@ impl Ours {
     pub fn take(&self, eve: &str) {
         let taken = match compare::line(eve.as_bytes()) {
             compare::Line::Alert(alert) => self.to.try_send(Message::Alert(Side::Ours, alert)).is_ok(),
-            compare::Line::Other => true,
+            compare::Line::Uptime(_) | compare::Line::Other => true,
             compare::Line::Unreadable => false, // cannot be: we wrote it
         };
         if !taken {
@@ -286,6 +287,8 @@ struct Reader {
     to: SyncSender<Message>,
     shared: Arc<Shared>,
     place: Option<Place>,
+    /// Seconds for which theirs was up when it last said so.
+    uptime: u64,
 }
 
 impl Reader {
@@ -325,6 +328,13 @@ impl Taker for Reader {
         let message = match compare::line(line) {
             compare::Line::Alert(alert) => Message::Alert(Side::Theirs, alert),
             compare::Line::Unreadable if line.windows(7).any(|w| w == b"\"alert\"") => Message::Gap("unreadable-alert"),
+            compare::Line::Uptime(now) => {
+                // Rules read by a restart, mostly: what was on the line meanwhile, it did not see.
+                if std::mem::replace(&mut self.uptime, now) <= now {
+                    return true;
+                }
+                Message::Gap("restarted")
+            }
             compare::Line::Other | compare::Line::Unreadable => return true,
         };
         self.to.send(message).is_ok()
@@ -509,5 +519,56 @@ impl Desk {
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lagewarte_base::clock::ManualClock;
+
+    use super::*;
+
+    const ALERT: &str = "{\"event_type\":\"alert\",\"src_ip\":\"192.0.2.1\",\"dest_ip\":\"192.0.2.2\",\"proto\":\"ICMP\",\"alert\":{\"signature_id\":1}}";
+
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared {
+            clock: Arc::new(ManualClock::new(Timestamp::from_micros(7))),
+            over: Stop::default(),
+            last_line: AtomicI64::new(0),
+            read_to: AtomicI64::new(0),
+            lines: AtomicU64::new(0),
+            shed: AtomicU64::new(0),
+        })
+    }
+
+    #[test]
+    fn our_alerts_do_not_wait_for_the_judge() {
+        let (to, messages) = sync_channel(QUEUE);
+        let ours = Ours { to, shared: shared() };
+        (0..QUEUE + 3).for_each(|_| ours.take(ALERT));
+        ours.take("{\"event_type\":\"flow\"}");
+        assert_eq!(ours.shared.shed.load(SeqCst), 3);
+        assert_eq!(messages.try_iter().count(), QUEUE);
+    }
+
+    #[test]
+    fn each_line_of_theirs_is_an_alert_a_gap_or_a_sign_of_life() {
+        let (to, messages) = sync_channel(QUEUE);
+        let mut theirs = Reader { to, shared: shared(), place: None, uptime: 0 };
+        let up = |s: u32| format!("{{\"event_type\":\"stats\",\"stats\":{{\"uptime\":{s}}}}}");
+        let lines = [up(8), up(16), ALERT.into(), up(4), up(12), ALERT.replace("192.0.2.1", "x"), "{}".into()];
+        assert!(lines.iter().all(|l| theirs.line(l.as_bytes())));
+        let got: Vec<String> = messages
+            .try_iter()
+            .map(|m| match m {
+                Message::Alert(side, a) => format!("{side:?} {}", a.sid),
+                Message::Gap(reason) => reason.into(),
+                Message::Reached(_) => "reached".into(),
+            })
+            .collect();
+        assert_eq!(got, ["Theirs 1", "restarted", "unreadable-alert"]);
+        assert_eq!((theirs.shared.lines.load(SeqCst), theirs.shared.last_line.load(SeqCst)), (7, 7));
+        drop(messages);
+        assert!(!theirs.line(ALERT.as_bytes()), "the judge has gone");
     }
 }

@@ -25,6 +25,8 @@ use crate::{
     tail::lines::Place,
 };
 
+/// Flows of a rule that are told to programs, and to people.
+const FLOWS: [usize; 2] = [100, 10];
 /// Largest state that is read, bytes. A full day of differences is a tenth. Threat: a wrong file filling the memory.
 const MAX_STATE: usize = 64 << 20;
 
@@ -141,7 +143,7 @@ fn told(p: &Packets) -> Told<'_> {
 pub fn write(dir: &Path, day: &Day, silent_since: Option<Timestamp>, now: Timestamp) -> anyhow::Result<()> {
     let folder = dir.join(&day.day);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    let c = day.comparison()?;
+    let [c, short] = [day.comparison(FLOWS[0])?, day.comparison(FLOWS[1])?];
     let over = super::day::of(now) != day.day;
     let s = |us: i64| us / 1_000_000;
     let report = Report {
@@ -177,12 +179,13 @@ pub fn write(dir: &Path, day: &Day, silent_since: Option<Timestamp>, now: Timest
             .collect(),
         ring: day.ring,
     };
+    // The text first: who finds the new counts finds their text, too.
+    RealFs.replace(&folder.join("report.txt"), text(&report, &short, day).as_bytes(), true)?;
     RealFs.replace(&folder.join("report.json"), &serde_json::to_vec_pretty(&report)?, true)?;
-    RealFs.replace(&folder.join("report.txt"), text(&report, day).as_bytes(), true)?;
     Ok(())
 }
 
-fn text(r: &Report<'_>, day: &Day) -> String {
+fn text(r: &Report<'_>, short: &Comparison, day: &Day) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(out, "Shadow report of {} (UTC), written {}", r.day, r.written.0);
@@ -225,7 +228,7 @@ fn text(r: &Report<'_>, day: &Day) -> String {
         let _ = writeln!(out, "lost on the way: {n} {reason}");
     }
     let _ = writeln!(out, "\nOf the alerts that were compared (numbers of flows are of alerts without a partner):\n");
-    out.push_str(&r.comparison.text());
+    out.push_str(&short.text());
     let files = day.open.iter().filter(|(_, o)| matches!(o.packets, Packets::File { .. })).count();
     let _ = writeln!(out, "\nPackets: {files} files");
     for ((sid, flow), open) in &day.open {
