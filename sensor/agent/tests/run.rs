@@ -9,10 +9,10 @@ mod common;
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
 };
 
-use common::{Running, State, repo, sensor, stderr, stdout, text, until};
+use common::{Running, State, repo, scrape, sensor, stderr, stdout, text, until};
 use lagewarte_base::signed::Purpose;
 
 const CAPTURE: &str = "rules/sets/tests/1100401-log4shell/fires.pcap";
@@ -26,14 +26,6 @@ fn start(state: &State, more: &[&str]) -> Running {
 
 fn alerts(state: &State) -> usize {
     state.released().iter().filter(|l| l.contains("\"class\":\"alert\"")).count()
-}
-
-fn scrape(address: SocketAddr) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
 }
 
 fn value(metrics: &str, name: &str) -> Option<f64> {

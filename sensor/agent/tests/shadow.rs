@@ -17,7 +17,7 @@ use std::{
     process::Command,
 };
 
-use common::{Running, State, repo, sensor, stderr, text, until};
+use common::{Running, State, repo, scrape, sensor, stderr, text, until};
 use lagewarte_base::{clock::Clock as _, clock::SystemClock};
 use lagewarte_capture::{CaptureFile, Next, Source as _};
 use serde_json::{Value, json};
@@ -200,24 +200,15 @@ fn what_differs_stands_in_the_report_and_its_packets_lie_beside_it() {
         assert!(said.contains(want), "{want} is missing in\n{said}");
     }
 
-    let metrics = String::from_utf8(
-        Command::new("curl")
-            .args(["-s", &format!("http://{free}/metrics")])
-            .output()
-            .map(|o| o.stdout)
-            .unwrap_or_default(),
-    )
-    .unwrap();
-    if !metrics.is_empty() {
-        for line in [
-            "lagewarte_sensor_shadow_alerts_total{outcome=\"differing\",side=\"ours\"} 1",
-            "lagewarte_sensor_shadow_alerts_total{outcome=\"matched\",side=\"theirs\"} 2",
-            "lagewarte_sensor_shadow_alerts_total{outcome=\"not-compared\",side=\"theirs\"} 1",
-            "lagewarte_sensor_shadow_theirs_silent 0",
-            "lagewarte_sensor_shadow_ring_packets_total{outcome=\"written\"} 30",
-        ] {
-            assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
-        }
+    let metrics = scrape(free).unwrap();
+    for line in [
+        "shadow_alerts_total{outcome=\"differing\",side=\"ours\"} 1",
+        "shadow_alerts_total{outcome=\"matched\",side=\"theirs\"} 2",
+        "shadow_alerts_total{outcome=\"not-compared\",side=\"theirs\"} 1",
+        "shadow_theirs_silent 0",
+        "shadow_ring_packets_total{outcome=\"written\"} 30", // the capture's, by capinfos
+    ] {
+        assert!(metrics.contains(&format!("lagewarte_sensor_{line}\n")), "{line} is missing in\n{metrics}");
     }
     assert_eq!(run.terminate(), Some(0), "{}", state.printed());
 

@@ -6,7 +6,8 @@
 //! their own that writes. The reader never waits: where the queue is full the block is dropped and its packets counted.
 //! Conservation: packets read = written + [`Ring::queue_full`] + [`Ring::disk`] + [`Ring::link_type`].
 //!
-//! Must never hold more on disk than its limit, nor more in memory than [`QUEUE`] and two blocks. Nothing is fsynced: the ring
+//! Must never hold more on disk than its limit, nor more in memory than [`QUEUE`] and two blocks. A disk without room makes
+//! it smaller. Nothing is fsynced: the ring
 //! ends with the process, and what an earlier one left is removed.
 
 use std::{
@@ -133,7 +134,9 @@ pub fn ends(index: Arc<Index>, limit: u64) -> (Tap, Writer) {
     let (to, from) = sync_channel(QUEUE);
     let (give_back, back) = channel();
     let tap = Tap { block: Block::default(), linktype: None, to, back, index: Arc::clone(&index) };
-    (tap, Writer { from, give_back, file: None, next: 1, limit: limit.max(SMALLEST), told: false, index })
+    let limit = limit.max(SMALLEST);
+    let segment = limit / SEGMENTS;
+    (tap, Writer { from, give_back, file: None, next: 1, limit, segment, told: false, index })
 }
 
 /// The reader's end.
@@ -232,6 +235,8 @@ pub struct Writer {
     file: Option<File>,
     next: u64,
     limit: u64,
+    /// Bytes of a full segment.
+    segment: u64,
     told: bool,
     index: Arc<Index>,
 }
@@ -244,7 +249,7 @@ impl Writer {
                 Ok(()) => _ = self.index.written.fetch_add(block.packets, Relaxed),
                 Err(e) => {
                     self.index.disk.fetch_add(block.packets, Relaxed);
-                    self.file = None;
+                    self.shrink();
                     // Once: a full disk is not told for each block.
                     if !std::mem::replace(&mut self.told, true) {
                         tracing::warn!(dir = %self.index.dir.display(), error = %e, "shadow: the ring of packets cannot be written; what it misses is counted");
@@ -256,12 +261,17 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, block: &Block) -> io::Result<()> {
-        let need = block.bytes.len() as u64;
+    /// The disk is full, mostly: the ring makes room, for reports and for whoever else writes there, and stays smaller.
+    fn shrink(&mut self) {
+        self.file = None;
         let mut segments = self.index.lock();
-        let fits = segments.back().is_some_and(|s| s.bytes + need <= self.limit / SEGMENTS);
-        let begin = !fits || self.file.is_none();
-        let more = need + if begin { HEADER as u64 } else { 0 };
+        let used: u64 = segments.iter().map(|s| s.bytes).sum();
+        self.limit = used.saturating_sub(2 * self.segment).clamp(2 * self.segment, self.limit);
+        let _ = self.make_room(&mut segments, 0); // what cannot be removed is tried again with the next block
+    }
+
+    /// Removes the oldest segments until there is room for `more` bytes.
+    fn make_room(&self, segments: &mut VecDeque<Segment>, more: u64) -> io::Result<()> {
         while segments.iter().map(|s| s.bytes).sum::<u64>() + more > self.limit
             && let Some(oldest) = segments.pop_front()
         {
@@ -274,11 +284,22 @@ impl Writer {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    fn write(&mut self, block: &Block) -> io::Result<()> {
+        let need = block.bytes.len() as u64;
+        let mut segments = self.index.lock();
+        let fits = segments.back().is_some_and(|s| s.bytes + need <= self.segment);
+        let begin = !fits || self.file.is_none();
+        let more = need + if begin { HEADER as u64 } else { 0 };
+        self.make_room(&mut segments, more)?;
         if begin {
-            let path = self.index.path(self.next);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            let segment = Segment { number: self.next, first: block.first, last: block.last, bytes: HEADER as u64 };
+            let number = self.next;
             self.next += 1;
+            let path = self.index.path(number);
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            let segment = Segment { number, first: block.first, last: block.last, bytes: HEADER as u64 };
             segments.push_back(segment); // whatever becomes of it, it is there
             file.write_all(&header(block.linktype))?;
             self.file = Some(file);
@@ -393,6 +414,38 @@ mod tests {
         drop(Tapped::new(Box::new(Nothing), tap).next());
         writer.run();
         assert_eq!(index.counts(), Ring { disk: 1, ..Ring::default() });
+    }
+
+    #[test]
+    fn a_disk_without_room_makes_the_ring_smaller_and_it_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let (mut tap, mut writer) = ends(Arc::clone(&index), 0);
+        let data = vec![7; 200_000];
+        let mut n = 0;
+        let mut more = |count: u64, writer: &mut Writer| {
+            for _ in 0..count {
+                n += 1;
+                tap.frame(&frame(n, &data));
+                while let Ok(block) = writer.from.try_recv() {
+                    if writer.write(&block).is_err() {
+                        writer.shrink();
+                    }
+                }
+            }
+        };
+        more(100, &mut writer);
+        let full = on_disk(dir.path());
+        assert!(full > SMALLEST - 2 * writer.segment);
+        let taken = index.path(writer.next);
+        fs::write(&taken, "").unwrap(); // the next segment cannot be begun
+        more(5, &mut writer);
+        fs::remove_file(&taken).unwrap();
+        let left = on_disk(dir.path());
+        assert!(left <= full - 2 * writer.segment, "{left} of {full}");
+        more(100, &mut writer);
+        assert!(on_disk(dir.path()) <= full - 2 * writer.segment, "it stays smaller");
+        assert!(held(&index).last() > Some(&190), "and takes packets");
     }
 
     struct Nothing;
