@@ -159,6 +159,7 @@ fn what_differs_stands_in_the_report_and_its_packets_lie_beside_it() {
     let numbers = |side: &str| ["came", "matched", "differing", "waiting"].map(|k| told[side][k].as_u64().unwrap());
     assert_eq!((numbers("ours"), numbers("theirs")), ([3, 2, 1, 0], [4, 2, 1, 0]));
     assert_eq!(told["theirs"]["not_compared"], json!({"ignored": 1}));
+    assert_eq!((&told["up"]["packets"], &told["up"]["packets_lost"]), (&json!(30), &json!(0)));
     let differences: Vec<_> = told["comparison"]["differences"].as_array().unwrap().iter().collect();
     assert_eq!(differences.iter().map(|d| d["sid"].as_u64().unwrap()).collect::<Vec<_>>(), [999, SID]);
     let flow = &differences[1]["flows"][0];

@@ -114,6 +114,9 @@ pub struct Day {
     pub restarts: u64,
     /// Packets in the ring.
     pub ring: Ring,
+    /// Packets that reached this sensor, and those that it did not look at: dropped by the kernel, or shed.
+    #[serde(default)]
+    pub packets: [u64; 2],
 }
 
 /// Packets on their way to the ring.

@@ -57,6 +57,7 @@ pub struct Judge {
     lost: [Option<Timestamp>; 2],
     lines: u64,
     ring: Ring,
+    packets: [u64; 2],
     /// Files of packets asked for, by rule.
     asked: BTreeMap<u32, u32>,
     jobs: Vec<Job>,
@@ -82,6 +83,7 @@ impl Judge {
             lost: [None; 2],
             lines: 0,
             ring: Ring::default(),
+            packets: [0; 2],
             asked: BTreeMap::new(),
             jobs: Vec::new(),
             counts: ShadowCounts::default(),
@@ -171,6 +173,14 @@ impl Judge {
         let today = day::of(now);
         // A clock that is set back does not begin a day anew.
         (today > self.day.day).then(|| self.next(today))
+    }
+
+    /// Packets that reached this sensor since its start, and those that it did not look at.
+    pub fn packets(&mut self, seen: [u64; 2]) {
+        for (day, (now, before)) in self.day.packets.iter_mut().zip(seen.iter().zip(self.packets)) {
+            *day += now.saturating_sub(before);
+        }
+        self.packets = seen;
     }
 
     fn judged(&mut self, Alone { side, alert, came }: Alone, theirs: Theirs, now: Timestamp) {

@@ -167,6 +167,9 @@ fn a_day_ends_at_midnight_and_who_waits_is_carried_over() {
     assert_eq!(j.day.sides[0].matched, 1);
     balances(&mut j);
     assert!(j.tick(at(-50), alive(1), Ring::default()).is_none(), "a clock set back begins no day anew");
+    j.packets([10, 1]);
+    j.packets([15, 1]);
+    assert_eq!(j.day.packets, [15, 1]);
 }
 
 #[test]

@@ -487,6 +487,9 @@ impl Desk {
             return;
         }
         self.written = self.shared.clock.now();
+        let seen = self.telemetry.capture();
+        let shed = seen.dropped.get(&("dispatch", "queue-full")).copied().unwrap_or(0);
+        self.judge.packets([seen.packets, seen.drops + shed]);
         self.judge.news = false;
         self.judge.note_waiting();
         let state = State {

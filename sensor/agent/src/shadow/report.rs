@@ -108,6 +108,10 @@ struct Up {
     theirs_silent_since: Option<Timed>,
     restarts: u64,
     theirs_lines: u64,
+    /// Packets that reached this sensor.
+    packets: u64,
+    /// Packets that it did not look at: dropped by the kernel, or shed.
+    packets_lost: u64,
 }
 
 #[derive(Serialize)]
@@ -160,6 +164,8 @@ pub fn write(dir: &Path, day: &Day, silent_since: Option<Timestamp>, now: Timest
             theirs_silent_since: silent_since.filter(|_| !over).map(|t| Timed(t.eve())),
             restarts: day.restarts,
             theirs_lines: day.lines,
+            packets: day.packets[0],
+            packets_lost: day.packets[1],
         },
         ours: &day.sides[0],
         theirs: &day.sides[1],
@@ -206,6 +212,7 @@ fn text(r: &Report<'_>, short: &Comparison, day: &Day) -> String {
     if r.up.both_s == 0 {
         let _ = writeln!(out, "THE TWO WERE NEVER UP TOGETHER: that there are no differences says nothing.");
     }
+    let _ = writeln!(out, "this sensor: {} packets, {} of them not looked at", r.up.packets, r.up.packets_lost);
     for (name, t) in [("ours", r.ours), ("theirs", r.theirs)] {
         let _ = writeln!(
             out,
