@@ -120,7 +120,7 @@ impl Cutter {
         }
         let raw = RawFrame { index: 0, time: f.time, linktype: f.linktype, wire_len: f.wire_len, data: f.data };
         let mut p = self.decoder.decode(raw);
-        // The last job that took this frame: once is enough, however often its flow is in it.
+        // The jobs that took this frame: once is enough, however often their flow is in it.
         let mut taken: Vec<usize> = Vec::new();
         loop {
             let found = p.ip.as_ref().and_then(|ip| by_ends.get(&ordered(ip.src, ip.dst)));
@@ -168,7 +168,6 @@ impl<'j> Cut<'j> {
     }
 
     fn add(&mut self, f: &Frame<'_>, dir: &Path, day_bytes: u64, used: &mut u64) {
-        let mut record = Vec::with_capacity(16 + f.data.len());
         let len = 16 + f.data.len() as u64;
         if self.failed.is_some() || self.full {
             return;
@@ -181,6 +180,7 @@ impl<'j> Cut<'j> {
             (self.full, self.failed) = (true, self.file.is_none().then_some("day-full"));
             return;
         }
+        let mut record = Vec::with_capacity(16 + f.data.len());
         ring::record(&mut record, f);
         let written = match &mut self.file {
             Some((file, _)) => file.write_all(&record),
