@@ -151,10 +151,10 @@ fn rules_are_read_again_on_a_signal_and_memory_comes_back() {
         read_again(generation as usize);
         levels.push(resident(&run));
     }
-    // Two sets side by side, in the arenas of several threads, are the level; a set that stayed each time would be a third
-    // of it for each reload.
-    let (level, last) = (levels[4], levels[14]);
-    assert!(last < level + level / 5, "ten reloads after the fifth: {levels:?} KiB");
+    // Two sets side by side, in the arenas of several threads, are the level, which moves with what the allocator has not given
+    // back yet; a set that stayed each time would double it.
+    let (level, last) = (levels.iter().take(5).max(), levels.iter().skip(10).min());
+    assert!(last.zip(level).is_some_and(|(last, level)| *last < level + level / 2), "fifteen reloads: {levels:?} KiB");
 
     // What cannot run replaces nothing.
     fs::write(&file, "alert http any any -> any any (no_such_keyword; sid:1;)\n").unwrap();
