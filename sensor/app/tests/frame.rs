@@ -314,3 +314,27 @@ fn the_request_that_asks_for_http2_is_that_of_its_first_stream() {
     assert_eq!((&http["url"], &http["hostname"], &http["status"]), (&json!("/x"), &json!("h"), &json!(200)));
     assert_eq!(r.memuse(), 0);
 }
+
+#[test]
+fn of_dns_over_http2_the_server_is_not_asked_what_it_speaks() {
+    let mut r = Rig::open(config(), 80);
+    let field = |name: &str, value: &str| {
+        [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat() // both are short
+    };
+    // RFC 8484, 4.1.1: www.example.com A.
+    let path = field(":path", "/dns-query?dns=AAABAAABAAAAAAAAA3d3dwdleGFtcGxlA2NvbQAAAQAB");
+    let head = [field(":method", "GET"), field(":authority", "h"), path].concat();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let begin = [&[0, 0, head.len() as u8, 1, 5, 0, 0, 0, 1], &head[..]].concat();
+    r.send(TS, &[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, &begin].concat());
+    r.send(TC, &[&settings[..], &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88]].concat());
+    assert_eq!(r.events(), [""; 0]);
+    r.finish();
+    let flow = r.flow();
+    assert_eq!((&flow["app_proto"], flow.get("app_proto_tc")), (&json!("doh2"), None));
+    let all = r.written();
+    assert!(
+        all.iter().any(|e| e["http"]["http2"]["stream_id"] == 1 && e["http"]["status"] == 200),
+        "it is read: {all:?}"
+    );
+}

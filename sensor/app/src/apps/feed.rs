@@ -48,9 +48,11 @@ impl Apps {
         if !data.is_empty() {
             app.first.get_or_insert(direction);
         }
+        // DNS in HTTP/2 is told by a request; a server that has said nothing until then is not asked any more.
+        let told = app.state.as_ref().is_some_and(|s| s.proto() == AppProto::Doh2);
         if undecided && app.state.is_none() && self.announced(&mut app, f, time) {
             self.parse(&mut app, f, direction, data, eof, time, &mut events);
-        } else if undecided {
+        } else if undecided && !told {
             self.detect(&mut app, f, direction, data, eof, &mut events);
         } else if app.state.is_none() {
             // Not recognised; the other side may tell yet what it is.
