@@ -154,7 +154,7 @@ pub const BUFFERS: &[Buffer] = &[
     b("http.content_len", HTTP, Both).alias(&["http_content_len"]).on(),
     b("http.start", HTTP1, Both).alias(&["http_start"]).on(),
     b("http.stat_code", HTTP, ToClient).old("http_stat_code").on(),
-    b("http.stat_msg", HTTP1, ToClient).old("http_stat_msg").on(),
+    b("http.stat_msg", HTTP, ToClient).old("http_stat_msg").on(),
     b("http.response_line", HTTP, ToClient).alias(&["http_response_line"]).on(),
     b("http.response_body", HTTP, ToClient).old("http_server_body").grows().on(),
     b("http.location", HTTP, ToClient).on(),

@@ -63,9 +63,12 @@ pub(crate) fn buffer(tx: &Tx, b: Buffer, d: Direction, index: usize) -> Option<&
         (Buffer::HttpMethod, Direction::ToServer) => Some(tx.request.as_ref()?.method()).filter(|v| filled(v)),
         (Buffer::HttpHost, Direction::ToServer) => Some(tx.request.as_ref()?.host()).filter(|v| filled(v)),
         (Buffer::HttpRequestLine, Direction::ToServer) | (Buffer::HttpResponseLine, Direction::ToClient) => {
-            Some(m.head.line()).filter(|v| filled(v))
+            // Of HTTP/2, where Suricata makes the line, it ends as one on the wire would.
+            Some(if tx.h2.is_some() { m.head.wire() } else { m.head.line() }).filter(|v| filled(v))
         }
         (Buffer::HttpStatCode, Direction::ToClient) => Some(tx.response.as_ref()?.status_text()).filter(|v| filled(v)),
+        // HTTP/2 has none: the buffer is there and empty, as Suricata has it.
+        (Buffer::HttpStatMsg, Direction::ToClient) if tx.h2.is_some() => Some(b""),
         (Buffer::HttpStatMsg, Direction::ToClient) => {
             Some(tx.response.as_ref()?.status_message()).filter(|v| filled(v))
         }

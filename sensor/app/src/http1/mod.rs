@@ -99,7 +99,7 @@ impl Tx {
             Direction::ToServer => {
                 let path = value(b":path").unwrap_or_default();
                 let method = value(b":method").unwrap_or_default();
-                let line = [method, b" ", path, b" HTTP/2"].concat();
+                let line = [method, b" ", path, b" HTTP/2\r\n"].concat();
                 let head =
                     parser::Head::from_fields(&line, fields.iter().map(|f| (f.name.as_slice(), f.value.as_slice())));
                 let parts = parser::request_line(head.line());
@@ -119,7 +119,7 @@ impl Tx {
                 self.request = Some(r);
             }
             Direction::ToClient => {
-                let line = [&b"HTTP/2 "[..], value(b":status").unwrap_or_default()].concat();
+                let line = [&b"HTTP/2 "[..], value(b":status").unwrap_or_default(), b"\r\n"].concat();
                 let head =
                     parser::Head::from_fields(&line, fields.iter().map(|f| (f.name.as_slice(), f.value.as_slice())));
                 let parts = parser::status_line(head.line());

@@ -100,10 +100,10 @@ impl Head {
         head
     }
 
-    /// A head put together from a line and fields (HTTP/2); nothing of it stands on the wire like that.
+    /// A head put together from a line, its end included, and fields (HTTP/2); nothing of it stands on the wire like that.
     pub fn from_fields<'f>(line: &[u8], fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Self {
         let mut head = Self { bytes: line.to_vec(), wire: line.len(), ..Self::default() };
-        head.line = Span::new(0, line.len());
+        head.line = Span::new(0, line.strip_suffix(b"\r\n").unwrap_or(line).len());
         head.fields_from = line.len();
         for (name, value) in fields.take(MAX_FIELDS) {
             let at = head.bytes.len();

@@ -126,6 +126,9 @@ fn a_stream_is_a_transaction_with_the_buffers_of_http() {
             (Buffer::HttpProtocol, ToServer, "HTTP/2"),
             (Buffer::Http2HeaderName, ToServer, ":method"),
             (Buffer::HttpStatCode, ToClient, "200"),
+            (Buffer::HttpStatMsg, ToClient, ""),
+            (Buffer::HttpRequestLine, ToServer, "GET /a%20b HTTP/2\r\n"),
+            (Buffer::HttpResponseLine, ToClient, "HTTP/2 200\r\n"),
             (Buffer::HttpContentType, ToClient, "text/plain"),
             (Buffer::FileData, ToClient, "body"),
         ] {
