@@ -84,10 +84,16 @@ impl Flowing {
     }
 
     /// So many bytes of it are missing.
-    pub(crate) fn gap(&mut self, tx: &mut Tx, d: Direction, len: u64) {
+    pub(crate) fn gap(&mut self, tx: &mut Tx, d: Direction, len: u64, cx: &mut Cx<'_>) {
         self.lost |= self.decoder.is_some();
         let Some(m) = tx.message_mut(d) else { return };
+        let first = m.wire_len == 0;
         m.wire_len += len;
+        // A file of which the beginning is missing, or all, went over the line all the same.
+        if first && len > 0 && self.form.is_none() && cx.charge(&mut tx.core.charged, size_of::<File>()) {
+            open_file(tx, d, cx);
+        }
+        let Some(m) = tx.message_mut(d) else { return };
         let pieces = m.pieces;
         let mut news = m.body.cut(len, &pieces);
         for f in tx.files.iter_mut().filter(|f| f.direction() == d) {
@@ -142,9 +148,9 @@ impl Http1 {
             flowing.push(tx, d, bytes, cx);
         }
     }
-    pub(super) fn body_gap(&mut self, d: Direction, len: u64) {
+    pub(super) fn body_gap(&mut self, d: Direction, len: u64, cx: &mut Cx<'_>) {
         if let Some((tx, flowing)) = self.flowing(d) {
-            flowing.gap(tx, d, len);
+            flowing.gap(tx, d, len, cx);
         }
     }
     pub(super) fn close_body(&mut self, d: Direction, whole: bool) {

@@ -182,8 +182,8 @@ impl Protocol for Http1 {
     fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step {
         self.run(input.direction, input.data, input.eof, cx)
     }
-    fn gap(&mut self, direction: Direction, len: u64, _: &mut Cx<'_>) -> Step {
-        self.lost(direction, len);
+    fn gap(&mut self, direction: Direction, len: u64, cx: &mut Cx<'_>) -> Step {
+        self.lost(direction, len, cx);
         Step::Ok(0)
     }
     fn proto(&self) -> AppProto {

@@ -514,31 +514,31 @@ impl Http1 {
 
     // --- gaps ---
 
-    pub(super) fn lost(&mut self, d: Direction, len: u64) {
+    pub(super) fn lost(&mut self, d: Direction, len: u64, cx: &mut Cx<'_>) {
         let i = d.index();
         self.sides[i].searched = 0;
         match self.sides[i].phase {
             Phase::Fixed(left) if len < left => {
-                self.body_gap(d, len);
+                self.body_gap(d, len, cx);
                 self.sides[i].phase = Phase::Fixed(left - len);
             }
             Phase::Fixed(left) if len == left => {
-                self.body_gap(d, len);
+                self.body_gap(d, len, cx);
                 self.end_of_message(d);
             }
             Phase::Chunk(left) if len < left => {
-                self.body_gap(d, len);
+                self.body_gap(d, len, cx);
                 self.sides[i].phase = Phase::Chunk(left - len);
             }
-            Phase::UntilClose => self.body_gap(d, len),
+            Phase::UntilClose => self.body_gap(d, len, cx),
             Phase::Over => {}
             Phase::Fixed(left) => {
-                self.body_gap(d, left);
+                self.body_gap(d, left, cx);
                 self.end_of_message(d);
                 self.sides[i].phase = Phase::Lost;
             }
             Phase::Chunk(_) | Phase::ChunkLine | Phase::ChunkEnd | Phase::Trailer => {
-                self.body_gap(d, len);
+                self.body_gap(d, len, cx);
                 self.end_of_message(d);
                 self.sides[i].phase = Phase::Lost;
             }

@@ -383,6 +383,15 @@ fn gaps() {
     t.gap(ToClient, 60);
     t.say(ToClient, b"rest of something\r\nHTTP/1.1 200 ok\r\nContent-Length: 1\r\n\r\nx", false);
     assert_eq!(t.summary(), ["GET /f 200 <ab> /f:4:TRUNCATED", "GET /f 200 <x> /f:1:CLOSED"]);
+    // From the first byte of a body on: there was a file all the same.
+    for missing in [4, 10] {
+        let mut t = Talk::new(Config::default());
+        t.say(ToServer, GET, false);
+        t.say(ToClient, b"HTTP/1.1 200 ok\r\nContent-Length: 10\r\n\r\n", false);
+        t.gap(ToClient, missing);
+        t.say(ToClient, &b"0123456789"[missing as usize..], false);
+        assert!(t.summary()[0].ends_with(" /f:10:TRUNCATED"), "{:?}", t.summary());
+    }
 }
 
 #[test]

@@ -471,7 +471,7 @@ impl Protocol for Http2 {
         }
         Step::Ok(input.data.len())
     }
-    fn gap(&mut self, d: Direction, len: u64, _: &mut Cx<'_>) -> Step {
+    fn gap(&mut self, d: Direction, len: u64, cx: &mut Cx<'_>) -> Step {
         // Only inside DATA is it known where the next frame begins.
         let side = &mut self.sides[d.index()];
         let n = usize::try_from(len).unwrap_or(usize::MAX);
@@ -484,7 +484,7 @@ impl Protocol for Http2 {
         if let Some(tx) = self.find(stream)
             && let Some(mut flowing) = tx.h2.as_deref_mut().map(|p| std::mem::take(&mut p.flowing[d.index()]))
         {
-            flowing.gap(tx, d, len);
+            flowing.gap(tx, d, len, cx);
             doh::gap(tx, d);
             if let Some(p) = tx.h2.as_deref_mut() {
                 p.flowing[d.index()] = flowing;
