@@ -154,7 +154,6 @@ pub(crate) fn app_layer_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<
 pub(crate) const NEVER_RAISED: &[(&str, &str)] = &[
     ("http.unknown_error", "what is wrong has a name here, or is not noticed"),
     ("http.too_many_warnings", "warnings are not counted: each event is raised once for a transaction"),
-    ("http.request_body_unexpected", "bytes behind a request without a body are read as the next request"),
     ("http.failed_protocol_change", "a flow may always go on as another protocol"),
     ("http2.invalid_http1_settings", "the settings of an upgrade from HTTP/1 are not read"),
     ("smtp.failed_protocol_change", "a flow may always go on as another protocol"),
@@ -317,6 +316,7 @@ const HTTP: &[&str] = &[
     "request_line_missing_protocol",
     "request_line_incomplete",
     "double_encoded_uri",
+    "request_body_unexpected",
     "response_body_unexpected",
     "request_server_port_tcp_port_mismatch",
     "lzma_memlimit_reached",

@@ -57,6 +57,7 @@ events! {
     RequestLineMissingProtocol = "REQUEST_LINE_MISSING_PROTOCOL",
     RequestLineIncomplete = "REQUEST_LINE_INCOMPLETE",
     DoubleEncodedUri = "DOUBLE_ENCODED_URI",
+    RequestBodyUnexpected = "REQUEST_BODY_UNEXPECTED",
     ResponseBodyUnexpected = "RESPONSE_BODY_UNEXPECTED",
     RequestServerPortMismatch = "REQUEST_SERVER_PORT_TCP_PORT_MISMATCH",
     LzmaMemlimitReached = "LZMA_MEMLIMIT_REACHED",

@@ -508,6 +508,25 @@ pub fn looks_like_response(data: &[u8]) -> Option<bool> {
     if same && n < 4 { None } else { Some(same) }
 }
 
+/// How much of what follows a request's end belongs to it all the same: lines that begin no request, as a client sends
+/// them that states too short a length, or none. Blank lines belong to nothing.
+pub fn stray(rest: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(data) = rest.get(at..).filter(|d| !d.is_empty()) {
+        let lf = memchr(b'\n', data);
+        let line = data.get(..lf.unwrap_or(data.len())).unwrap_or_default();
+        let word = line.split(|b| is_space(*b) || *b == 0).next().unwrap_or_default();
+        let parts = request_line(line);
+        let protocol = line.get(parts.protocol.from as usize..parts.protocol.to as usize).unwrap_or_default();
+        // Empty, too: a blank line, or one that begins with a blank.
+        if word.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')) || version(protocol).is_some() {
+            break;
+        }
+        at += lf.map_or(data.len(), |n| n + 1);
+    }
+    at
+}
+
 /// The length that a `Content-Length` states: the first number in it. The flag: there is more than the number.
 pub fn content_length(value: &[u8]) -> (Option<u64>, bool) {
     let Some(start) = value.iter().position(u8::is_ascii_digit) else { return (None, true) };

@@ -119,10 +119,8 @@ impl Http1 {
                 let n = data.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 self.body(d, data.get(..n).unwrap_or_default(), cx);
                 self.sides[d.index()].phase = Phase::Fixed(left - n as u64); // n <= left
-                if n as u64 == left {
-                    self.end_of_body(d, data.get(n..).unwrap_or_default());
-                }
-                Did::Ate(n)
+                let rest = data.get(n..).unwrap_or_default();
+                Did::Ate(n + if n as u64 == left { self.end_of_body(d, rest, cx) } else { 0 })
             }
             Phase::ChunkLine => self.chunk_line(d, data, eof),
             Phase::Chunk(left) => {
@@ -166,7 +164,7 @@ impl Http1 {
             if !eof {
                 return if data.len() > parser::MAX_HEAD { self.too_long(Direction::ToServer, cx) } else { Did::Wants };
             }
-            self.new_request(data, true, cx);
+            self.new_request(data, true, b"", cx);
             if let Some(tx) = self.txs.last() {
                 tx.raise(Event::RequestLineIncomplete);
             }
@@ -176,18 +174,18 @@ impl Http1 {
         let parts = parser::request_line(line);
         if parts.protocol.is_empty() && !parts.uri.is_empty() {
             // HTTP/0.9, or a forgotten protocol: what follows tells.
-            self.new_request(data.get(..=lf).unwrap_or_default(), false, cx);
+            self.new_request(data.get(..=lf).unwrap_or_default(), false, b"", cx);
             self.sides[0].phase = Phase::Simple;
             return Did::Ate(lf + 1);
         }
         let searched = parser::resume(self.sides[0].searched);
         match parser::end_of_head(data, searched, false, eof) {
             Some(end) => {
-                self.new_request(data.get(..end).unwrap_or_default(), true, cx);
-                Did::Ate(end)
+                let (head, rest) = data.split_at_checked(end).unwrap_or((data, b""));
+                Did::Ate(end + self.new_request(head, true, rest, cx))
             }
             None if eof => {
-                self.new_request(data, true, cx);
+                self.new_request(data, true, b"", cx);
                 Did::Ate(data.len())
             }
             None if data.len() > parser::MAX_HEAD => self.too_long(Direction::ToServer, cx),
@@ -235,21 +233,22 @@ impl Http1 {
         tx.raise(Event::RequestLineMissingProtocol);
         let mut wire = tx.request.as_ref().map(|r| r.message.head.wire().to_vec()).unwrap_or_default();
         wire.extend_from_slice(data.get(..end).unwrap_or_default());
-        self.fill_request(&wire, true, cx);
+        self.fill_request(&wire, true, b"", cx);
         Did::Ate(end)
     }
 
-    fn new_request(&mut self, wire: &[u8], complete: bool, cx: &mut Cx<'_>) {
+    // How much of the rest belongs to it, too.
+    fn new_request(&mut self, wire: &[u8], complete: bool, rest: &[u8], cx: &mut Cx<'_>) -> usize {
         let mut tx = Tx::default();
         let granted = cx.charge(&mut tx.core.charged, size_of::<Tx>() + 2 * wire.len());
         self.sides[0].tx = Some(self.txs.push(tx).core().id);
         // Where the memory cap is reached the request is known to have been, and nothing else of it.
-        self.fill_request(if granted { wire } else { b"" }, complete, cx);
+        self.fill_request(if granted { wire } else { b"" }, complete, rest, cx)
     }
 
-    fn fill_request(&mut self, wire: &[u8], complete: bool, cx: &mut Cx<'_>) {
+    fn fill_request(&mut self, wire: &[u8], complete: bool, rest: &[u8], cx: &mut Cx<'_>) -> usize {
         let choices = &cx.config.http;
-        let Some(tx) = self.sides[0].tx.and_then(|id| self.txs.by_id(id)) else { return };
+        let Some(tx) = self.sides[0].tx.and_then(|id| self.txs.by_id(id)) else { return 0 };
         let head = Head::read(wire, false);
         let line = parser::request_line(head.line());
         let connect = head.get(line.method).eq_ignore_ascii_case(b"CONNECT");
@@ -268,18 +267,26 @@ impl Http1 {
         tx.core.reach(Direction::ToServer, HEAD);
         self.sides[0].upgrade = upgrade;
         if !complete {
-            return;
+            return 0;
         }
         if connect {
             self.end_of_message(Direction::ToServer);
             self.sides[0].phase = Phase::Connect;
-            return;
+            return 0;
         }
         match framing {
             Framing::Chunked => self.begin_body(Direction::ToServer, Phase::ChunkLine, cx),
             Framing::Length(n) if n > 0 => self.begin_body(Direction::ToServer, Phase::Fixed(n), cx),
-            Framing::Length(_) | Framing::None => self.end_of_message(Direction::ToServer),
+            // What is offered to be spoken instead may follow at once.
+            Framing::Length(_) | Framing::None if upgrade => self.end_of_message(Direction::ToServer),
+            Framing::Length(_) | Framing::None => {
+                if !rest.is_empty() {
+                    self.begin_body(Direction::ToServer, Phase::Fixed(0), cx);
+                }
+                return self.end_of_body(Direction::ToServer, rest, cx);
+            }
         }
+        0
     }
 
     // --- responses ---
@@ -417,13 +424,13 @@ impl Http1 {
         match framing {
             _ if head_only || status.is_some_and(|s| s == 204 || s == 304) => {
                 self.begin_body(Direction::ToClient, Phase::Fixed(0), cx);
-                self.end_of_body(Direction::ToClient, rest);
+                self.end_of_body(Direction::ToClient, rest, cx);
             }
             Framing::Chunked => self.begin_body(Direction::ToClient, Phase::ChunkLine, cx),
             Framing::Length(n) => {
                 self.begin_body(Direction::ToClient, Phase::Fixed(n), cx);
                 if n == 0 {
-                    self.end_of_body(Direction::ToClient, rest);
+                    self.end_of_body(Direction::ToClient, rest, cx);
                 }
             }
             Framing::None if status.is_some_and(|s| s < 200) => self.end_of_message(Direction::ToClient),
@@ -438,16 +445,25 @@ impl Http1 {
         self.open_body(d, cx);
     }
 
-    // So much as was stated has come. A response that goes on with what is no status line goes on with its body.
-    fn end_of_body(&mut self, d: Direction, rest: &[u8]) {
+    // So much as was stated has come. A response that goes on with what is no status line goes on with its body; what
+    // came with a request and begins no other belongs to it. How much of the rest that is.
+    fn end_of_body(&mut self, d: Direction, rest: &[u8], cx: &mut Cx<'_>) -> usize {
+        let stray = if d == Direction::ToServer { parser::stray(rest) } else { 0 };
+        if stray > 0 {
+            if let Some(tx) = self.sides[0].tx.and_then(|id| self.txs.by_id(id)) {
+                tx.raise(Event::RequestBodyUnexpected);
+            }
+            self.body(d, rest.get(..stray).unwrap_or_default(), cx);
+        }
         if d == Direction::ToClient && parser::looks_like_response(rest) == Some(false) && !next_line_is_status(rest) {
             if let Some(tx) = self.sides[1].tx.and_then(|id| self.txs.by_id(id)) {
                 tx.raise(Event::ResponseBodyUnexpected);
             }
             self.sides[1].phase = Phase::UntilClose;
-            return;
+            return 0;
         }
         self.end_of_message(d);
+        stray
     }
 
     fn chunk_line(&mut self, d: Direction, data: &[u8], eof: bool) -> Did {

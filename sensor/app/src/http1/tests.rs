@@ -222,6 +222,33 @@ fn content_lengths_that_lie() {
     assert_eq!(t.events(), ["INVALID_CONTENT_LENGTH_FIELD_IN_RESPONSE", "RESPONSE_BODY_UNEXPECTED"]);
 }
 
+/// The length that a client states is not what it sends: what comes with the request belongs to it, and is asked for by
+/// rules on a body where `Content-Length` says 0.
+#[test]
+fn what_comes_with_a_request_and_begins_no_other_is_its_body() {
+    let of = |wire: &[u8]| {
+        let mut t = Talk::new(Config::default());
+        t.say(ToServer, wire, false);
+        let odd = t.events().contains(&"REQUEST_BODY_UNEXPECTED");
+        (t.http.txs.len(), odd, t.http.txs.at(0).unwrap().message(ToServer).unwrap().body.shown().map(<[u8]>::to_vec))
+    };
+    let body = |text: &[u8]| Some(text.to_vec());
+    let post = |length: &str, rest: &str| format!("POST /p HTTP/1.1\r\nHost: h\r\n{length}\r\n{rest}").into_bytes();
+    assert_eq!(of(&post("Content-Length: 0\r\n", "a=b\r\n{c")), (1, true, body(b"a=b\r\n{c")));
+    assert_eq!(of(&post("", "\x01\x02")), (1, true, body(b"\x01\x02")));
+    assert_eq!(of(&post("Content-Length: 1\r\n", "abc")), (1, true, body(b"abc")));
+    assert_eq!(of(&post("Content-Length: 0\r\n", "a\nGET /f HTTP/1.1\r\nHost: h\r\n\r\n")), (2, true, body(b"a\n")));
+    // What begins a request, or may yet, does not; nor do blank lines.
+    for rest in ["GET /f HTTP/1.1\r\nHost: h\r\n\r\n", "get /f HTTP/1.1\r\nHost: h\r\n\r\n"] {
+        let (count, odd, _) = of(&post("", rest));
+        assert_eq!((count, odd), (2, false), "{rest}");
+    }
+    for rest in ["GE", "\r\n", "\r\n\r\nGET"] {
+        let (count, odd, _) = of(&post("", rest));
+        assert_eq!((count, odd), (1, false), "{rest:?}");
+    }
+}
+
 #[test]
 fn status_lines_as_odd_servers_send_them() {
     const REST: &str = "\r\nContent-Length: 4\r\n\r\nbody";
