@@ -155,6 +155,28 @@ alert http any any -> any any (http.uri; content:"/az"; priority:1; sid:2;)
     assert!(alerts[0].json.contains("\"signature_id\":2,") && alerts[0].json.contains("\"tx_id\":19,"));
 }
 
+/// The answer to a CONNECT ends HTTP; the question's bytes are looked at with the packet behind it.
+#[test]
+fn what_was_said_before_a_change_of_protocol_is_a_matter_of_rules_on_that() {
+    let rules = br#"
+alert http any any -> any any (flow:established,to_server; content:"CONNECT "; depth:8; content:":25 HTTP/"; sid:1;)
+alert tls any any -> any any (flow:established,to_server; content:"CONNECT "; sid:2;)
+"#;
+    let set = lagewarte_rules::parse(&[("t.rules", rules)], &lagewarte_rules::Options::default());
+    let engine = Engine::new(set, Output::default()).expect("compiles");
+    let options = Options { engine: Some(Arc::new(ArcSwap::from_pointee(engine))), ..Options::file() };
+    let mut c = Capture::ethernet();
+    let mut s = Session::open(&mut c, (ip(1), 40_000), (ip(2), 80), at(0));
+    s.client(b"CONNECT mail.example:25 HTTP/1.1\r\nHost: mail.example\r\n\r\n").server(b"HTTP/1.1 200 OK\r\n\r\n");
+    s.client(b"EHLO x\r\n").close();
+    let mut source = CaptureFile::from_reader(Box::new(Cursor::new(c.write())), "t".into(), None).expect("a capture");
+    let mut sink = Collected::default();
+    pipeline::run(&mut source, &options, &mut sink, &AtomicBool::new(false)).expect("runs");
+    let alerts: Vec<&Record> = sink.0.iter().filter(|r| r.event_type == "alert").collect();
+    assert_eq!(alerts.len(), 1);
+    assert!(alerts[0].json.contains("\"signature_id\":1,"), "{}", alerts[0].json);
+}
+
 #[test]
 fn a_flow_says_whether_an_alert_was_reported_on_it() {
     let mut c = Capture::ethernet();

@@ -225,7 +225,7 @@ impl AppRule {
             return false;
         }
         let Some(f) = flow else { return self.protocols.is_none() && self.spoken.is_empty() };
-        if self.protocols.is_some_and(|set| !set.has(of.unwrap_or(f.app.proto))) {
+        if self.protocols.is_some_and(|set| !set.has(of.unwrap_or(f.app.spoken()))) {
             return false;
         }
         let [client, server] = f.app.sides;

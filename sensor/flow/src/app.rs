@@ -188,6 +188,10 @@ impl AppState {
             _ => AppProto::Unknown,
         };
     }
+    /// What rules on a protocol take it to speak: after a change what it spoke before, until it is known what follows.
+    pub fn spoken(&self) -> AppProto {
+        if self.proto == AppProto::Unknown && self.original.known() { self.original } else { self.proto }
+    }
     pub(crate) fn turn(&mut self) {
         self.sides.swap(0, 1);
     }

@@ -231,16 +231,18 @@ fn feed(apps: &mut Apps, f: &mut FlowRef<'_>, p: &Packet<'_>) -> LayerEvents {
 pub(super) fn stream(apps: &mut Apps, f: &mut FlowRef<'_>, time: Timestamp) -> LayerEvents {
     let mut events = LayerEvents::default();
     let mut heard = [false; 2];
+    let answers =
+        |apps: &Apps, f: &FlowRef<'_>| apps.get(f.flow).and_then(|a| a.state.as_ref()).is_some_and(State::answers);
     f.chunks(|f, chunk| {
         let direction = chunk.direction;
+        let before = answers(apps, f); // what is said may end the protocol
         events.join(match chunk.kind {
             ChunkKind::Data => apps.tcp(f, direction, chunk.data, time),
             ChunkKind::Gap(len) => apps.tcp_gap(f, direction, len, time),
             ChunkKind::Depth => apps.tcp_depth(f, direction, time),
             ChunkKind::End => apps.tcp_end(f, direction, time),
         });
-        let answers = apps.get(f.flow).and_then(|a| a.state.as_ref()).is_some_and(State::answers);
-        heard[direction.index()] |= answers; // an index of two
+        heard[direction.index()] |= before || answers(apps, f); // an index of two
     });
     if f.flow.app.proto.known()
         && !f.flow.app.depth_set
