@@ -278,6 +278,7 @@ fn output(settings: &Settings, options: &Options) -> Output {
         in_iface: options.flow.in_iface.clone(),
         pcap_cnt: options.pcap_cnt,
         packet_alert_max: u16::try_from(settings.packet_alert_max).unwrap_or(u16::MAX),
+        guess_transaction: settings.guess_transaction,
     }
 }
 

@@ -178,6 +178,33 @@ alert tls any any -> any any (flow:established,to_server; content:"CONNECT "; si
 }
 
 #[test]
+fn an_alert_on_a_streams_bytes_shows_the_only_transaction_where_it_may_be_guessed() {
+    let told = |guess_transaction: bool, asked: &str| -> String {
+        let rule = br#"alert tcp any any -> any any (flow:to_server; content:"needle"; sid:1;)"#;
+        let set = lagewarte_rules::parse(&[("t.rules", rule)], &lagewarte_rules::Options::default());
+        let engine = Engine::new(set, Output { guess_transaction, ..Output::default() }).expect("compiles");
+        let options = Options { engine: Some(Arc::new(ArcSwap::from_pointee(engine))), ..Options::file() };
+        let mut c = Capture::ethernet();
+        let mut s = Session::open(&mut c, (ip(1), 40_000), (ip(2), 80), at(0));
+        s.client(asked.as_bytes()).server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").close();
+        let mut source =
+            CaptureFile::from_reader(Box::new(Cursor::new(c.write())), "t".into(), None).expect("a capture");
+        let mut sink = Collected::default();
+        pipeline::run(&mut source, &options, &mut sink, &AtomicBool::new(false)).expect("runs");
+        let alerts: Vec<Record> = sink.0.into_iter().filter(|r| r.event_type == "alert").collect();
+        assert_eq!(alerts.len(), 1);
+        alerts[0].json.clone()
+    };
+    let ask = "GET /needle HTTP/1.1\r\nHost: h\r\n\r\n";
+    let one = told(true, ask);
+    assert!(one.contains(r#""tx_id":0,"tx_guessed":true,"#) && one.contains(r#""url":"/needle""#), "{one}");
+    for (guess, asked) in [(false, ask.to_owned()), (true, ask.repeat(2))] {
+        let none = told(guess, &asked);
+        assert!(!none.contains("tx_id") && !none.contains("tx_guessed") && !none.contains("url"), "{none}");
+    }
+}
+
+#[test]
 fn a_flow_says_whether_an_alert_was_reported_on_it() {
     let mut c = Capture::ethernet();
     for (n, source) in [1u8, 1, 1, 2].into_iter().enumerate() {

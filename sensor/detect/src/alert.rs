@@ -71,6 +71,8 @@ pub struct Output {
     pub action_order: [Action; 4],
     /// `packet-alert-max`: most alerts of one packet. Threat: one packet that matches a whole set.
     pub packet_alert_max: u16,
+    /// `detect.guess-applayer-tx`: alerts on a stream's bytes show the transaction, where there is only one.
+    pub guess_transaction: bool,
 }
 
 impl Default for Output {
@@ -95,6 +97,7 @@ impl Default for Output {
             tagged_packets: false,
             action_order: [Action::Pass, Action::Drop, Action::Reject, Action::Alert],
             packet_alert_max: 15,
+            guess_transaction: false,
         }
     }
 }
@@ -175,6 +178,8 @@ pub(crate) struct TxPart {
     members: String,
     /// The client that stands behind a proxy, where it is written instead of the packet's.
     client: Option<IpAddr>,
+    /// Nothing says that the match is about it: it is the only one that there was.
+    pub(crate) guessed: bool,
 }
 
 /// The part of [`Output`] that the ordered stage needs.
@@ -301,7 +306,7 @@ impl Output {
         }
         let id = state.core(place).map_or(0, |c| c.id);
         let members = w.finish().get(1..).unwrap_or_default().to_owned();
-        TxPart { id, members, client: client.filter(|_| overwrite) }
+        TxPart { id, members, client: client.filter(|_| overwrite), guessed: false }
     }
 
     /// `stream` is the flow's, where the match was in it.
@@ -551,6 +556,9 @@ impl Candidate {
         };
         if let Some(t) = &self.transaction {
             w.key("tx_id").u64(t.id);
+            if t.guessed {
+                w.key("tx_guessed").bool(true);
+            }
         }
         // A sensor that only listens stops nothing: a drop is allowed, a reject would have answered.
         let done = if action == Action::Reject { "blocked" } else { "allowed" };

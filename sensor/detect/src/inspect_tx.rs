@@ -145,20 +145,31 @@ impl Engine {
         s.counters.pcre_limited += std::mem::take(&mut s.work.finds.limited);
     }
 
-    /// Names the transaction of alerts that rules on an application protocol made of a datagram: it is the first that was
-    /// not looked at in the packet's direction. To be called before [`Self::inspect_transactions`]. Of a stream it is not
-    /// known which transaction the bytes belong to.
+    /// Names the transaction of alerts that were found in payload. Of a datagram it is the first that was not looked at in
+    /// the packet's direction, for rules on an application protocol. Of a stream it is not known which transaction the
+    /// bytes belong to: where that is to be guessed, the only one that was not looked at, for any rule. To be called before
+    /// [`Self::inspect_transactions`].
     pub fn name_transactions(&self, flow: &FlowRef<'_>, app: &FlowApp, config: &AppConfig, out: &mut [Candidate]) {
-        if flow.flow.proto != 17 || out.is_empty() {
+        let datagram = flow.flow.proto == 17;
+        if out.is_empty() || !(datagram || self.output.guess_transaction) {
             return;
         }
-        let fresh = |state: &State, place: &usize| state.core(*place).is_some_and(|c| !c.inspected(flow.direction));
-        let found = app.states().find_map(|s| (0..s.len()).find(|place| fresh(s, place)).map(|place| (s, place)));
-        let Some((state, place)) = found else { return };
+        let fresh = |state: &State, place: &usize| {
+            state.core(*place).is_some_and(|c| !(c.inspected(flow.direction) || c.finished() && c.logged))
+        };
+        let mut found = app.states().flat_map(|s| (0..s.len()).filter(move |n| fresh(s, n)).map(move |n| (s, n)));
+        let Some((state, place)) = found.next() else { return };
+        if !datagram && found.next().is_some() {
+            return;
+        }
         let mut part: Option<Arc<TxPart>> = None;
         for c in out {
-            if self.entries.get(c.place() as usize).is_some_and(|e| e.rule.of_protocols) {
-                let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
+            if !datagram || self.entries.get(c.place() as usize).is_some_and(|e| e.rule.of_protocols) {
+                let made = part.get_or_insert_with(|| {
+                    let mut made = self.output.transaction(state, place, config);
+                    made.guessed = !datagram;
+                    Arc::new(made)
+                });
                 c.name(made);
             }
         }

@@ -67,6 +67,8 @@ pub struct Settings {
     pub action_order: [Action; 4],
     /// `packet-alert-max`.
     pub packet_alert_max: usize,
+    /// `detect.guess-applayer-tx`.
+    pub guess_transaction: bool,
     /// Interface to listen on.
     pub interface: Option<String>,
     /// Capture filter.
@@ -351,6 +353,7 @@ impl Settings {
             threshold_file: r.path("threshold-file"),
             action_order: action_order(&r.list("action-order")).unwrap_or(ACTIONS),
             packet_alert_max: r.number("packet-alert-max").unwrap_or(15) as usize,
+            guess_transaction: r.flag("detect.guess-applayer-tx").unwrap_or(false),
             interface: r.text("af-packet.interface").or_else(|| r.text("pcap.interface")).filter(|i| i != "default"),
             bpf: r.text("af-packet.bpf-filter"),
             pcap_checksums: r.flag("pcap-file.checksum-checks"),

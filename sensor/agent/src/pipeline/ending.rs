@@ -33,13 +33,18 @@ impl Ended for Ending<'_> {
         // What nobody acknowledged is handed on now.
         super::worker::stream(self.apps, &mut FlowRef::at_end(flow, Direction::ToServer), time);
         let mut candidates = Vec::new();
+        let config = self.apps.config_handle();
         if let Some(engine) = self.engine.filter(|_| flow.stream.is_some()) {
             for direction in [Direction::ToServer, Direction::ToClient] {
                 let ends = [(flow.client, flow.client_port), (flow.server, flow.server_port)];
                 let (from, to) = (ends[direction.index()], ends[direction.reverse().index()]); // indices of two
                 let p = Packet::at_end(index, time, from, to, flow.proto);
-                let flow = &mut FlowRef::at_end(flow, direction);
-                engine.inspect(&p, Some(flow), LayerEvents::default(), self.scratch, &mut candidates);
+                let f = &mut FlowRef::at_end(flow, direction);
+                let before = candidates.len();
+                engine.inspect(&p, Some(f), LayerEvents::default(), self.scratch, &mut candidates);
+                if let Some(app) = self.apps.get(f.flow) {
+                    engine.name_transactions(f, app, &config, candidates.get_mut(before..).unwrap_or_default());
+                }
             }
         }
         if flow.app.slot == 0 {
@@ -47,7 +52,6 @@ impl Ended for Ending<'_> {
             return;
         }
         self.apps.finish(flow);
-        let config = self.apps.config_handle();
         let engine = self.engine.filter(|e| e.transactional());
         for direction in [Direction::ToServer, Direction::ToClient] {
             let (Some(engine), Some(app)) = (engine, self.apps.get_mut(flow)) else { break };

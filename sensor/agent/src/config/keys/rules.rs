@@ -101,6 +101,13 @@ pub(super) static KEYS: &[Key] = &[
     ),
     off("datasets.{rules.allow-write,limits.**}", NotYet, "Rules never write files."),
     off("{mpm-algo,spm-algo,asn1-max-frames}", BuiltDifferently, "Choice of matchers."),
+    on(
+        "detect.guess-applayer-tx",
+        Flag,
+        "no",
+        "yes",
+        "Whether an alert on the bytes of a stream shows what the flow's transaction says, where there is only one that it can be about; it is then marked `tx_guessed`.",
+    ),
     off("detect.**", BuiltDifferently, "Grouping and prefilter of the rule engine."),
     off(
         "{pcre,engine-analysis,profiling,legacy,luajit,security,plugins}.**",
