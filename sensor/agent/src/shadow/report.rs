@@ -275,3 +275,26 @@ fn span(s: i64) -> String {
         _ => format!("{} h {} min", s / 3600, s % 3600 / 60),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_none_is_told_and_read_no_further_than_its_cap() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(State::load(dir.path()).unwrap().is_none(), "nothing was kept yet");
+        let path = State::path(dir.path());
+        // A sparse file: what lies behind the cap would be a state, were it read.
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(MAX_STATE as u64 + 1).unwrap();
+        let told = format!("{:#}", State::load(dir.path()).unwrap_err());
+        assert!(told.contains("is damaged: remove it to begin anew"), "{told}");
+        let whole = serde_json::to_string(&State::default()).unwrap();
+        fs::write(&path, &whole).unwrap();
+        assert!(State::load(dir.path()).unwrap().is_some());
+        // The same state behind so many blanks that its last byte lies beyond the cap.
+        fs::write(&path, format!("{}{whole}", " ".repeat(MAX_STATE + 1 - whole.len()))).unwrap();
+        assert!(State::load(dir.path()).is_err(), "cut at the cap");
+    }
+}
