@@ -50,13 +50,13 @@ pub(super) fn cases() -> Vec<Case> {
         one(
             "asn1",
             "asn1:bitstring_overflow, absolute_offset 1;",
-            texts(&["x\x03\x01\x01", "\x03\x01\x01"]),
+            texts(&["x\x03\x01\x09", "\x03\x01\x09"]),
             &[(1, 1)],
         ),
         one(
             "asn1",
             r#"content:"n"; asn1:double_overflow, oversize_length 9, relative_offset 1;"#,
-            texts(&["nx\x04\x0a", "nx\x04\x09", "n\x04\x0a"]),
+            texts(&["nx\x04\x0a0123456789", "nx\x04\x09012345678", "n\x04\x0a0123456789"]),
             &[(1, 1)],
         ),
         one("byte_test", "byte_test:1,>,0x61,1;", texts(&["ab", "ba", "b"]), &[(1, 1)]),
