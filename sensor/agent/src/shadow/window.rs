@@ -139,7 +139,8 @@ impl Window {
         let (number, (alert, came)) = self.waiting[side.index()].pop_first()?;
         let pair = (alert.sid, alert.flow.clone());
         if let Some((_, numbers)) = self.by_pair.get_mut(&pair) {
-            numbers.retain(|n| *n != number); // it is the first
+            let first = numbers.pop_front(); // the oldest of its side is the oldest of its pair
+            debug_assert_eq!(first, Some(number));
             if numbers.is_empty() {
                 self.by_pair.remove(&pair);
             }
