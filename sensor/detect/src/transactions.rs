@@ -238,7 +238,7 @@ impl AppGroup {
 // Of a buffer that can be long, a content that lies near the beginning of what is shown of it: which is where the tests count
 // from, too. What a response's body shows is not searched by itself.
 fn near(test: &BufferTest) -> Option<&Content> {
-    let long = test.buffer.streaming && Buffer::by_name(test.buffer.name) != Some(Buffer::HttpResponseBody);
+    let long = test.buffer.streaming && test.buffer.name != Buffer::HttpResponseBody.name();
     first_near(&test.tests, None).filter(|c| long && c.bytes.len() >= SHORT)
 }
 
