@@ -450,7 +450,8 @@ fn below(p: &Packet<'_>, w: &mut JsonWriter) {
 }
 
 impl Info {
-    pub(crate) fn new(rule: &Rule, set: &Arc<[u8; 32]>) -> Self {
+    /// Of the rule's text and references only what alerts show.
+    pub(crate) fn new(rule: &Rule, set: &Arc<[u8; 32]>, output: &Output) -> Self {
         let m = &rule.meta;
         let mut w = JsonWriter::with_capacity(256);
         w.open().key("gid").u64(m.gid.into());
@@ -475,7 +476,7 @@ impl Info {
             metadata.close();
         }
         let mut references = JsonWriter::new();
-        if !m.links.is_empty() {
+        if output.references && !m.links.is_empty() {
             references.open_array();
             m.links.iter().for_each(|l| {
                 references.string(l);
@@ -494,7 +495,7 @@ impl Info {
             set: Arc::clone(set),
             fixed: w.finish().get(1..).unwrap_or_default().into(), // without the brace
             metadata: metadata.finish().into_boxed_str(),
-            text: rule.text.as_str().into(),
+            text: if output.rule_text { rule.text.as_str().into() } else { Box::default() },
         }
     }
 }

@@ -193,17 +193,8 @@ impl Engine {
         let (tags, host_tags) = (tags(false), tags(true));
         let hash = Arc::new(set.sha256);
         let mut entries = Vec::with_capacity(rules.len());
-        for mut rule in rules {
-            // What nobody will ask for.
-            if let Some(rule) = Arc::get_mut(&mut rule) {
-                if !output.rule_text {
-                    rule.text = String::new();
-                }
-                if !output.references {
-                    rule.meta.links = Vec::new();
-                }
-            }
-            Drafted::push(rule, &hash, &names, &mut entries);
+        for rule in rules {
+            Drafted::push(rule, &hash, &output, &names, &mut entries);
         }
         let groups = Groups::new(&entries, prefilter)?;
         let those = |test: &dyn Fn(&Drafted) -> bool| -> Vec<u32> {

@@ -20,7 +20,7 @@ use lagewarte_rules::{
 };
 
 use crate::{
-    alert::Info,
+    alert::{Info, Output},
     app::AppRule,
     engine::{Counters, Work},
     header,
@@ -105,8 +105,8 @@ pub(crate) enum Scope {
 }
 
 impl Drafted {
-    pub(crate) fn push(mut rule: Arc<Rule>, set: &Arc<[u8; 32]>, names: &Names, into: &mut Vec<Self>) {
-        let info = Arc::new(Info::new(&rule, set));
+    pub(crate) fn push(mut rule: Arc<Rule>, set: &Arc<[u8; 32]>, output: &Output, names: &Names, into: &mut Vec<Self>) {
+        let info = Arc::new(Info::new(&rule, set, output));
         if let Some(rule) = Arc::get_mut(&mut rule) {
             // What alerts show of the rule is written by now.
             rule.text = String::new();
