@@ -178,14 +178,7 @@ impl Land {
                 eprintln!("soak: {} had ended by itself", s.sensor.name);
             }
         }
-        for w in &mut self.worlds {
-            if let Some(a) = &mut w.aggregator
-                && a.revive()?
-            {
-                eprintln!("soak: an aggregator had ended by itself and is started again");
-            }
-        }
-        self.engine.revive()?;
+        self.look_after_servers()?;
         if let Ok(now) = self.events()
             && let Some(last) = self.syncs.last_mut()
         {
@@ -193,6 +186,20 @@ impl Land {
                 self.syncs.push(now); // another life of the engine
             } else {
                 *last = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts again what has ended by itself of engine and aggregators: one that lost its lease, one that started while
+    /// the engine was away.
+    fn look_after_servers(&mut self) -> anyhow::Result<()> {
+        self.engine.revive()?;
+        for w in &mut self.worlds {
+            if let Some(a) = &mut w.aggregator
+                && a.revive()?
+            {
+                eprintln!("soak: an aggregator had ended by itself and is started again");
             }
         }
         Ok(())
@@ -303,13 +310,14 @@ impl Land {
             output(Command::new(sensor()?).args(["enrol", &token]).arg("-c").arg(&config)).map(drop)
         };
         let mut last = None;
-        for _ in 0..20 {
+        for _ in 0..40 {
+            self.look_after_servers()?; // the fault before may have ended one of them
             match again(&self.worlds[0]) {
                 Ok(()) => {
                     last = None;
                     break;
                 }
-                Err(e) => last = Some(e), // the aggregator was killed a moment ago
+                Err(e) => last = Some(e), // it was killed a moment ago, or waits for the engine
             }
             sleep(Duration::from_secs(1));
         }
