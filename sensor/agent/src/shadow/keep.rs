@@ -10,8 +10,8 @@ use lagewarte_base::time::Timestamp;
 
 use super::{cut::PART, day};
 
-/// Most entries looked at. Threat: a folder of a million files.
-const MAX_ENTRIES: usize = 100_000;
+/// Most entries of a folder looked at in one go. Threat: a folder of a million files. What is beyond waits for the next go.
+const MAX_ENTRIES: usize = if cfg!(test) { 50 } else { 100_000 };
 const DAY_US: i64 = 86_400_000_000;
 
 /// Whether a name is one of a day: `YYYY-MM-DD`.
@@ -20,10 +20,14 @@ fn is_day(name: &str) -> bool {
         && name.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
 }
 
+fn entries(dir: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
+    Ok(fs::read_dir(dir)?.take(MAX_ENTRIES))
+}
+
 /// The days, oldest first.
 fn days(dir: &Path) -> io::Result<Vec<String>> {
     let mut days = Vec::new();
-    for entry in fs::read_dir(dir)?.take(MAX_ENTRIES) {
+    for entry in entries(dir)? {
         let entry = entry?;
         if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
             days.extend(Some(name).filter(|n| is_day(n)));
@@ -36,7 +40,7 @@ fn days(dir: &Path) -> io::Result<Vec<String>> {
 /// Bytes of one day.
 fn size(dir: &Path) -> io::Result<u64> {
     let mut all = 0;
-    for entry in fs::read_dir(dir)?.take(MAX_ENTRIES) {
+    for entry in entries(dir)? {
         all += entry?.metadata()?.len();
     }
     Ok(all)
@@ -75,7 +79,7 @@ pub fn prune(dir: &Path, now: Timestamp, keep_days: u32, keep: u64) -> io::Resul
 /// The system's.
 pub fn tidy(dir: &Path) -> io::Result<()> {
     for day in days(dir)? {
-        for entry in fs::read_dir(dir.join(day))?.take(MAX_ENTRIES) {
+        for entry in entries(&dir.join(day))? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == PART || e == "tmp") {
                 fs::remove_file(path)?;
@@ -118,5 +122,20 @@ mod tests {
         prune(dir, now, 3, 10).unwrap();
         assert_eq!(left(), ["2026-01-04"], "today stays");
         assert_eq!(names(dir).len(), others.len() + 1);
+    }
+
+    #[test]
+    fn no_more_entries_are_looked_at_in_one_go_than_the_cap() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = dir.path().join("2026-01-04");
+        fs::create_dir(&day).unwrap();
+        for n in 0..MAX_ENTRIES + 7 {
+            fs::write(day.join(format!("{n}.part")), [0; 10]).unwrap();
+        }
+        assert_eq!(size(&day).unwrap(), 10 * MAX_ENTRIES as u64);
+        tidy(dir.path()).unwrap();
+        assert_eq!(names(&day).len(), 7, "what is beyond stays");
+        tidy(dir.path()).unwrap();
+        assert!(names(&day).is_empty(), "until the next go");
     }
 }
