@@ -32,7 +32,6 @@ KNOWN = {
     ("captures/background", "tls", "only tshark"): NO_PARSER,
     ("sets/tests/1100201", "tls", "*"): NO_PARSER,
     ("sets/tests/1100703", "tls", "*"): NO_PARSER,
-    ("sets/tests/1100304-smb-eternalblue/fires", "smb", "*"): "built: texts that say they are UTF-16 and are not, and answers without the flag of one",
 }
 
 FIELDS = """frame.number ip.src ipv6.src ip.dst ipv6.dst tcp.srcport tcp.dstport udp.srcport udp.dstport

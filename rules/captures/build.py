@@ -45,9 +45,10 @@ def built(name):
     return register
 
 
-def smb1(command, parameters, data, tree=2048, user=2048, multiplex=64):
-    """An SMB1 message (MS-CIFS 2.2.3.1) with its NetBIOS session header."""
-    header = b"\xffSMB" + struct.pack("<BIBHH8xHHHHH", command, 0, 0x18, 0xC007, 0, 0, tree, 0xFEFF, user, multiplex)
+def smb1(command, parameters, data, tree=2048, user=2048, multiplex=64, answer=False):
+    """An SMB1 message (MS-CIFS 2.2.3.1) with its NetBIOS session header; texts are in the OEM character set."""
+    flags = 0x98 if answer else 0x18
+    header = b"\xffSMB" + struct.pack("<BIBHH8xHHHHH", command, 0, flags, 0x4007, 0, 0, tree, 0xFEFF, user, multiplex)
     body = header + struct.pack("<B", len(parameters) // 2) + parameters + struct.pack("<H", len(data)) + data
     return struct.pack(">I", len(body)) + body
 
@@ -58,16 +59,16 @@ def eternalblue():
     session = packets.TcpSession(START_US, PC, 49721, SRV, 445)
     dialects = b"\x02NT LM 0.12\0"
     session.send("c", smb1(0x72, b"", dialects, tree=0, user=0))
-    session.send("s", smb1(0x72, struct.pack("<HBHHIIIIQHB", 0, 3, 50, 1, 16644, 65536, 0, 0x8000E3FD, 0, 0, 0), b"", tree=0, user=0))
-    words = struct.pack("<BBHHHHIHHII", 0xFF, 0, 0, 4356, 10, 0, 0, 0, 0, 0, 0xD4)
-    session.send("c", smb1(0x73, words, b"\0\0\0Windows 2000 2195\0Windows 2000 5.0\0", tree=0, user=0))
-    session.send("s", smb1(0x73, struct.pack("<BBHH", 0xFF, 0, 0, 1), b"\0Windows 7\0Windows 7\0", tree=0))
+    session.send("s", smb1(0x72, struct.pack("<HBHHIIIIQHB", 0, 3, 50, 1, 16644, 65536, 0, 0x8000E3FD, 0, 0, 0), b"", tree=0, user=0, answer=True))
+    words = struct.pack("<BBHHHHIHHII", 0xFF, 0, 0, 4356, 10, 0, 0, 0, 0, 0, 0xD0)
+    session.send("c", smb1(0x73, words, b"\0\0Windows 2000 2195\0Windows 2000 5.0\0", tree=0, user=0))
+    session.send("s", smb1(0x73, struct.pack("<BBHH", 0xFF, 0, 0, 1), b"Windows 7\0Windows 7\0\0", tree=0, answer=True))
     session.send("c", smb1(0x75, struct.pack("<BBHHH", 0xFF, 0, 0, 8, 1), b"\0\\\\10.20.1.10\\IPC$\0?????\0", tree=0))
-    session.send("s", smb1(0x75, struct.pack("<BBHH", 0xFF, 0, 0, 1), b"IPC\0\0"))
+    session.send("s", smb1(0x75, struct.pack("<BBHH", 0xFF, 0, 0, 1), b"IPC\0\0", answer=True))
     # NT_TRANSACT (MS-CIFS 2.2.4.62.1): max setup, reserved, total parameters, total data, maxima, counts, offsets, setup.
     words = struct.pack("<BHIIIIIIIIBH", 1, 0, 30, 0x000103D0, 30, 0, 30, 75, 976, 104, 1, 0) + b"\0\0"
     session.send("c", smb1(0xA0, words, bytes(30) + bytes(976)))
-    session.send("s", smb1(0xA0, b"", b""))
+    session.send("s", smb1(0xA0, b"", b"", answer=True))
     return session.close()
 
 
