@@ -183,9 +183,10 @@ impl Matcher {
     #[inline(never)]
     fn look(&self, data: &[u8], i: usize, window: u32, seen: &mut Seen, hit: &mut impl FnMut(usize)) {
         self.compare(&self.long, window, data, i, seen, hit);
-        if !self.middle.slots.is_empty() {
-            self.compare(&self.middle, window & 0x00ff_ffff, data, i, seen, hit);
-            self.compare(&self.middle, window >> 8, data, i + 1, seen, hit);
+        for (window, i) in [(window & 0x00ff_ffff, i), (window >> 8, i + 1)] {
+            if self.middle.may_have(window) {
+                self.compare(&self.middle, window, data, i, seen, hit);
+            }
         }
     }
 
@@ -193,10 +194,9 @@ impl Matcher {
     fn compare(&self, slots: &Slots, window: u32, data: &[u8], i: usize, seen: &mut Seen, hit: &mut impl FnMut(usize)) {
         for slot in slots.of_window(window) {
             let number = slot.pattern as usize;
-            if slot.window != window || seen.has(number) {
-                continue;
-            }
-            if let Some(found) = slot.place(data, i)
+            if slot.window == window
+                && let Some(found) = slot.place(data, i)
+                && !seen.has(number)
                 && self.patterns.get(number).is_some_and(|p| p.is(found))
             {
                 seen.set(number);
@@ -207,25 +207,38 @@ impl Matcher {
 }
 
 /// Calls `look` for each of every second window of `data` that passes the filter. `blanks`: windows of blanks are looked for.
+///
+/// A block at a time: first its strides that pass, then the places in them, then those are looked up. Neither of the first
+/// two branches on what the bytes are, which no processor can foresee.
 #[inline]
 fn pass<const W: usize>(filter: &[u64; W], data: &[u8], blanks: bool, mut look: impl FnMut(usize, u32)) {
     // Blanks that are not looked for can pass by chance, and there are many of them.
     let wanted = |window: u32| passes(filter, window) & u64::from(blanks || window | FOLD != BLANK) & 1;
-    let mut i = 0;
-    while let Some(at) = next(filter, data, i) {
-        i = at + STRIDE;
-        let Some(windows) = stride(data, at) else { break };
-        let mut those = windows.into_iter().rev().fold(0, |those, w| those << 1 | wanted(w));
-        while those != 0 {
-            let place = at + 2 * those.trailing_zeros() as usize;
-            if let Some(window) = window(data, place) {
-                look(place, window | FOLD);
+    let mut strides = [0u16; BLOCK];
+    let mut places = [0u16; BLOCK * STRIDE / 2];
+    let mut from = 0;
+    while let Some(block) = data.get(from..).filter(|b| b.len() >= STRIDE + 2) {
+        let (end, passed) = passing(filter, block, &mut strides);
+        let mut found = 0;
+        for at in strides.iter().take(passed) {
+            let Some(windows) = stride(block, usize::from(*at)) else { break };
+            for (k, w) in (0..).zip(windows) {
+                // The next one takes the place of one that is not wanted.
+                if let Some(place) = places.get_mut(found) {
+                    *place = at + 2 * k; // within the block
+                }
+                found += wanted(w) as usize;
             }
-            those &= those - 1; // it is not zero
         }
+        for at in places.iter().take(found).map(|p| usize::from(*p)) {
+            if let Some(window) = window(block, at) {
+                look(from + at, window | FOLD);
+            }
+        }
+        from += end;
     }
     // What is shorter than a stride.
-    for i in (data.len().saturating_sub(2) / STRIDE * STRIDE..data.len()).step_by(2) {
+    for i in (from..data.len()).step_by(2) {
         let Some(window) = window(data, i) else { return };
         if wanted(window) == 1 {
             look(i, window | FOLD);
@@ -233,6 +246,8 @@ fn pass<const W: usize>(filter: &[u64; W], data: &[u8], blanks: bool, mut look: 
     }
 }
 
+/// Strides of a block.
+const BLOCK: usize = 64;
 /// Bytes that are looked at with one test of what the filter says.
 const STRIDE: usize = 8;
 
@@ -250,17 +265,20 @@ fn stride(data: &[u8], i: usize) -> Option<[u32; STRIDE / 2]> {
     Some([even as u32, odd as u32, (even >> 32) as u32, (odd >> 32) as u32])
 }
 
-/// From place `i` on, a multiple of [`STRIDE`], the next stride of which a window passes the filter. A function by itself,
-/// so that all it needs stays in registers.
+/// Where the strides of the first block of `data` begin of which a window passes the filter: where the block ends, and how
+/// many they are. A function by itself, so that all it needs stays in registers.
 #[inline(never)]
-fn next<const W: usize>(filter: &[u64; W], data: &[u8], mut i: usize) -> Option<usize> {
-    while let Some(windows) = stride(data, i) {
-        if windows.into_iter().fold(0, |any, w| any | passes(filter, w)) & 1 == 1 {
-            return Some(i);
+fn passing<const W: usize>(filter: &[u64; W], data: &[u8], strides: &mut [u16; BLOCK]) -> (usize, usize) {
+    let (mut i, mut passed) = (0, 0);
+    while let (Some(windows), Some(at)) = (stride(data, i), strides.get_mut(passed)) {
+        if i == BLOCK * STRIDE {
+            break;
         }
+        *at = i as u16; // below the length of a block
+        passed += (windows.into_iter().fold(0, |any, w| any | passes(filter, w)) & 1) as usize;
         i += STRIDE;
     }
-    None
+    (i, passed)
 }
 
 /// The lowest bit is set where the window may be one that is looked for; the others say nothing.
@@ -517,12 +535,14 @@ impl Pairs {
 }
 
 /// Slots by the hash of their window: four buckets for each, so that most of the windows that pass by chance find none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slots {
     /// Where the slots of each bucket begin; one more at the end.
     buckets: Vec<u32>,
     shift: u32,
     slots: Vec<Slot>,
+    /// A bit for the hash of each window that there is.
+    bits: Box<[u64; 64]>,
 }
 
 impl Slots {
@@ -539,7 +559,16 @@ impl Slots {
             sum += *b;
             *b = sum;
         }
-        Self { buckets, shift, slots }
+        let mut bits = Box::new([0; 64]);
+        for (word, bit) in slots.iter().map(|s| place::<64>(s.window)) {
+            bits[word] |= 1u64.wrapping_shl(bit); // a place below 64
+        }
+        Self { buckets, shift, slots, bits }
+    }
+
+    /// False where there is none with this window for certain.
+    fn may_have(&self, window: u32) -> bool {
+        passes(&self.bits, window) & 1 == 1
     }
 
     fn of_window(&self, window: u32) -> &[Slot] {
