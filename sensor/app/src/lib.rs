@@ -49,6 +49,7 @@ pub mod quic;
 pub mod rdp;
 mod recent;
 pub mod rfb;
+pub mod sdp;
 pub mod single;
 pub mod sip;
 pub mod smb;

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! SIP (RFC 3261) over UDP and TCP: start line and header fields of each message; a body is passed over.
+//! SIP (RFC 3261) over UDP and TCP: start line and header fields of each message, and what a session is to carry
+//! ([`crate::sdp`]); another body is passed over.
 //!
-//! Must never keep a message's head beyond [`MAX_HEAD`] or [`MAX_FIELDS`] fields.
+//! Must never keep a message's head beyond [`MAX_HEAD`] or [`MAX_FIELDS`] fields, nor wait for a body beyond [`MAX_BODY`].
 
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::{AppProto, Direction};
@@ -10,12 +11,16 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     buffer::{Buffer, Field},
     protocol::{Cx, Input, Skip, Step},
+    sdp::{self, Sdp},
     single::{Kind, Read, Single},
     tx::Events,
 };
 
 /// Longest head. Threat: fields without end.
 pub const MAX_HEAD: usize = 64 * 1024;
+/// Longest body that is waited for, and looked at. Threat: a length announced and never sent, for which the message itself
+/// would not be seen.
+pub const MAX_BODY: u64 = 128 * 1024;
 /// Most fields of a message.
 pub const MAX_FIELDS: usize = 256;
 
@@ -38,6 +43,7 @@ pub struct Message {
     response: bool,
     fields: Vec<(Name, Span)>,
     body: u64,
+    sdp: Option<Sdp>,
 }
 
 type Span = (u32, u32);
@@ -74,6 +80,11 @@ impl Message {
     }
     fn all(&self, name: Name) -> impl Iterator<Item = &[u8]> {
         self.fields.iter().filter(move |(n, _)| *n == name).map(|(_, s)| self.get(*s))
+    }
+    // RFC 3264, 5: the body's type; parameters may follow.
+    fn of_session(&self) -> bool {
+        let of_type = |v: &[u8]| v.split(|b| *b == b';').next().map(|t| t.trim_ascii().to_ascii_lowercase());
+        self.all(Name::ContentType).next().and_then(of_type).is_some_and(|t| t == b"application/sdp")
     }
 }
 
@@ -153,7 +164,15 @@ impl Kind for Messages {
             None if data.len() > MAX_HEAD => return Read::Error(None),
             None => return Read::More(data.len() + 1),
         };
-        let Some(m) = message(data.get(..end.min(MAX_HEAD)).unwrap_or_default()) else { return Read::Error(None) };
+        let Some(mut m) = message(data.get(..end.min(MAX_HEAD)).unwrap_or_default()) else { return Read::Error(None) };
+        if m.of_session() && m.body <= MAX_BODY {
+            let body = data.get(end..).unwrap_or_default();
+            let length = m.body as usize; // at most MAX_BODY
+            if !input.datagram && !input.eof && body.len() < length {
+                return Read::More(end + length);
+            }
+            m.sdp = sdp::read(body.get(..length).unwrap_or(body));
+        }
         if !input.datagram {
             self.body.set(input.direction, m.body);
         }
@@ -163,9 +182,12 @@ impl Kind for Messages {
         self.body.gap(d, len) != Step::Error
     }
     fn held(m: &Message) -> usize {
-        m.head.len() + m.fields.len() * size_of::<(Name, Span)>()
+        m.head.len() + m.fields.len() * size_of::<(Name, Span)>() + m.sdp.as_ref().map_or(0, Sdp::held)
     }
     fn buffer(m: &Message, buffer: Buffer, _: Direction, index: usize) -> Option<&[u8]> {
+        if let Some(value) = m.sdp.as_ref().and_then(|s| s.buffer(buffer, index)) {
+            return Some(value);
+        }
         let name = match buffer {
             Buffer::SipFrom => Name::From,
             Buffer::SipTo => Name::To,
@@ -199,6 +221,11 @@ impl Kind for Messages {
         } else {
             w.key("method").bytes(first).key("uri").bytes(second).key("version").bytes(third);
             w.key("request_line").bytes(m.get(m.line));
+        }
+        if let Some(sdp) = &m.sdp {
+            w.key("sdp").open();
+            sdp.log(w);
+            w.close();
         }
     }
 }
@@ -239,6 +266,48 @@ mod tests {
         }
     }
 
+    const SDP: &[u8] = b"v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nm=audio 4000 RTP/AVP 0\r\n";
+
+    fn with_body(kind: &str, length: usize, body: &[u8]) -> Vec<u8> {
+        let head = format!("INVITE sip:b@x SIP/2.0\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    }
+
+    #[test]
+    fn a_body_that_describes_a_session_is_read_whole() {
+        for (kind, is) in [("application/sdp", true), ("Application/SDP; charset=x", true), ("text/plain", false)] {
+            let message = with_body(kind, SDP.len(), SDP);
+            for (size, datagram) in [(7, false), (4000, false), (4000, true)] {
+                let mut t = Talk::<Sip>::new();
+                [&message[..], OK].concat().chunks(size).for_each(|p| t.say(ToServer, p, datagram));
+                let json = t.json();
+                assert_eq!(
+                    json[0].contains(r#""sdp":{"origin":"a 1 1 IN IP4 192.0.2.1","session_name":"-","#),
+                    is,
+                    "{json:?}"
+                );
+                assert_eq!(json.len(), if datagram { 1 } else { 2 }, "what follows the body is a message: {json:?}");
+                let media = t.buffer(0, Buffer::SdpMediaMedia, ToServer, 0);
+                assert_eq!(media.as_deref(), is.then_some("audio 4000 RTP/AVP 0"));
+            }
+        }
+    }
+
+    /// Threat: a length announced and never sent.
+    #[test]
+    fn a_body_beyond_the_cap_is_not_waited_for() {
+        let mut t = Talk::<Sip>::new();
+        t.say(ToServer, &with_body("application/sdp", MAX_BODY as usize, SDP), false);
+        assert!(t.json().is_empty(), "it waits for the rest");
+        let mut t = Talk::<Sip>::new();
+        t.say(ToServer, &with_body("application/sdp", MAX_BODY as usize + 1, SDP), false);
+        assert!(!t.json()[0].contains("sdp"), "it is passed over");
+        // A datagram is as long as it is.
+        let mut t = Talk::<Sip>::new();
+        t.say(ToServer, &with_body("application/sdp", 5000, SDP), true);
+        assert!(t.json()[0].contains(r#""media":"audio"#));
+    }
+
     #[test]
     fn every_truncation_waits_or_is_a_datagram_of_its_own() {
         for n in 0..INVITE.len() {
@@ -265,7 +334,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes(pieces in prop::collection::vec((any::<bool>(), prop_oneof![
-            Just(INVITE.to_vec()), Just(OK.to_vec()), prop::collection::vec(any::<u8>(), 0..70)]), 0..6),
+            Just(INVITE.to_vec()), Just(OK.to_vec()), Just(with_body("application/sdp", SDP.len(), SDP)), prop::collection::vec(any::<u8>(), 0..70)]), 0..6),
             cut in 0usize..200, datagram: bool) {
             hostile::<Sip>(&pieces, cut, datagram);
         }
