@@ -75,6 +75,8 @@ pub struct Rule {
     pub xbits: Vec<Xbit>,
     /// Matches act (flowbits, pass) but make no alert.
     pub noalert: bool,
+    /// `bypass`: a match ends the inspection of its flow.
+    pub bypass: bool,
     /// `alert` on a pass rule: the passed packet is reported (Suricata 8).
     pub alert: bool,
     /// `threshold` or `detection_filter`.
@@ -402,7 +404,10 @@ impl Rule {
     fn tests_nothing_but_addresses(&self) -> bool {
         self.payload.is_empty()
             && self.headers.is_empty()
-            && self.packet.iter().all(|t| matches!(t, PacketTest::IpProto(_) | PacketTest::Reputation(_)))
+            && self
+                .packet
+                .iter()
+                .all(|t| matches!(t, PacketTest::IpProto(_) | PacketTest::L3Proto(_) | PacketTest::Reputation(_)))
             && !self.flow.present
             && self.proto != Proto::Ether
             && !self.speaks()

@@ -118,6 +118,11 @@ fn summary(rule: &Rule) -> Vec<String> {
             "A match is reported; this sensor only listens and stops nothing. The flow is not looked at any more."
         }
     }));
+    if rule.bypass {
+        out.push(String::from(
+            "A match ends the inspection of its flow: no rule looks at it and no protocol is parsed any more.",
+        ));
+    }
     if let Some(t) = rule.threshold {
         let by = match t.track {
             Track::Src => "source address",

@@ -351,6 +351,7 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         flowints: draft.flowints,
         xbits: draft.xbits,
         noalert: draft.noalert || configures,
+        bypass: draft.bypass,
         alert: draft.alert,
         threshold: draft.threshold,
         suppress: Vec::new(),

@@ -78,6 +78,7 @@ pub const HONOURED: &[Keyword] = &[
     k("reference", Reads::Nothing, meta::reference, "system,id"),
     k("metadata", Reads::Nothing, meta::metadata, "key value, key value"),
     k("target", Reads::Nothing, meta::target, "src_ip or dest_ip: which side is attacked"),
+    k("bypass", Reads::Nothing, meta::bypass, "a match ends the inspection of its flow, which is counted only"),
     k("noalert", Reads::Nothing, meta::noalert, "a match acts but is not reported"),
     k("alert", Reads::Nothing, meta::alert, "a pass rule's match is reported all the same"),
     k("content", Reads::Payload, payload::content, "bytes that must (or with ! must not) occur"),
@@ -146,6 +147,7 @@ pub const HONOURED: &[Keyword] = &[
     k("id", Reads::Header, packet::id, "IPv4 identification"),
     k("tos", Reads::Header, packet::tos, "IPv4 type of service"),
     k("ip_proto", Reads::Header, packet::ip_proto, "transport protocol by number or name"),
+    k("l3_proto", Reads::Header, packet::l3_proto, "version of IP: ipv4 or ipv6"),
     k("sameip", Reads::Header, packet::sameip, "source is destination"),
     k("fragbits", Reads::Header, packet::fragbits, "IPv4 flags M, D, R"),
     k("fragoffset", Reads::Header, packet::fragoffset, "IPv4 fragment offset, in units of 8 bytes"),
@@ -321,7 +323,7 @@ pub const HONOURED: &[Keyword] = &[
     a("dnp3.obj", &["dnp3_obj"], Reads::Application, numbers::dnp3_obj, "group and variation of a DNP3 object"),
     k("snmp.version", Reads::Application, numbers::snmp_version, "version of SNMP: 1, 2 or 3"),
     k("snmp.pdu_type", Reads::Application, numbers::snmp_pdu_type, "what an SNMP message is, by number or name"),
-    k("nfs_version", Reads::Application, numbers::nfs_version, "version of NFS"),
+    a("nfs_version", &["nfs.version"], Reads::Application, numbers::nfs_version, "version of NFS"),
     k("nfs_procedure", Reads::Application, numbers::nfs_procedure, "procedure of an NFS call, by number or name"),
     k(
         "enip_command",
@@ -498,7 +500,7 @@ mod tests {
 
     #[test]
     fn reasons_fit_the_keyword() {
-        assert!(refusal("nfs.version").contains("application protocol"));
+        assert!(refusal("rdp.cookie").contains("application protocol"));
         assert!(refusal("contnet").contains("`content`"));
         assert_eq!(refusal("zzzzzz"), "there is no such keyword");
     }

@@ -82,6 +82,8 @@ pub enum PacketTest {
     Tos(u8, bool),
     /// `ip_proto`.
     IpProto(Number),
+    /// `l3_proto`: IPv6, else IPv4.
+    L3Proto(bool),
     /// `sameip`.
     SameIp,
     /// `fragbits` over the three flag bits of IPv4 (R 4, D 2, M 1).
@@ -220,6 +222,7 @@ impl PacketTest {
             Self::Id(_) => "id",
             Self::Tos(..) => "tos",
             Self::IpProto(_) => "ip_proto",
+            Self::L3Proto(_) => "l3_proto",
             Self::SameIp => "sameip",
             Self::Fragbits(..) => "fragbits",
             Self::Fragoffset(_) => "fragoffset",

@@ -117,6 +117,12 @@ pub(crate) fn noalert(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Stri
     Ok(())
 }
 
+pub(crate) fn bypass(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    none(value)?;
+    d.bypass = true;
+    Ok(())
+}
+
 pub(crate) fn alert(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     none(value)?;
     d.alert = true;

@@ -94,6 +94,16 @@ pub(crate) fn ip_proto(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
     push(d, PacketTest::IpProto(test))
 }
 
+pub(crate) fn l3_proto(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let v6 = match v.to_ascii_lowercase().as_str() {
+        "ipv4" | "ip4" => false,
+        "ipv6" | "ip6" => true,
+        _ => return Err(format!("{v:?} is neither `ipv4` nor `ipv6`")),
+    };
+    push(d, PacketTest::L3Proto(v6))
+}
+
 pub(crate) fn sameip(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     none(value)?;
     push(d, PacketTest::SameIp)

@@ -65,6 +65,7 @@ pub(crate) struct Kept {
     packet: Box<[PacketTest]>,
     variables: u16,
     pub(crate) noalert: bool,
+    pub(crate) bypass: bool,
     pub(crate) alert: bool,
     pub(crate) unlogged: bool,
     /// [`Rule::conditional`]
@@ -122,6 +123,7 @@ impl Drafted {
             packet: rule.packet.as_slice().into(),
             variables: rule.variables,
             noalert: rule.noalert,
+            bypass: rule.bypass,
             alert: rule.alert,
             unlogged: rule.unlogged,
             conditional: rule.conditional(),

@@ -24,6 +24,7 @@ pub(crate) fn holds(test: &PacketTest, p: &Packet<'_>, flow: Option<&FlowRef<'_>
         PacketTest::Id(id) => v4_word(&ip, 4).is_some_and(|w| w == *id),
         PacketTest::Tos(tos, not) => v4_word(&ip, 0).is_some_and(|w| (w as u8 == *tos) != *not),
         PacketTest::IpProto(n) => n.matches(ip.proto.into()),
+        PacketTest::L3Proto(v6) => ip.src.is_ipv6() == *v6,
         PacketTest::SameIp => ip.src == ip.dst,
         PacketTest::Fragbits(mode, bits) => v4_word(&ip, 6).is_some_and(|w| bits_match(*mode, (w >> 13) as u8, *bits)),
         PacketTest::Fragoffset(n) => v4_word(&ip, 6).is_some_and(|w| n.matches((w & 0x1fff).into())),

@@ -189,6 +189,9 @@ impl Engine {
                     Scope::Flow => true,
                     Scope::Stream => in_stream || f.added,
                 };
+                if rule.bypass {
+                    f.flow.bypass();
+                }
                 if rule.action != Action::Alert && on_flow {
                     f.flow.detect.settled = true;
                     f.flow.detect.passed |= rule.action == Action::Pass;

@@ -192,6 +192,9 @@ impl Engine {
         let kept = Kept::take(&mut s.work.finds, Some(flow));
         entry.marks.mark(p, &self.hosts, s);
         self.tag(entry, p, Some(flow), s);
+        if rule.bypass {
+            flow.flow.bypass();
+        }
         if rule.action != Action::Alert {
             flow.flow.detect.settled = true; // on a transaction, actions are on its flow
             flow.flow.detect.passed |= rule.action == Action::Pass;

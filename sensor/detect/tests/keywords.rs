@@ -202,6 +202,13 @@ fn own_cases() -> Vec<Case> {
             )],
         ),
         case(
+            "bypass",
+            r#"alert udp any any -> any any (content:"a"; bypass; sid:1;)
+               alert udp any any -> any any (content:"b"; sid:2;)"#,
+            ["ab", "b"].iter().map(|p| udp(CLIENT, SERVER, p.as_bytes())).collect(),
+            &[(1, 1), (2, 1)],
+        ),
+        case(
             "noalert",
             r#"alert udp any any -> any any (content:"x"; flowbits:set,a; noalert; sid:1;)
                alert udp any any -> any any (flowbits:isset,a; sid:2;)"#,
@@ -266,6 +273,18 @@ fn own_cases() -> Vec<Case> {
             "ip_proto",
             "alert ip any any -> any any (ip_proto:!tcp; sid:1;)",
             vec![udp(CLIENT, SERVER, b"x"), tcp(CLIENT, SERVER, "S", 1, 0, b"")],
+            &[(1, 1)],
+        ),
+        case(
+            "l3_proto",
+            "alert ip any any -> any any (l3_proto:ipv4; sid:1;)",
+            vec![too_big(1500), udp(CLIENT, SERVER, b"x")],
+            &[(1, 2)],
+        ),
+        case(
+            "l3_proto",
+            "alert ip any any -> any any (l3_proto:IP6; sid:1;)",
+            vec![too_big(1500), udp(CLIENT, SERVER, b"x")],
             &[(1, 1)],
         ),
         one("sameip", "sameip;", vec![udp(CLIENT, End(CLIENT.0, 9), b"x"), udp(CLIENT, SERVER, b"x")], &[(1, 1)]),
@@ -949,6 +968,7 @@ fn without(keyword: &str, r: &mut Rule) {
         "xbits" | "hostbits" => r.xbits.retain(|x| x.keyword != keyword),
         "threshold" | "detection_filter" => r.threshold = None,
         "noalert" => r.noalert = false,
+        "bypass" => r.bypass = false,
         "alert" => r.alert = false,
         "msg" => r.meta.msg.clear(),
         "sid" => r.meta.sid += 1,

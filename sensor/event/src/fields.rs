@@ -252,6 +252,8 @@ const FLOW: &[(&str, Holds)] = &[
     ("start", Plain),
     ("end", Plain),
     ("age", Plain),
+    ("bypassed", Counters),
+    ("bypass", Plain),
     ("state", Plain),
     ("reason", Plain),
     ("alerted", Plain),

@@ -67,15 +67,21 @@ pub enum State {
     Established,
     /// TCP said goodbye.
     Closed,
+    /// A rule with `bypass` took it: its packets are counted, and nothing else ([`Flow::bypass`]).
+    Bypassed,
 }
 
 impl State {
+    /// How many there are.
+    pub const COUNT: usize = Self::Bypassed as usize + 1;
+
     /// EVE's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Established => "established",
             Self::Closed => "closed",
+            Self::Bypassed => "bypassed",
         }
     }
 }
@@ -150,6 +156,17 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// From the next packet on the flow is neither followed nor parsed nor looked at by rules (Suricata user guide, "Bypass").
+    pub const fn bypass(&mut self) {
+        self.state = State::Bypassed;
+        self.detect.settled = true;
+    }
+
+    /// Whether [`Self::bypass`] was said.
+    pub fn bypassed(&self) -> bool {
+        self.state == State::Bypassed
+    }
+
     /// Exchanges client and server.
     pub(crate) fn turn(&mut self) {
         std::mem::swap(&mut self.client, &mut self.server);

@@ -121,6 +121,14 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
     f.write_app(&mut w);
     w.key("flow").open();
     f.write_counts(&mut w);
+    if f.bypassed() {
+        // Those that the capture kept from this sensor: none, they are counted here.
+        w.key("bypassed").open();
+        for key in ["pkts_toserver", "pkts_toclient", "bytes_toserver", "bytes_toclient"] {
+            w.key(key).u64(0);
+        }
+        w.close().key("bypass").string("local");
+    }
     w.key("end").time(f.last).key("age").i64(f.last.secs().saturating_sub(f.start.secs()));
     w.key("state").string(f.state.name()).key("reason").string(reason.name()).key("alerted").bool(f.alerted);
     if f.detect.passed {

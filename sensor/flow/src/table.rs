@@ -61,8 +61,8 @@ pub struct Counters {
     pub timeout: u64,
     /// Flows ended because the capture did.
     pub shutdown: u64,
-    /// Ended flows by state: new, established, closed.
-    pub end: [u64; 3],
+    /// Ended flows by [`State`].
+    pub end: [u64; State::COUNT],
     /// Bytes charged for the flows in the table.
     pub memuse: u64,
     /// ICMP errors whose flow is not (or no longer) in the table.
@@ -414,7 +414,7 @@ fn deadline(f: &Flow, cfg: &Config) -> Timestamp {
     };
     let secs = match f.state {
         State::New => t.new,
-        State::Established => t.established,
+        State::Established | State::Bypassed => t.established,
         State::Closed => t.closed,
     };
     Timestamp::from_micros(f.last.micros().saturating_add(i64::from(secs) * 1_000_000))
@@ -430,9 +430,10 @@ fn update<'f>(
 ) -> FlowRef<'f> {
     let mut direction = direction(f, p, t);
     let tcp_before = f.tcp.as_ref().is_some_and(|t| !matches!(t.state, TcpState::SynSent | TcpState::SynRecv));
-    let mut established = f.state == State::Established || tcp_before;
+    let bypassed = f.bypassed();
+    let mut established = f.state == State::Established || tcp_before || bypassed;
     let mut fed = Fed::default();
-    if let Some(segment) = p.tcp().filter(|_| !t.quoted) {
+    if let Some(segment) = p.tcp().filter(|_| !t.quoted && !bypassed) {
         fed = feed(f, direction, p, segment, cfg, memory);
         if fed.turned {
             direction = direction.reverse();
@@ -454,7 +455,7 @@ fn update<'f>(
     side.bytes += p.frame.len() as u64;
     if !t.quoted {
         f.heard[direction.index()] = true;
-        if f.proto != 6 && f.heard == [true; 2] {
+        if f.proto != 6 && f.heard == [true; 2] && !bypassed {
             f.state = State::Established;
             established = true;
         }

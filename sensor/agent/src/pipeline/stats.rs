@@ -132,7 +132,9 @@ fn flow(w: &mut JsonWriter, t: &Totals) {
     w.key("tcp_reuse").u64(f.tcp_reuse).key("evicted").u64(f.evicted).key("dropped").u64(t.flow_dropped);
     w.key("icmp_without_flow").u64(f.icmp_without_flow).key("memuse").u64(f.memuse);
     w.key("end").open().key("state").open();
-    w.key("new").u64(f.end[0]).key("established").u64(f.end[1]).key("closed").u64(f.end[2]).close();
+    let [new, established, closed, bypassed] = f.end;
+    w.key("new").u64(new).key("established").u64(established).key("closed").u64(closed);
+    w.key("local_bypassed").u64(bypassed).close();
     w.key("timeout").u64(f.timeout).key("shutdown").u64(f.shutdown).close();
     w.close();
     let s = &t.tcp;

@@ -165,8 +165,8 @@ impl Worker {
             }
         };
         let layer = match &mut flow {
-            Some(f) => feed(&mut self.apps, f, p),
-            None => LayerEvents::default(),
+            Some(f) if !f.flow.bypassed() => feed(&mut self.apps, f, p),
+            _ => LayerEvents::default(),
         };
         if let Some(engine) = engine {
             self.tagged = engine.tagged(p, flow.as_mut(), &mut self.scratch);
