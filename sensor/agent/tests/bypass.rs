@@ -3,8 +3,6 @@
 //! `bypass`: behind a match the flow's packets are counted, and nothing else. What comes out was compared with Suricata 7.0.10
 //! on the same packets.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
-
 mod common;
 
 use std::fs;
