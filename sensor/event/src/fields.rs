@@ -37,6 +37,8 @@ pub enum Holds {
     Mail,
     /// A file name or path.
     File,
+    /// What a file is, in the words of libmagic: [`kind`] leaves, the rest by the profile's file names.
+    Kind,
     /// A user name, a credential, a person's or machine's name.
     User,
     /// A flow's id: derived from addresses.
@@ -48,9 +50,17 @@ pub enum Holds {
 }
 
 use Holds::{
-    Address, Addresses, CommunityId, Counters, File, FlowId, Mail, Name, Object, Payload, Plain, Print, Rdata, Server,
-    Tags, Url, User,
+    Address, Addresses, CommunityId, Counters, File, FlowId, Kind, Mail, Name, Object, Payload, Plain, Print, Rdata,
+    Server, Tags, Url, User,
 };
+
+/// The name of the kind at the beginning of libmagic's words for a file. What follows it quotes the file: names, titles,
+/// comments (`gzip compressed data, was "…"`), the path behind `#!`.
+pub fn kind(words: &str) -> &str {
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '-' | '+');
+    let end = words.find(|c| !name(c)).unwrap_or(words.len());
+    words.get(..end).unwrap_or_default().trim_end()
+}
 
 /// Fields of every event type.
 pub const COMMON: &[(&str, Holds)] = &[
@@ -330,7 +340,7 @@ const OWN_STATS: &[(&str, Holds)] = &[
 
 const FILEINFO: &[(&str, Holds)] = &[
     ("filename", File),
-    ("magic", Plain),
+    ("magic", Kind),
     ("md5", Print),
     ("sha1", Print),
     ("sha256", Print),
@@ -529,4 +539,25 @@ pub fn of_event(name: &str) -> Option<Holds> {
 /// What the member `name` of an object holds.
 pub fn member(members: &[(&'static str, Holds)], name: &str) -> Option<Holds> {
     members.iter().find(|(n, _)| *n == name).map(|(_, holds)| *holds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind;
+
+    #[test]
+    fn of_a_files_kind_the_name_leaves_and_not_what_it_quotes() {
+        for (words, name) in [
+            ("PDF document, version 1.7", "PDF document"),
+            ("gzip compressed data, was \"mueller.doc\", from Unix", "gzip compressed data"),
+            ("PE32+ executable for MS Windows 4.00 (GUI), x86-64", "PE32+ executable for MS Windows 4.00"),
+            ("ISO 9660 CD-ROM filesystem data 'AKTEN'", "ISO 9660 CD-ROM filesystem data"),
+            ("a /home/mueller/x script, ASCII text executable", "a"),
+            ("Microsoft Word 2007+", "Microsoft Word 2007+"),
+            ("Gr\u{fc}n", "Gr"),
+            ("\"x\"", ""),
+        ] {
+            assert_eq!(kind(words), name, "{words}");
+        }
+    }
 }

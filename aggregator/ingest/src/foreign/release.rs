@@ -50,6 +50,7 @@ fn kept(holds: Holds, value: Value, record: &str) -> Option<Value> {
         (Holds::Rdata, Value::String(text)) => {
             matches!(record, "A" | "AAAA" | "CNAME" | "NS" | "PTR" | "MX" | "DNAME").then_some(Value::String(text))
         }
+        (Holds::Kind, Value::String(words)) => Some(Value::String(fields::kind(&words).to_owned())),
         (_, Value::String(text)) => (text.len() <= MAX_TEXT).then_some(Value::String(text)),
         (_, value) => Some(value),
     }
@@ -82,14 +83,27 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_the_sensors_door_would_let_out_in_clear() {
-        let eve = r#"{"timestamp":"t","event_type":"alert","src_ip":"10.1.2.3","in_iface":"eth0","host":"gw","payload":"QUJD","payload_printable":"ABC","alert":{"signature_id":7,"signature":"S","metadata":{"k":["v"],"a free text":["x"]},"rule":"raw"},"http":{"hostname":"h.example","url":"/geheim.pdf?u=1","http_user_agent":"ua","http_request_body":"x"},"smtp":{"mail_from":"a@b"},"fileinfo":{"filename":"brief.pdf","size":3},"lagewarte":{"inner":"src","key":"forged"},"@timestamp":"x"}"#;
+        let eve = r#"{"timestamp":"t","event_type":"alert","src_ip":"10.1.2.3","in_iface":"eth0","host":"gw","payload":"QUJD","payload_printable":"ABC","alert":{"signature_id":7,"signature":"S","metadata":{"k":["v"],"a free text":["x"]},"rule":"raw"},"http":{"hostname":"h.example","url":"/geheim.pdf?u=1","http_user_agent":"ua","http_request_body":"x"},"smtp":{"mail_from":"a@b"},"fileinfo":{"filename":"brief.pdf","size":3,"magic":"gzip compressed data, was \"akte.doc\""},"lagewarte":{"inner":"src","key":"forged"},"@timestamp":"x"}"#;
         let kept = of(eve);
-        for there in ["10.1.2.3", "\"signature_id\":7", "h.example", "\"k\":[\"v\"]", "\"size\":3"] {
+        for there in
+            ["10.1.2.3", "\"signature_id\":7", "h.example", "\"k\":[\"v\"]", "\"size\":3", "\"gzip compressed data\""]
+        {
             assert!(kept.contains(there), "{there}: {kept}");
         }
-        for gone in
-            ["eth0", "\"gw\"", "QUJD", "ABC", "free text", "raw", "geheim", "a@b", "brief.pdf", "forged", "@timestamp"]
-        {
+        for gone in [
+            "eth0",
+            "\"gw\"",
+            "QUJD",
+            "ABC",
+            "free text",
+            "raw",
+            "geheim",
+            "a@b",
+            "brief.pdf",
+            "akte.doc",
+            "forged",
+            "@timestamp",
+        ] {
             assert!(!kept.contains(gone), "{gone}: {kept}");
         }
     }

@@ -137,6 +137,8 @@ impl Rewrite<'_> {
                 Form::Pseudonym => self.token("text", &text),
                 Form::Drop => None,
             },
+            Holds::Kind if self.profile.file_names == Form::Clear => self.scrubbed(text, PLAIN),
+            Holds::Kind => self.scrubbed(fields::kind(&text).to_owned(), PLAIN),
             Holds::FlowId | Holds::CommunityId | Holds::Counters | Holds::Tags | Holds::Object(_) => None,
         }
     }

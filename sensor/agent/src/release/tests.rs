@@ -433,6 +433,22 @@ fn long_texts_and_odd_names_do_not_leave() {
     );
 }
 
+/// libmagic's words quote names and titles out of the file.
+#[test]
+fn of_a_files_kind_what_it_quotes_goes_by_the_profiles_file_names() {
+    const WORDS: &str = "gzip compressed data, was \"mueller-10.1.2.3.doc\"";
+    for (profile, want) in [
+        (default_all(), "gzip compressed data"),
+        (Profile { file_names: Form::Pseudonym, ..default_all() }, "gzip compressed data"),
+        (wide(), WORDS),
+    ] {
+        let (mut door, _dir) = door(profile);
+        let event = json!({"timestamp": "2026-11-21T06:13:48.865895+0000", "event_type": "fileinfo", "fileinfo": {"magic": WORDS}});
+        let out: Value = serde_json::from_str(&door.event(&event.to_string()).unwrap().eve).unwrap();
+        assert_eq!(out["fileinfo"]["magic"], want);
+    }
+}
+
 #[test]
 fn an_event_whose_key_cannot_be_had_does_not_leave() {
     let (mut door, dir) = door(default_all());
