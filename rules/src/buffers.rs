@@ -164,7 +164,7 @@ pub const BUFFERS: &[Buffer] = &[
     // Files.
     b("file.data", FILES, Both).alias(&["file_data"]).several().grows().on(),
     b("file.name", FILES, Both).several().on(),
-    b("file.magic", FILES, Both).several(),
+    b("file.magic", FILES, Both).several().on(),
     // TLS.
     b("tls.sni", TLS, ToServer).alias(&["tls_sni"]).on(),
     b("tls.cert_subject", TLS, Both).alias(&["tls_cert_subject"]).on(),

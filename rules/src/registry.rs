@@ -236,6 +236,7 @@ pub const HONOURED: &[Keyword] = &[
     k("filesize", Reads::Application, file::filesize, "size of a file, once it has ended"),
     k("filename", Reads::Application, file::filename, "text in a file's name"),
     k("fileext", Reads::Application, file::fileext, "ending of a file's name"),
+    k("filemagic", Reads::Application, file::filemagic, "text in the words for a file's kind, by its first bytes"),
     k("filemd5", Reads::Application, file::filemd5, "the MD5 of a whole file is in a list, or with ! is not"),
     k("filesha1", Reads::Application, file::filesha1, "the SHA-1 of a whole file is in a list, or with ! is not"),
     k("filesha256", Reads::Application, file::filesha256, "the SHA-256 of a whole file is in a list, or with ! is not"),
@@ -404,14 +405,9 @@ impl<T: Copy> Named<T> {
 
 const APP: &str = "needs the application protocol's parsed fields, which this version does not inspect";
 
-const MAGIC: &str = "it asks for the words of libmagic, a C library that this sensor does not run on files from the network; \
-                     `file.data` sees a file's first bytes, `fileext` its name";
-
 // Keywords and families of the language that are refused, with the reason. A name ending in `*` is a family.
 const REFUSED: &[(&str, &str)] = &[
     ("lua*", "Lua scripts are not run: a rule must not be a program"),
-    ("filemagic", MAGIC),
-    ("file.magic", MAGIC),
     ("app-layer-*", APP),
     ("http2.header", "an old name that Suricata has given up: write `http.request_header` or `http.response_header`"),
     ("flow.elephant", "the rate of a flow is not measured; `flow.bytes` and `flow.age` can be asked for"),

@@ -18,6 +18,13 @@ pub enum FileTest {
         /// Whether it must not.
         negated: bool,
     },
+    /// `filemagic`: the words for its kind hold this, in either case.
+    Magic {
+        /// What; in lower case.
+        text: Vec<u8>,
+        /// Whether they must not. A file without words meets neither.
+        negated: bool,
+    },
     /// `filesize`
     Size(Interval),
     /// `filemd5`, `filesha1`, `filesha256`: of a file that came whole.
@@ -37,6 +44,7 @@ impl FileTest {
         match self {
             Self::Name { ends: false, .. } => "filename",
             Self::Name { ends: true, .. } => "fileext",
+            Self::Magic { .. } => "filemagic",
             Self::Size(_) => "filesize",
             Self::Hash { list, .. } => list.kind().keyword(),
             Self::Store(_) => "filestore",

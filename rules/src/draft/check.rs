@@ -8,6 +8,7 @@ use super::{At, Draft, Fast, Placed};
 use crate::{
     ast::{Csum, FlowbitOp, Number, Operand, PacketTest, PayloadTest, Proto, Value},
     buffers::{Buffer, Ways},
+    keywords::file::said,
     marks::{FlowintOp, Xbit, XbitOp, XbitTrack},
 };
 
@@ -253,6 +254,13 @@ impl Draft<'_> {
         if app && !matches!(self.proto, Proto::App | Proto::Tcp | Proto::Udp | Proto::Ip | Proto::Ipv4 | Proto::Ipv6) {
             let name = buffers.first().map_or("app-layer-event", |b| b.name);
             return Err((name, String::from("the rule's protocol has no transactions: write the protocol's own name")));
+        }
+        for t in &self.payload {
+            if let (Some(At { buffer, chain: 0, .. }), PayloadTest::Content(c)) = (t.at, &t.test)
+                && buffer.name == "file.magic"
+            {
+                said(&String::from_utf8_lossy(&c.bytes)).map_err(|e| (buffer.name, e))?;
+            }
         }
         let in_transactions = |t: &Placed| t.at.is_some_and(|at| !at.buffer.protocols.is_empty());
         if app && self.payload.iter().all(in_transactions) {

@@ -66,27 +66,94 @@ pub(crate) fn filename(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
     named(d, value, "", false)
 }
 
+/// `filemagic`: a text, in either case, in the words for a file's kind.
+pub(crate) fn filemagic(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let (negated, text) = text(value)?;
+    said(text)?;
+    let text = text.to_ascii_lowercase().into_bytes();
+    if !negated {
+        searched(d, "file.magic", Content { bytes: text.clone(), nocase: true, ..Content::default() })?;
+    }
+    push(d, FileTest::Magic { text, negated })
+}
+
+/// What libmagic says of a file by its code, and not by its rules, which are all that is run here; or of some by the one and of
+/// others by the other (`stripped` of ELF files). In lower case.
+const UNSAID: &[&str] = &[
+    "composite document file",
+    "cdfv2",
+    "line terminators",
+    "very long lines",
+    "escape sequences",
+    "overstriking",
+    "ascii text,",
+    ", ascii text",
+    "ascii text executable",
+    "unicode text, utf-8 ",
+    "unicode text, utf-16",
+    "unicode text, utf-32",
+    "iso-8859 text",
+    "extended-ascii text",
+    "ebcdic text",
+    "dynamically linked",
+    "statically linked",
+    "statically-linked",
+    "static-pie linked",
+    "buildid[",
+    "stripped",
+    "with debug_info",
+    "for gnu/linux",
+    ", interpreter ",
+    "section header",
+];
+
+/// Whether what is looked for in the words for a file's kind can be said there.
+///
+/// # Errors
+///
+/// What it is that is not said, or not of every file of which libmagic says it.
+pub(crate) fn said(text: &str) -> Result<(), String> {
+    let text = text.to_ascii_lowercase();
+    match UNSAID.iter().find(|u| text.contains(**u)) {
+        Some(u) => Err(format!(
+            "{u:?} is said by libmagic's code and not by its rules, which are all that is run here: files would be missed"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// `fileext`: a file's name ends in a dot and this, in either case.
 pub(crate) fn fileext(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     named(d, value, ".", true)
 }
 
 fn named(d: &mut Draft<'_>, value: Option<&str>, dot: &str, ends: bool) -> Result<(), String> {
+    let (negated, text) = text(value)?;
+    let text = [dot, text].concat().to_ascii_lowercase().into_bytes();
+    if !negated {
+        let content = Content { bytes: text.clone(), nocase: true, endswith: ends, ..Content::default() };
+        searched(d, "file.name", content)?;
+    }
+    push(d, FileTest::Name { text, ends, negated })
+}
+
+// `[!]"text"`.
+fn text(value: Option<&str>) -> Result<(bool, &str), String> {
     let (negated, v) = negation(wanted(value)?);
     let text = quoted(v)?;
     if text.is_empty() || text.len() > 250 || text.contains(['|', '\\']) {
         return Err(String::from("it takes a text of 1 to 250 characters, without bars and backslashes"));
     }
-    let text = [dot, text].concat().to_ascii_lowercase().into_bytes();
-    if !negated {
-        // The same as a content, which may be searched for beforehand.
-        let (name, _) = buffers::find("file.name").ok_or("file.name is not inspected")?;
-        d.stickies += 1;
-        let content = Content { bytes: text.clone(), nocase: true, endswith: ends, ..Content::default() };
-        let at = At { buffer: name, instance: d.stickies, chain: 0 };
-        d.payload.push(Placed { test: PayloadTest::Content(content), at: Some(at), decoded: false });
-    }
-    push(d, FileTest::Name { text, ends, negated })
+    Ok((negated, text))
+}
+
+// The same as a content, which may be searched for beforehand.
+fn searched(d: &mut Draft<'_>, buffer: &str, content: Content) -> Result<(), String> {
+    let (buffer, _) = buffers::find(buffer).ok_or_else(|| format!("{buffer} is not inspected"))?;
+    d.stickies += 1;
+    let at = At { buffer, instance: d.stickies, chain: 0 };
+    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some(at), decoded: false });
+    Ok(())
 }
 
 pub(crate) fn filemd5(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {

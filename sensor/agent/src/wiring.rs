@@ -176,6 +176,10 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     app.websocket = choices.websocket;
     [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
     app.files.hashes = eve.file_hashes;
+    app.files.magic = eve.file_magic || settings.file_store.enabled && settings.file_store.magic;
+    if app.files.magic {
+        lagewarte_app::file::magic::prepare();
+    }
     app.xff = settings.xff.clone();
     let dns = &eve.dns;
     app.dns = DnsChoices {

@@ -101,3 +101,22 @@ fn a_list_of_hashes_is_beside_its_rule_file() {
     assert!(events.iter().any(|e| e["alert"]["signature_id"] == 1));
     assert!(with(1, true, known) && with(2, false, known));
 }
+
+#[test]
+fn the_kind_of_a_file_is_told_where_the_operator_or_a_rule_asks() {
+    const FILES: &str =
+        "outputs:\n  - eve-log:\n      types:\n        - files:\n            force-magic: yes\n        - alert\n";
+    const STORE: &str = "outputs:\n  - file-store:\n      enabled: yes\n      force-magic: yes\n";
+    let rule = "alert http any any -> any any (filemagic:\"ascii TEXT\"; sid:1;)\n";
+    for (config, rules, any) in [("", "", false), (FILES, "", true), (STORE, "", true), ("", rule, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let events = replay(dir.path(), config, rules);
+        let infos = events.iter().filter(|e| e["event_type"] == "fileinfo").map(|e| &e["fileinfo"]);
+        let whole: Vec<&Value> = infos.filter(|f| f["size"] != 0).collect();
+        assert!(!whole.is_empty() && whole.iter().all(|f| f["magic"].is_string() == any), "{config}{rules}: {whole:?}");
+        for alert in events.iter().filter(|e| e["event_type"] == "alert") {
+            assert!(alert["files"][0]["magic"].as_str().unwrap().contains("ASCII text"), "{alert}");
+        }
+        assert_eq!(events.iter().any(|e| e["event_type"] == "alert"), !rules.is_empty());
+    }
+}

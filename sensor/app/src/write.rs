@@ -17,7 +17,7 @@ use lagewarte_flow::{AppProto, Direction, Flow};
 use crate::{
     apps::{Apps, Counters},
     config::Config,
-    file::{File, FileState, store::Keep},
+    file::{File, FileState, magic::Trouble, store::Keep},
     state::State,
     xff::Xff,
 };
@@ -69,7 +69,7 @@ fn one(
         anomalies(state, place, flow, m, cfg, out);
     }
     if settle(state, place, m, (keep, inspecting), counters) {
-        files(state, place, flow, m, cfg, out);
+        files(state, place, flow, m, cfg, (counters, out));
     }
     let waits = state.files(place).is_some_and(|all| all.iter().any(|f| f.state != FileState::Open && !f.logged));
     if let Some(core) = state.core_mut(place) {
@@ -133,7 +133,14 @@ fn settle(
 }
 
 // Files that have ended and were not written yet.
-fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, cfg: &Config, out: &mut Vec<Record>) {
+fn files(
+    state: &mut State,
+    place: usize,
+    flow: &mut Flow,
+    moment: &Moment<'_>,
+    cfg: &Config,
+    (counters, out): (&mut Counters, &mut Vec<Record>),
+) {
     if cfg.writes("fileinfo")
         && let (Some(all), Some(id)) = (state.files(place), state.core(place).map(|c| c.id))
     {
@@ -153,7 +160,12 @@ fn files(state: &mut State, place: usize, flow: &mut Flow, moment: &Moment<'_>, 
         }
     }
     if let Some(all) = state.files_mut(place) {
-        all.iter_mut().filter(|f| due(f, moment)).for_each(|f| f.logged = true);
+        for f in all.iter_mut().filter(|f| due(f, moment)) {
+            f.logged = true;
+            let trouble = f.magic.trouble();
+            counters.magic_limited += u64::from(trouble == Some(Trouble::Limited));
+            counters.magic_failed += u64::from(trouble == Some(Trouble::Failed));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod common;
 
 use common::{CLIENT, Rig, SERVER, TC, TS, config};
+use lagewarte_app::Config;
 use lagewarte_testkit::tcp;
 use serde_json::{Value, json};
 
@@ -14,7 +15,11 @@ const FIN: u8 = 1;
 
 /// A control connection that has announced a transfer on port 40001 of the server.
 fn announced(command: &str) -> Rig {
-    let mut r = Rig::open(config(), 21);
+    announced_to(config(), command)
+}
+
+fn announced_to(config: Config, command: &str) -> Rig {
+    let mut r = Rig::open(config, 21);
     r.send(TC, b"220 FTP ready\r\n");
     r.send(TS, b"USER me\r\n");
     r.send(TC, b"230 in\r\n");
@@ -76,6 +81,18 @@ fn bytes_that_are_lost_are_a_gap_in_the_file() {
     let written = r.written();
     let [file] = of(&written, "fileinfo")[..] else { panic!("{written:?}") };
     assert_eq!((&file["fileinfo"]["gaps"], &file["fileinfo"]["stored"]), (&json!(true), &json!(false)), "{file}");
+}
+
+#[test]
+fn the_kind_of_a_file_is_written_where_the_operator_asks() {
+    let mut config = config();
+    config.files.magic = true;
+    let mut r = announced_to(config, "RETR a.txt");
+    data(&mut r, true, b"%PDF-1.7\n", 0);
+    r.finish();
+    let written = r.written();
+    let [file] = of(&written, "fileinfo")[..] else { panic!("{written:?}") };
+    assert_eq!(file["fileinfo"]["magic"], "PDF document, version 1.7");
 }
 
 #[test]

@@ -200,6 +200,7 @@ impl AppRule {
         if let Some(f) = &self.files {
             f.asks(asked);
         }
+        asked.magic |= self.parts.iter().any(|p| matches!(p, Part::Buffer(b) if b.buffer == Buffer::FileMagic));
     }
 
     /// Whether transactions of this protocol are its matter.

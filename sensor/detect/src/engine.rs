@@ -208,6 +208,9 @@ impl Engine {
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
         let mut asked = Asked::default();
         entries.iter().filter_map(|e| e.app.as_deref()).for_each(|a| a.asks(&mut asked));
+        if asked.magic {
+            lagewarte_app::file::magic::prepare();
+        }
         let [a, b, c, d, e, f, g, h, ..] = set.sha256;
         let addresses = address::Index::new(&entries);
         let entries: Vec<Entry> = entries.into_iter().map(|e| e.entry).collect();

@@ -39,6 +39,7 @@ impl FileRule {
     pub(crate) fn asks(&self, asked: &mut Asked) {
         asked.store |= self.store.is_some();
         for t in &self.tests {
+            asked.magic |= matches!(t, FileTest::Magic { .. });
             if let FileTest::Hash { list, .. } = t {
                 let kind = list.kind();
                 asked.hashes = asked.hashes.or(Hashes {
@@ -95,9 +96,12 @@ fn fits(test: &FileTest, f: &File) -> bool {
                     let tail = name.len().checked_sub(text.len()).and_then(|at| name.get(at..));
                     tail.is_some_and(|t| t.eq_ignore_ascii_case(text))
                 }
-                false => name.windows(text.len().max(1)).any(|w| w.eq_ignore_ascii_case(text)),
+                false => stands_in(text, name),
             };
             there != *negated
+        }
+        FileTest::Magic { text, negated } => {
+            f.magic.words().is_some_and(|words| stands_in(text, words.as_bytes()) != *negated)
         }
         FileTest::Size(test) => test.matches(f.size),
         FileTest::Hash { list, negated } => {
@@ -114,4 +118,9 @@ fn fits(test: &FileTest, f: &File) -> bool {
         }
         FileTest::Store(_) => true,
     }
+}
+
+// In either case; the text is not empty.
+fn stands_in(text: &[u8], whole: &[u8]) -> bool {
+    whole.windows(text.len().max(1)).any(|w| w.eq_ignore_ascii_case(text))
 }

@@ -809,6 +809,7 @@ fn own_cases() -> Vec<Case> {
         http("filesize", "filesize:2<>4; sid:1;", "filesize:>1KB; sid:2;"),
         http("filename", r#"filename:"B/X."; sid:1;"#, r#"filename:!"x.pdf"; sid:2;"#),
         http("fileext", r#"fileext:"PDF"; sid:1;"#, r#"fileext:"pd"; sid:2;"#),
+        http("filemagic", r#"filemagic:"ascii TEXT"; sid:1;"#, r#"filemagic:!"text"; sid:2;"#),
         // The body is "abc", and the lists hold its hashes (RFC 1321, FIPS 180).
         http("filemd5", "filemd5:abc.md5; sid:1;", "filemd5:!abc.md5; sid:2;"),
         http("filesha1", "filesha1:abc.sha1; sid:1;", "filesha1:!abc.sha1; sid:2;"),
@@ -916,6 +917,7 @@ fn without(keyword: &str, r: &mut Rule) {
         "tls.fingerprint" => "tls.cert_fingerprint",
         "uricontent" => "http.uri",
         "filename" | "fileext" => "file.name",
+        "filemagic" => "file.magic",
         _ => "",
     };
     r.buffers.retain(|b| b.buffer.name != old);

@@ -192,3 +192,30 @@ fn shares_and_calls_are_looked_into() {
         assert_eq!(sids(&alerts(&text, &common::small::stream(port, &said))), want, "{rule}");
     }
 }
+
+/// The body is "abc", a text.
+#[test]
+fn the_kind_of_a_file_is_a_buffer_and_a_test_of_that_file() {
+    let wire = b"POST /x.pdf HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    let (server, next) = (End(SERVER.0, 80), 1001 + u32::try_from(wire.len()).unwrap());
+    let mut frames = session(CLIENT, server, &[(true, wire)]);
+    frames.push(tcp(server, CLIENT, "A", 9001, next, b""));
+    frames.push(tcp(CLIENT, server, "A", next, 9001, b""));
+    for (rule, hit) in [
+        (r#"file.magic; content:"ASCII text"; startswith; endswith;"#, true),
+        (r#"file.magic; content:"ascii";"#, false), // a sticky buffer minds the case
+        (r#"file.magic; content:!"PDF document";"#, true),
+        (r#"filemagic:"ascii TEXT"; fileext:"pdf";"#, true),
+        (r#"filemagic:"ascii TEXT"; fileext:"txt";"#, false),
+        (r#"filemagic:!"PDF document"; fileext:"pdf";"#, true),
+        (r#"filemagic:!"text";"#, false),
+        (r#"filemagic:"PDF document";"#, false),
+    ] {
+        let out = alerts(&format!("alert http any any -> any any ({rule} sid:1;)"), &frames);
+        assert_eq!(out.len(), usize::from(hit), "{rule}");
+        assert!(out.iter().all(|a| a["files"][0]["magic"] == "ASCII text"), "{rule}");
+    }
+    // Where no rule asks it is not told.
+    let out = alerts("alert http any any -> any any (fileext:\"pdf\"; sid:1;)", &frames);
+    assert_eq!((out.len(), out[0]["files"][0].get("magic")), (1, None));
+}

@@ -352,7 +352,11 @@ fn told(e: &anyhow::Error) -> String {
 
 /// Log lines go to stderr; `LAGEWARTE_LOG` sets the level (error, warn, info, debug).
 fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LAGEWARTE_LOG").unwrap_or_else(|_| "info".into());
+    let mut filter = tracing_subscriber::EnvFilter::try_from_env("LAGEWARTE_LOG").unwrap_or_else(|_| "info".into());
+    // It would log what it makes of a file's bytes, thousands of lines for each file.
+    if let Ok(silent) = "pure_magic=off".parse() {
+        filter = filter.add_directive(silent);
+    }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

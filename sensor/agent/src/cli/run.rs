@@ -174,6 +174,8 @@ impl Out {
             ("flow", "memcap", t.flow_dropped),
             ("detect", "candidates", t.detect.dropped),
             ("detect", "packet-alert-max", t.ordered.overflow),
+            ("app", "magic-limited", t.app.magic_limited),
+            ("app", "magic-failed", t.app.magic_failed),
             ("detect", "gave-up", t.detect.gave_up),
             ("detect", "pcre-limited", t.detect.pcre_limited),
             ("detect", "thresholds-forgotten", t.ordered.forgotten),

@@ -20,6 +20,8 @@ pub struct FileStore {
     pub dir: PathBuf,
     /// `force-filestore`: every file, whatever rules say.
     pub force: bool,
+    /// `force-magic`: the kind of every file is told.
+    pub magic: bool,
     /// `stream-depth`: None as of streams.
     pub stream_depth: Option<u64>,
     /// `max-open-files`
@@ -37,6 +39,7 @@ impl Default for FileStore {
             enabled: false,
             dir: "filestore".into(),
             force: false,
+            magic: false,
             stream_depth: None,
             most_open: MOST_OPEN,
             quota: 1 << 30,
@@ -54,6 +57,7 @@ impl FileStore {
             s.dir = dir.into();
         }
         s.force = text("force-filestore").and_then(flag).unwrap_or(s.force);
+        s.magic = text("force-magic").and_then(flag).unwrap_or(s.magic);
         s.stream_depth = text("stream-depth").and_then(size);
         // Suricata's 0 is no limit of its own: ours stays.
         s.most_open = text("max-open-files").and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(s.most_open);

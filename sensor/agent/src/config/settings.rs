@@ -259,6 +259,8 @@ pub struct Eve {
     pub dump_headers: [bool; 2],
     /// `types.files.force-hash`.
     pub file_hashes: lagewarte_app::file::Hashes,
+    /// `types.files.force-magic`.
+    pub file_magic: bool,
 }
 
 /// `lagewarte:`.
@@ -559,6 +561,7 @@ impl Eve {
                 Some("response") => [false, true],
                 _ => [false; 2],
             },
+            file_magic: r.flag(&key("types.files.force-magic")).unwrap_or(false),
             file_hashes: {
                 let list = r.list(&key("types.files.force-hash"));
                 let has = |name: &str| list.iter().any(|h| h == name);

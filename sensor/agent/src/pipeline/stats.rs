@@ -29,7 +29,8 @@ pub fn write(w: &mut JsonWriter, t: &Totals, uptime_s: u64) {
     flow(w, t);
     app(w, t);
     w.key("file_store").open();
-    w.key("stored").u64(t.app.files_stored).key("not_stored").u64(t.app.files_not_stored).close();
+    w.key("stored").u64(t.app.files_stored).key("not_stored").u64(t.app.files_not_stored);
+    w.key("magic_limited").u64(t.app.magic_limited).key("magic_failed").u64(t.app.magic_failed).close();
     w.key("detect").open();
     w.key("alert").u64(t.ordered.alert).key("alert_queue_overflow").u64(t.ordered.overflow + t.detect.dropped);
     w.key("alerts_suppressed").u64(t.ordered.suppressed);

@@ -57,6 +57,10 @@ pub struct Counters {
     pub files_stored: u64,
     /// Files that were to be stored and could not be: gaps, no room, a disk that failed.
     pub files_not_stored: u64,
+    /// Files of which the kind was not told, or not in full: it would have taken too much ([`crate::file::magic`]).
+    pub magic_limited: u64,
+    /// Files of which the kind was not told: the rules could not be followed.
+    pub magic_failed: u64,
 }
 
 impl Counters {
@@ -82,6 +86,8 @@ impl Counters {
         self.memuse += other.memuse;
         self.files_stored += other.files_stored;
         self.files_not_stored += other.files_not_stored;
+        self.magic_limited += other.magic_limited;
+        self.magic_failed += other.magic_failed;
     }
 }
 

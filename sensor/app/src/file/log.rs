@@ -10,6 +10,9 @@ impl File {
     /// Writes the members of the `fileinfo` object into an open object.
     pub fn log(&self, tx_id: u64, w: &mut JsonWriter) {
         w.key("filename").bytes(&self.name);
+        if let Some(words) = self.magic.words() {
+            w.key("magic").string(words);
+        }
         w.key("gaps").bool(self.gaps);
         w.key("state").string(self.state.name());
         if self.state == FileState::Closed {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Files that travel in a protocol: name, size, gaps, state, hashes, and the window that `file.data` sees.
+//! Files that travel in a protocol: name, size, gaps, state, kind, hashes, and the window that `file.data` sees.
 //!
 //! A parser opens a file in its transaction's [`Files`], pushes bytes and gaps as they come, and closes it; the frame
 //! writes `fileinfo` from it and detection reads [`File::window`]. What is to be stored goes out through a door
@@ -9,6 +9,7 @@
 
 mod hash;
 mod log;
+pub mod magic;
 pub mod store;
 mod window;
 
@@ -20,6 +21,7 @@ pub use self::{
     hash::{Digests, Hashes},
     window::{MAX_UNSEEN, Pieces, Window},
 };
+use magic::Magic;
 use store::{Store, Storing};
 
 /// Files of one transaction at most; the others are counted as one too many. Threat: a form with a million parts.
@@ -32,6 +34,8 @@ pub const MAX_NAME: usize = 4096;
 pub struct Wanted {
     /// Hashes that are always made: `force-hash`.
     pub hashes: Hashes,
+    /// The kind is always told: `force-magic`.
+    pub magic: bool,
     /// Bytes of a file that are tracked at most, 0 for all (`stream.reassembly.depth` reaches files by this).
     pub depth: u64,
     /// What rules ask for beside that.
@@ -49,6 +53,8 @@ pub struct Wanted {
 pub struct Asked {
     /// Hashes: `filemd5` and its like.
     pub hashes: Hashes,
+    /// The kind: `filemagic`, `file.magic`.
+    pub magic: bool,
     /// Whether any stores files: `filestore`.
     pub store: bool,
 }
@@ -104,6 +110,8 @@ pub struct File {
     pub range: Option<(u64, u64)>,
     /// What `file.data` sees.
     pub window: Window,
+    /// Its kind, where somebody asks.
+    pub magic: Magic,
     /// Whether its event was written.
     pub logged: bool,
     hashing: Option<Box<hash::Hashing>>,
@@ -124,6 +132,7 @@ impl File {
         Self {
             name: name.get(..name.len().min(MAX_NAME)).unwrap_or_default().to_vec(),
             to_client: direction == Direction::ToClient,
+            magic: Magic::new(wanted.magic || wanted.asked.magic),
             hashing: hash::Hashing::new(wanted.all_hashes()),
             storing: wanted.store.as_ref().filter(|_| wanted.storing()).and_then(|s| s.begin()),
             undecided: wanted.storing(),
@@ -159,6 +168,7 @@ impl File {
         };
         let (taken, over) = bytes.split_at(room); // room <= len
         self.size += taken.len() as u64;
+        self.magic.push(taken);
         if let Some(h) = &mut self.hashing {
             h.update(taken);
         }
@@ -179,6 +189,7 @@ impl File {
         }
         self.gaps = true;
         self.size += missing;
+        self.magic.finish();
         // A hash of what is left would be the hash of another file; and so would be what is stored.
         (self.hashing, self.storing) = (None, None);
         self.window.cut(missing, &self.pieces)
@@ -199,6 +210,7 @@ impl File {
             return false;
         }
         self.state = state;
+        self.magic.finish();
         if let Some(h) = self.hashing.take() {
             self.digests = h.finish();
         }
@@ -280,6 +292,10 @@ impl Files {
     pub fn towards(&self, d: Direction) -> impl Iterator<Item = &File> {
         self.list.iter().filter(move |f| f.direction() == d)
     }
+    /// What `file.magic` sees: the words of the `index`-th file of a direction of which they are known.
+    pub fn magic(&self, d: Direction, index: usize) -> Option<&[u8]> {
+        self.towards(d).filter_map(|f| f.magic.words()).nth(index).map(str::as_bytes)
+    }
     /// Detection has looked at what is shown of the files of a direction: only what follows is shown from now on, with a
     /// look-back.
     pub fn looked(&mut self, d: Direction) {
@@ -354,6 +370,44 @@ mod tests {
     }
 
     #[test]
+    fn the_kind_is_told_where_somebody_asks_and_as_far_as_the_beginning_goes() {
+        let asked = Wanted { asked: Asked { magic: true, ..Asked::default() }, ..Wanted::default() };
+        let forced = Wanted { magic: true, ..Wanted::default() };
+        let ended = |wanted: &Wanted, parts: &[&[u8]], gap: u64| {
+            let mut f = File::open(b"x", Direction::ToClient, wanted, Pieces::default());
+            parts.iter().for_each(|p| _ = f.push(p));
+            if gap > 0 {
+                f.gap(gap);
+                f.push(b"more");
+            }
+            f.close();
+            f
+        };
+        let pdf: &[&[u8]] = &[b"%PDF", b"-1.4\n"];
+        for (wanted, parts, gap, want) in [
+            (&asked, pdf, 0, Some("PDF document, version 1.4")),
+            (&forced, pdf, 0, Some("PDF document, version 1.4")),
+            (&Wanted::default(), pdf, 0, None),
+            (&asked, pdf, 9, Some("PDF document, version 1.4")),
+            (&asked, &[], 9, None), // what follows a gap is not its beginning
+            (&asked, &[], 0, None),
+        ] {
+            assert_eq!(ended(wanted, parts, gap).magic.words(), want, "{parts:?}, gap {gap}");
+        }
+        let mut files = Files::default();
+        files.open(ended(&asked, &[], 0));
+        files.open(ended(&asked, pdf, 0));
+        assert_eq!(
+            files.magic(Direction::ToClient, 0),
+            Some(&b"PDF document, version 1.4"[..]),
+            "the first that has any"
+        );
+        assert_eq!((files.magic(Direction::ToClient, 1), files.magic(Direction::ToServer, 0)), (None, None));
+        let told = told(&ended(&asked, pdf, 0));
+        assert!(told.starts_with(r#"{"filename":"x","magic":"PDF document, version 1.4","gaps":false,"#), "{told}");
+    }
+
+    #[test]
     fn depth_truncates() {
         let wanted = Wanted { depth: 4, ..Wanted::default() };
         let mut f = File::open(b"x", Direction::ToServer, &wanted, Pieces::default());
@@ -397,7 +451,7 @@ mod tests {
         let kept = Arc::default();
         let wanted = Wanted {
             store: Some(Arc::new(Shelf(Arc::clone(&kept), 1))),
-            asked: Asked { store: true, hashes: Hashes { md5: true, sha1: true, ..Hashes::default() } },
+            asked: Asked { store: true, hashes: Hashes { md5: true, sha1: true, ..Hashes::default() }, magic: false },
             ..Wanted::default()
         };
         let file = |bytes: &[u8]| {

@@ -105,6 +105,7 @@ impl Protocol for FtpData {
             Buffer::FileName => {
                 tx.files.towards(direction).nth(index).map(|f| f.name.as_slice()).filter(|n| !n.is_empty())
             }
+            Buffer::FileMagic => tx.files.magic(direction, index),
             Buffer::FtpdataCommand if index == 0 => Some(&tx.transfer.command),
             _ => None,
         }

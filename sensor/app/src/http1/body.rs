@@ -202,7 +202,7 @@ fn held(tx: &Tx) -> usize {
     let bodies = [Direction::ToServer, Direction::ToClient];
     let of = |w: &Window| w.held().len();
     bodies.iter().filter_map(|d| tx.message(*d)).map(|m| of(&m.body)).sum::<usize>()
-        + tx.files.iter().map(|f| of(&f.window) + size_of::<File>()).sum::<usize>()
+        + tx.files.iter().map(|f| of(&f.window) + f.magic.held() + size_of::<File>()).sum::<usize>()
 }
 
 // The file that a body is, where it is one.

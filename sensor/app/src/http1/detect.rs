@@ -27,6 +27,7 @@ pub(crate) fn buffer(tx: &Tx, b: Buffer, d: Direction, index: usize) -> Option<&
     match b {
         Buffer::FileData => return file_data(tx, d, index),
         Buffer::FileName => return tx.files.towards(d).nth(index).map(|f| f.name.as_slice()),
+        Buffer::FileMagic => return tx.files.magic(d, index),
         _ => {}
     }
     let m = tx.message(d)?;

@@ -17,6 +17,7 @@ pub fn buffer(tx: &Tx, buffer: Buffer, direction: Direction, index: usize) -> Op
         return match buffer {
             Buffer::FileData => files.filter_map(|f| f.window.shown()).nth(index),
             Buffer::FileName => files.nth(index).map(|f| f.name.as_slice()).filter(|n| !n.is_empty()),
+            Buffer::FileMagic => transfer.files().magic(direction, index),
             _ => None,
         };
     }

@@ -43,6 +43,7 @@ pub(super) fn buffer<'a>(s: &'a Smtp, tx: &'a Tx, b: Buffer, d: Direction, index
         Buffer::EmailBodyMd5 => one(mime?.body_md5().map(str::as_bytes)),
         Buffer::FileData => tx.files.towards(d).filter_map(|f| f.window.shown()).nth(index),
         Buffer::FileName => tx.files.towards(d).nth(index).map(|f| f.name.as_slice()),
+        Buffer::FileMagic => tx.files.magic(d, index),
         _ => None,
     }
 }

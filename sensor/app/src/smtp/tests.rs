@@ -210,12 +210,15 @@ fn starttls_hands_the_flow_over() {
 fn attachments_are_files_and_gaps_cut_them_off() {
     let head = "Content-Disposition: attachment; filename=f.bin\nContent-Transfer-Encoding: base64\n\n";
     let mut s = greeted();
+    s.config.files.magic = true;
     s.client("DATA\n").server("354 go\n").client(head).client("SGVsbG8=\n.\n").server("250 ok\n");
     let file = |s: &Session| {
         let f = s.smtp.txs.at(0).expect("a mail").files.at(0).expect("a file");
         (String::from_utf8_lossy(&f.name).into_owned(), f.size, f.state, f.gaps)
     };
     assert_eq!(file(&s), ("f.bin".into(), 5, FileState::Closed, false));
+    let tx = s.smtp.txs.at(0).expect("a mail");
+    assert_eq!(detect::buffer(&s.smtp, tx, Buffer::FileMagic, ToServer, 0), Some(&b"ASCII text"[..]));
     let mut s = greeted();
     s.client("DATA\n").server("354 go\n").client(head).client("SGVsbG8s\n");
     let mut cx = Cx {
