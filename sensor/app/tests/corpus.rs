@@ -6,6 +6,8 @@
 mod certificate;
 #[path = "../fuzz/fuzz_targets/harness/dns.rs"]
 mod dns;
+#[path = "../fuzz/fuzz_targets/harness/magic.rs"]
+mod magic;
 #[path = "../fuzz/fuzz_targets/harness/quic.rs"]
 mod quic;
 #[path = "../fuzz/fuzz_targets/talk.rs"]
@@ -36,6 +38,7 @@ fn every_committed_conversation_runs() {
         ("ike", |b| talk::run::<app::ike::Ike>(b, 500, true)),
         ("krb5", |b| talk::run::<app::krb5::Krb5>(b, 88, false)),
         ("ldap", |b| talk::run::<app::ldap::Ldap>(b, 389, false)),
+        ("magic", magic::run),
         ("modbus", |b| talk::run::<app::modbus::Modbus>(b, 502, false)),
         ("mqtt", |b| talk::run::<app::mqtt::Mqtt>(b, 1883, false)),
         ("nfs", |b| talk::run::<app::nfs::Nfs>(b, 2049, false)),
