@@ -288,6 +288,29 @@ fn where_the_tree_was_not_seen_the_first_bytes_tell_a_pipe() {
     assert!(t.json()[1].contains("BIND"), "{:?}", t.json());
 }
 
+/// What PsExec's service writes comes out of a pipe in asynchronous answers, which name no tree.
+#[test]
+fn what_an_asynchronous_answer_brings_out_of_a_pipe_is_a_call_or_a_file() {
+    let (tr, c) = (tree(1, r"\\fs\IPC$", 2), create(2, "svcctl", 0));
+    let (acknowledged, words) = (ack(12, 1, 0), b"C:\\>".to_vec());
+    for (asynchronous, bytes, file) in
+        [(false, &words, false), (true, &words, true), (true, &acknowledged, false), (false, &acknowledged, false)]
+    {
+        let mut t = Talk::<Smb>::new();
+        say(&mut t, 9000, ToServer, &[tr[0].clone()]);
+        say(&mut t, 9000, ToClient, &[tr[1].clone()]);
+        say(&mut t, 9000, ToServer, &[c[0].clone()]);
+        say(&mut t, 9000, ToClient, &[c[1].clone()]);
+        say(&mut t, 9000, ToServer, &[write(3, 0, &bind(11, 1, 0)), read(4, 0)]);
+        let mut answer = data(4, bytes);
+        answer[4 + 16] |= if asynchronous { 2 } else { 0 };
+        say(&mut t, 9000, ToClient, &[tell(9, 3, 0, &[]), answer]);
+        t.end();
+        let read = t.json().iter().any(|j| j.contains("SMB2_COMMAND_READ"));
+        assert_eq!(read, file, "{asynchronous} {bytes:?}: {:?}", t.json());
+    }
+}
+
 /// A record of SMB 1 with one command: tree 1, process 2, user 3, multiplex as given; texts in UTF-16, NT status.
 fn one(command: u8, answer: bool, status: u32, multiplex: u8, words: &[&[u8]], bytes: &[&[u8]]) -> Vec<u8> {
     let (words, bytes) = (words.concat(), bytes.concat());

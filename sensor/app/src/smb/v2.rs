@@ -15,7 +15,7 @@ use crate::{ordered::Ordered, protocol::Cx};
 /// Length of a message's header (MS-SMB2 2.2.1).
 const HEADER: usize = 64;
 /// Messages of one record that are read. Threat: a record of headers only.
-const MAX_COMPOUND: usize = 64;
+pub(super) const MAX_COMPOUND: usize = 64;
 /// The file that the record's first message opened (MS-SMB2 3.2.4.1.4).
 const RELATED: FileId = [0xff; 16];
 
@@ -433,8 +433,11 @@ impl Smb {
         let id = if asked.file == RELATED { self.related? } else { asked.file };
         let about = head.about();
         if self.is_pipe(&id, (head.session, head.tree), bytes, cx) {
-            self.through(Direction::ToClient, &about, &id, bytes, Some(status), cx);
-            return Some(());
+            let call = self.through(Direction::ToClient, &about, &id, bytes, Some(status), cx);
+            // An asynchronous answer names no tree (MS-SMB2 2.2.1.1): what it brings and is no call is a file's, as in Suricata.
+            if call || !head.asynchronous {
+                return Some(());
+            }
         }
         let most = cx.config.smb.max_read as usize;
         if most != 0 && len > most {
