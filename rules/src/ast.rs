@@ -19,6 +19,7 @@ pub use transaction::*;
 
 use crate::{
     address::AddressSet,
+    buffers::Buffer,
     marks::{Flowint, Xbit, XbitTrack, rank},
     port::PortSet,
     tags::Tag,
@@ -61,6 +62,8 @@ pub struct Rule {
     pub buffers: Vec<BufferTest>,
     /// Tests on headers as bytes, each with what it looks for.
     pub headers: Vec<BufferTest>,
+    /// Tests on a frame, each with what is made of it first; all are about one and the same frame.
+    pub frames: Vec<BufferTest>,
     /// Numbers that its tests take out of bytes.
     pub variables: u16,
     /// Other tests on a transaction.
@@ -423,6 +426,11 @@ impl Rule {
     /// Whether it asks anything of the application layer.
     pub fn speaks(&self) -> bool {
         self.protocols.is_some() || !self.spoken.is_empty() || !self.layer_events.is_empty() || self.transactional()
+    }
+
+    /// The frame that it looks into: it is then inspected once for each.
+    pub fn frame(&self) -> Option<&'static Buffer> {
+        self.frames.first().map(|f| f.buffer)
     }
 
     /// Whether it looks into transactions: it is then inspected once for each, not for each packet.

@@ -40,6 +40,8 @@ pub struct Buffer {
     pub streaming: bool,
     /// Whether the application layer fills it.
     pub served: bool,
+    /// Whether it is a frame ([`crate::frames`]) and no part of a transaction.
+    pub frame: bool,
 }
 
 /// How a keyword names a buffer.
@@ -52,10 +54,24 @@ pub enum Form {
 }
 
 const fn b(name: &'static str, protocols: &'static [&'static str], ways: Ways) -> Buffer {
-    Buffer { name, aliases: &[], legacy: None, protocols, ways, multi: false, streaming: false, served: false }
+    Buffer {
+        name,
+        aliases: &[],
+        legacy: None,
+        protocols,
+        ways,
+        multi: false,
+        streaming: false,
+        served: false,
+        frame: false,
+    }
 }
 
 impl Buffer {
+    /// The keyword that names it in a rule.
+    pub const fn keyword(&self) -> &'static str {
+        if self.frame { "frame" } else { self.name }
+    }
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self

@@ -108,6 +108,8 @@ pub(crate) struct Places {
     pub(crate) buffers: Vec<BufferTest>,
     /// In headers.
     pub(crate) headers: Vec<BufferTest>,
+    /// In frames.
+    pub(crate) frames: Vec<BufferTest>,
 }
 
 /// A classtype, looked up.
@@ -298,7 +300,9 @@ impl<'a> Draft<'a> {
             tests.shrink_to_fit();
             let transforms = self.chains.get(at.chain).cloned().unwrap_or_default();
             let test = BufferTest { buffer: at.buffer, transforms, tests };
-            if at.buffer.protocols.is_empty() {
+            if at.buffer.frame {
+                places.frames.push(test);
+            } else if at.buffer.protocols.is_empty() {
                 places.headers.push(test);
             } else {
                 places.buffers.push(test);

@@ -77,7 +77,9 @@ fn meaning(name: &str) -> String {
 
 fn summary(rule: &Rule) -> Vec<String> {
     let mut out = Vec::new();
-    let looked = if rule.transactional() {
+    let looked = if let Some(frame) = rule.frame() {
+        format!("It is looked at once for each frame {} of {}.", frame.name, frame.protocols.join(", "))
+    } else if rule.transactional() {
         let names: Vec<&str> = rule.protocols.iter().flat_map(|p| p.iter().copied()).collect();
         format!("It is looked at once for each transaction of {}.", names.join(", "))
     } else if rule.address_only() {
@@ -98,7 +100,7 @@ fn summary(rule: &Rule) -> Vec<String> {
         FlowState::NotEstablished => out.push(String::from("Only flows that are not established yet are looked at.")),
         FlowState::Any | FlowState::Stateless => {}
     }
-    let all = rule.payload.iter().chain(rule.buffers.iter().flat_map(|b| &b.tests));
+    let all = rule.payload.iter().chain(rule.buffers.iter().chain(&rule.frames).flat_map(|b| &b.tests));
     let chosen = all.filter_map(|t| match t {
         PayloadTest::Content(c) if c.fast_pattern => Some(&c.bytes),
         _ => None,

@@ -15,6 +15,7 @@ pub mod country;
 pub mod dataset;
 mod draft;
 pub mod explain;
+pub mod frames;
 pub mod hashlist;
 mod keywords;
 mod lex;

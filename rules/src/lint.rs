@@ -183,7 +183,7 @@ impl<'a> Memory<'a> {
 const SHORT: usize = 2;
 
 fn cost(rule: &Rule, say: Say<'_>) {
-    let buffers = rule.buffers.iter().flat_map(|b| &b.tests);
+    let buffers = rule.buffers.iter().chain(&rule.frames).flat_map(|b| &b.tests);
     let longest = rule
         .payload
         .iter()
@@ -195,13 +195,14 @@ fn cost(rule: &Rule, say: Say<'_>) {
         .max();
     let everywhere = rule.src.is_any() && rule.dest.is_any() && rule.src_port.is_any() && rule.dest_port.is_any();
     let cheap = rule.address_only() || rule.like_address_only() || !rule.packet.is_empty() || rule.proto == Proto::App;
+    let of_packets = !rule.transactional() && rule.frame().is_none();
     match longest {
-        None if everywhere && !cheap && !rule.transactional() => say(
+        None if everywhere && !cheap && of_packets => say(
             Kind::Costly,
             "",
             String::from("without a content, on any addresses and ports, it is looked at for every packet"),
         ),
-        Some(n) if n <= SHORT && everywhere && !rule.transactional() => say(
+        Some(n) if n <= SHORT && everywhere && of_packets => say(
             Kind::Costly,
             "content",
             format!(

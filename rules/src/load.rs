@@ -343,6 +343,7 @@ fn rule(text: &str, place: Place, options: &Options, cache: &Cache) -> Parsed {
         protocols: draft.protocols.map(|(p, _)| p),
         spoken: draft.spoken,
         buffers: places.buffers,
+        frames: places.frames,
         headers: places.headers,
         variables: u16::try_from(draft.variables.len()).unwrap_or(u16::MAX),
         transaction: draft.transaction,

@@ -78,6 +78,16 @@ fn forms_that_the_guide_has_are_taken_and_can_be_explained() {
             ],
         ),
         (
+            "sip",
+            &[
+                "frame:pdu; content:\"x\"; frame:pdu; content:\"y\"; distance:0",
+                "frame:request.line; to_lowercase; content:\"x\"; startswith",
+                "frame:sip.response.body; bsize:>3; dataset:isset,a,type string",
+                "flow:to_server; flowbits:isset,a; frame:request.headers; content:!\"x\"",
+            ],
+        ),
+        ("tcp", &["frame:smb.smb2.data; content:\"x\"", "frame:websocket.pdu; content:\"x\""]),
+        (
             "http2",
             &[
                 "http2.frametype:goaway",
@@ -329,6 +339,25 @@ fn what_a_keyword_cannot_mean_is_refused_with_the_reason() {
                 ("filesize:x", "whole number"),
             ],
         ),
+        (
+            "sip",
+            &[
+                ("frame:pdu", "nothing is looked for"),
+                ("frame:request; content:\"x\"", "request.line, request.headers"),
+                ("frame:stream; content:\"x\"", "no frame of sip"),
+                ("frame:smb2.pdu; content:\"x\"", "no frame of sip"),
+                ("frame:dns.pdu; content:\"x\"", "could never match"),
+                ("frame:nfs.pdu; content:\"x\"", "not marked"),
+                ("frame:pdu; content:\"x\"; frame:request.line; content:\"y\"", "by itself"),
+                ("frame:pdu; content:\"x\"; pkt_data; content:\"y\"", "by itself"),
+                ("frame:pdu; content:\"x\"; sip.method; content:\"y\"", "by itself"),
+                ("frame:pdu; content:\"x\"; ttl:64", "no packet"),
+                ("frame:pdu; content:\"x\"; app-layer-event:applayer_unexpected_protocol", "no part of a transaction"),
+                ("frame:pdu; absent", "absent"),
+                ("frame:pdu; content:\"x\"; xbits:set,a,track tx", "no transaction"),
+            ],
+        ),
+        ("tcp", &[("frame:pdu; content:\"x\"", "whose frame"), ("frame:ftp.pdu; content:\"x\"", "not marked")]),
         (
             "http2",
             &[

@@ -23,6 +23,7 @@ impl Draft<'_> {
         self.check_decoded()?;
         self.check_flowbits()?;
         self.check_transaction()?;
+        self.check_frame()?;
         self.check_marks()?;
         if matches!(self.payload.first(), Some(Placed { test: PayloadTest::Content(c), .. }) if c.relative()) {
             let s = "the first content has no match before it: distance and within count from the payload's start";
@@ -226,7 +227,7 @@ impl Draft<'_> {
         if let Some(at) = self.sticky
             && self.nothing_in(at)
         {
-            return Err((at.buffer.name, String::from("nothing is looked for in it: a content must follow")));
+            return Err((at.buffer.keyword(), String::from("nothing is looked for in it: a content must follow")));
         }
         if self.both_ways {
             return self.check_both_ways();
@@ -239,20 +240,20 @@ impl Draft<'_> {
         let buffers: Vec<&'static Buffer> =
             self.payload.iter().filter_map(|t| t.at.map(|a| a.buffer)).filter(|b| !b.protocols.is_empty()).collect();
         for b in &buffers {
-            self.about(b.protocols, "another buffer or the header").map_err(|e| (b.name, e))?;
+            self.about(b.protocols, "another buffer or the header").map_err(|e| (b.keyword(), e))?;
             match (ways, b.ways) {
                 (_, Ways::Both) => {}
                 (Ways::Both, way) => ways = way,
                 (had, way) if had == way => {}
                 _ => {
                     let s = "it holds what goes the other way than the rest of the rule looks: it could never match";
-                    return Err((b.name, s.to_owned()));
+                    return Err((b.keyword(), s.to_owned()));
                 }
             }
         }
         let app = !buffers.is_empty() || !self.transaction.is_empty();
         if app && !matches!(self.proto, Proto::App | Proto::Tcp | Proto::Udp | Proto::Ip | Proto::Ipv4 | Proto::Ipv6) {
-            let name = buffers.first().map_or("app-layer-event", |b| b.name);
+            let name = buffers.first().map_or("app-layer-event", |b| b.keyword());
             return Err((name, String::from("the rule's protocol has no transactions: write the protocol's own name")));
         }
         for t in &self.payload {
@@ -266,6 +267,31 @@ impl Draft<'_> {
         if app && self.payload.iter().all(in_transactions) {
             self.flow.to_server |= ways == Ways::ToServer;
             self.flow.to_client |= ways == Ways::ToClient;
+        }
+        Ok(())
+    }
+
+    // A frame is looked at by itself: whatever else a rule looks into is there at another moment.
+    fn check_frame(&self) -> Result<(), (&'static str, String)> {
+        let mut places = self.payload.iter().map(|t| t.at.map(|at| at.buffer));
+        let Some(frame) = places.clone().flatten().find(|b| b.frame) else { return Ok(()) };
+        let err = |s: &str| Err(("frame", s.to_owned()));
+        if places.any(|b| b != Some(frame)) {
+            return err(
+                "a frame is looked at by itself: ask nothing of the payload, of other buffers or frames in this rule",
+            );
+        }
+        if !(self.transaction.is_empty() && self.layer_events.is_empty()) {
+            return err("a frame is no part of a transaction: ask for no number, event, file or hook in this rule");
+        }
+        if !self.packet.is_empty() {
+            return err("a frame is no packet, and may lie in several: ask nothing of packets in this rule");
+        }
+        if self.payload.iter().any(|t| matches!(t.test, PayloadTest::Absent { .. })) {
+            return err("only frames that are there are looked at: `absent` could never match");
+        }
+        if self.unlogged || self.xbits.iter().any(|x| x.track == XbitTrack::Tx) {
+            return err("a frame is no transaction: nothing can be set on one, or asked of its marks, in this rule");
         }
         Ok(())
     }
@@ -286,9 +312,9 @@ impl Draft<'_> {
         for b in &buffers {
             if b.ways == Ways::Both {
                 let s = "it can go either way, and a rule with => must say which: this version has no word for that";
-                return Err((b.name, s.to_owned()));
+                return Err((b.keyword(), s.to_owned()));
             }
-            self.about(b.protocols, "another buffer or the header").map_err(|e| (b.name, e))?;
+            self.about(b.protocols, "another buffer or the header").map_err(|e| (b.keyword(), e))?;
         }
         let some = |way: Ways| buffers.iter().any(|b| b.ways == way);
         if !(some(Ways::ToServer) && some(Ways::ToClient)) {

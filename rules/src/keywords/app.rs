@@ -8,6 +8,7 @@ use crate::{
     ast::{Interval, SpokenTest, TransactionTest, Whose},
     buffers::{self, Buffer, Form},
     draft::{At, Draft},
+    frames,
 };
 
 /// A keyword that names a buffer.
@@ -43,6 +44,14 @@ pub(crate) fn buffer(d: &mut Draft<'_>, b: &'static Buffer, form: Form, value: O
         }
     }
     Ok(())
+}
+
+/// `frame`: what follows looks into a frame (developer guide, "Application Layer Frame Support").
+pub(crate) fn frame(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let own = d.protocols.as_ref().map(|(all, _)| *all);
+    let frame = frames::find(wanted(value)?, own)?;
+    d.about(frame.protocols, "frame")?;
+    buffer(d, frame, Form::Sticky, None)
 }
 
 pub(crate) fn pkt_data(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {

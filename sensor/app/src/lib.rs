@@ -27,6 +27,7 @@ pub mod dns;
 pub mod enip;
 mod expect;
 pub mod file;
+pub mod frames;
 pub mod ftp;
 pub mod http1;
 pub mod http2;

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     expect::Announced,
     file::Files,
+    frames::{Kinds, Sink},
     tx::{TxCore, Txs},
 };
 
@@ -56,6 +57,7 @@ pub struct Cx<'a> {
     pub(crate) memory: &'a mut Memory,
     pub(crate) change: Option<Change>,
     pub(crate) encrypted: bool,
+    pub(crate) frames: Sink,
 }
 
 /// A protocol's wish that the flow goes on as something else.
@@ -68,7 +70,19 @@ pub struct Change {
 impl<'a> Cx<'a> {
     /// For a parser that runs alone: in a fuzz target or a benchmark.
     pub fn alone(config: &'a Config, memory: &'a mut Memory, ports: (u16, u16)) -> Self {
-        Self { time: Timestamp::default(), ports, config, memory, change: None, encrypted: false }
+        Self {
+            time: Timestamp::default(),
+            ports,
+            config,
+            memory,
+            change: None,
+            encrypted: false,
+            frames: Sink::default(),
+        }
+    }
+    /// The same, where rules ask for every frame.
+    pub fn marking(config: &'a Config, memory: &'a mut Memory, ports: (u16, u16)) -> Self {
+        Self { frames: Sink::new(Kinds::all()), ..Self::alone(config, memory, ports) }
     }
 }
 
@@ -76,14 +90,7 @@ impl Cx<'_> {
     /// Asks for `bytes` of this protocol's memory cap and notes them in `charged` (of a transaction or of the state), by
     /// which they are given back. False where the cap is reached: then nothing may be kept.
     pub fn charge(&mut self, charged: &mut u64, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        if self.memory.used.saturating_add(bytes) > self.memory.cap {
-            self.memory.refused += 1;
-            return false;
-        }
-        self.memory.used += bytes;
-        *charged += bytes;
-        true
+        self.memory.charge(charged, bytes)
     }
     /// Gives back what was charged.
     pub fn release(&mut self, charged: &mut u64) {
@@ -109,6 +116,20 @@ pub struct Memory {
     pub cap: u64,
     /// Charges refused.
     pub refused: u64,
+}
+
+impl Memory {
+    /// As [`Cx::charge`].
+    pub(crate) const fn charge(&mut self, charged: &mut u64, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        if self.used.saturating_add(bytes) > self.cap {
+            self.refused += 1;
+            return false;
+        }
+        self.used += bytes;
+        *charged += bytes;
+        true
+    }
 }
 
 /// Bytes of each direction that are passed over unread: what is left of a message that is too long to be waited for.

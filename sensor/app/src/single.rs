@@ -96,15 +96,16 @@ impl<K: Kind> Default for Single<K> {
 }
 
 impl<K: Kind> Single<K> {
-    fn keep(&mut self, message: K::Message, events: Events, direction: Direction, cx: &mut Cx<'_>) {
+    // The number of its transaction; None where there is none.
+    fn keep(&mut self, message: K::Message, events: Events, direction: Direction, cx: &mut Cx<'_>) -> Option<u64> {
         let mut core = TxCore::default();
         if !cx.charge(&mut core.charged, size_of::<Tx<K::Message>>() + K::held(&message)) {
-            return; // counted by the memory cap; the flow goes on
+            return None; // counted by the memory cap; the flow goes on
         }
         events.iter().for_each(|e| core.raise(e));
         core.only = Some(direction);
         core.finish();
-        self.txs.push(Tx { core, message, direction });
+        Some(self.txs.push(Tx { core, message, direction }).core.id)
     }
 }
 
@@ -117,7 +118,9 @@ impl<K: Kind> Protocol for Single<K> {
         while let Some(data) = input.data.get(at..).filter(|r| !r.is_empty()) {
             match self.kind.read(Input { data, ..input }, cx) {
                 Read::Message(message, n, events) => {
-                    self.keep(message, events, input.direction, cx);
+                    if let Some(tx) = self.keep(message, events, input.direction, cx) {
+                        cx.frames_of(tx);
+                    }
                     at += n.max(1); // a message of no bytes would be one without end
                     if cx.change.is_some() {
                         return Step::Ok(at.min(input.data.len()));
@@ -213,7 +216,7 @@ pub(crate) mod testing {
             data.extend_from_slice(bytes);
             // As the frame does: again with the rest, as long as something is consumed.
             while !data.is_empty() || eof {
-                let mut cx = Cx::alone(&self.config, &mut self.memory, (50_000, 5_000));
+                let mut cx = Cx::marking(&self.config, &mut self.memory, (50_000, 5_000));
                 match self.state.data(Input { direction, data: &data, eof, datagram }, &mut cx) {
                     Step::Ok(n) => {
                         assert!(n > 0 || data.is_empty(), "nothing was done");

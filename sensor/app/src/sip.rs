@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! SIP (RFC 3261) over UDP and TCP: start line and header fields of each message, and what a session is to carry
-//! ([`crate::sdp`]); another body is passed over.
+//! ([`crate::sdp`]); another body is passed over, and seen as a frame only. Requests are those of the client, responses those
+//! of the server.
 //!
 //! Must never keep a message's head beyond [`MAX_HEAD`] or [`MAX_FIELDS`] fields, nor wait for a body beyond [`MAX_BODY`].
 
@@ -10,6 +11,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    frames::Kind as Frame,
     protocol::{Cx, Input, Skip, Step},
     sdp::{self, Sdp},
     single::{Kind, Read, Single},
@@ -18,8 +20,8 @@ use crate::{
 
 /// Longest head. Threat: fields without end.
 pub const MAX_HEAD: usize = 64 * 1024;
-/// Longest body that is waited for, and looked at. Threat: a length announced and never sent, for which the message itself
-/// would not be seen.
+/// Longest body that a message over TCP is waited for with, and that is looked at. Threat: a length announced and never sent,
+/// for which the message itself would not be seen.
 pub const MAX_BODY: u64 = 128 * 1024;
 /// Most fields of a message.
 pub const MAX_FIELDS: usize = 256;
@@ -141,13 +143,30 @@ fn end_of_head(data: &[u8]) -> Option<usize> {
     crlf.into_iter().chain(lf).min()
 }
 
+// Marks the frames of the message at the beginning of `data`; where its head ends, and how long its body is.
+fn mark(m: &Message, data: &[u8], (end, body): (usize, u64), cx: &mut Cx<'_>) {
+    let [line, headers, text] = match m.response {
+        false => [Frame::SipRequestLine, Frame::SipRequestHeaders, Frame::SipRequestBody],
+        true => [Frame::SipResponseLine, Frame::SipResponseHeaders, Frame::SipResponseBody],
+    };
+    let head = data.get(..end).unwrap_or_default();
+    let first = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+    // The empty line belongs to neither.
+    let fields = head.get(first..).unwrap_or_default();
+    let empty = [&b"\r\n\r\n"[..], b"\n\n"].iter().find(|e| head.ends_with(e)).map_or(0, |e| e.len() / 2);
+    cx.frame(Frame::SipPdu, data.len(), (end as u64).saturating_add(body));
+    cx.frame(line, data.len(), first as u64);
+    cx.frame(headers, data.len() - first, fields.len().saturating_sub(empty) as u64); // within the head
+    cx.frame(text, data.len() - end, body);
+}
+
 impl Kind for Messages {
     type Message = Message;
     const PROTO: AppProto = AppProto::Sip;
     const EVENTS: &'static [&'static str] = &[];
     const NAME: &'static str = "sip";
 
-    fn read(&mut self, input: Input<'_>, _: &mut Cx<'_>) -> Read<Message> {
+    fn read(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Read<Message> {
         let data = input.data;
         let passed = self.body.over(input.direction, data);
         if passed > 0 {
@@ -165,18 +184,27 @@ impl Kind for Messages {
             None => return Read::More(data.len() + 1),
         };
         let Some(mut m) = message(data.get(..end.min(MAX_HEAD)).unwrap_or_default()) else { return Read::Error(None) };
-        if m.of_session() && m.body <= MAX_BODY {
-            let body = data.get(end..).unwrap_or_default();
-            let length = m.body as usize; // at most MAX_BODY
-            if !input.datagram && !input.eof && body.len() < length {
-                return Read::More(end + length);
-            }
-            m.sdp = sdp::read(body.get(..length).unwrap_or(body));
+        let body = if input.datagram { (data.len() - end) as u64 } else { m.body }; // a head is part of what it was read from
+        let whole = (end as u64).saturating_add(body);
+        let of_session = m.of_session() && body <= MAX_BODY;
+        let waits = of_session || cx.asks_frames(AppProto::Sip) && body <= MAX_BODY;
+        if waits && !input.eof && let Some(needed) = usize::try_from(whole).ok().filter(|n| *n > data.len()) {
+            return Read::More(needed);
+        }
+        if of_session {
+            let rest = data.get(end..).unwrap_or_default();
+            m.sdp = sdp::read(usize::try_from(body).ok().and_then(|n| rest.get(..n)).unwrap_or(rest));
         }
         if !input.datagram {
             self.body.set(input.direction, m.body);
         }
-        Read::Message(m, if input.datagram { data.len() } else { end }, Events::default())
+        let consumed = if input.datagram { data.len() } else { end };
+        // Requests go to the server and responses to the client: what comes the other way is not looked at, as in Suricata.
+        if m.response != (input.direction == Direction::ToClient) {
+            return Read::Skip(consumed);
+        }
+        mark(&m, data, (end, body), cx);
+        Read::Message(m, consumed, Events::default())
     }
     fn gap(&mut self, d: Direction, len: u64) -> bool {
         self.body.gap(d, len) != Step::Error

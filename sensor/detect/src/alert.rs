@@ -109,7 +109,7 @@ pub struct Candidate {
     pub(crate) context: Arc<Context>,
     /// The entry's place in the evaluation order.
     place: u32,
-    transaction: Option<Arc<TxPart>>,
+    about: About,
     kept: Option<Kept>,
     pub(crate) output: AlertLimits,
 }
@@ -170,6 +170,14 @@ impl Kept {
     }
 }
 
+/// What an alert is about, beside the packet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) transaction: Option<Arc<TxPart>>,
+    /// The object `frame`.
+    pub(crate) frame: Option<Arc<str>>,
+}
+
 /// What a transaction adds to the alerts on it.
 #[derive(Debug)]
 pub(crate) struct TxPart {
@@ -180,6 +188,13 @@ pub(crate) struct TxPart {
     client: Option<IpAddr>,
     /// Nothing says that the match is about it: it is the only one that there was.
     pub(crate) guessed: bool,
+}
+
+impl TxPart {
+    /// Of a transaction that is not held any more.
+    pub(crate) const fn gone(id: u64) -> Self {
+        Self { id, members: String::new(), client: None, guessed: false }
+    }
 }
 
 /// The part of [`Output`] that the ordered stage needs.
@@ -193,7 +208,7 @@ pub(crate) struct AlertLimits {
 }
 
 /// Bytes of a stream that an alert shows (Suricata's `payload-buffer-size`).
-const STREAM_BYTES: usize = 4096;
+pub(crate) const STREAM_BYTES: usize = 4096;
 
 /// What a rule fixes of its alerts.
 #[derive(Debug)]
@@ -309,6 +324,16 @@ impl Output {
         TxPart { id, members, client: client.filter(|_| overwrite), guessed: false }
     }
 
+    /// Writes the bytes that were looked at, in the forms that are wished for.
+    pub(crate) fn bytes(&self, bytes: &[u8], w: &mut JsonWriter) {
+        if self.payload {
+            w.key("payload").string(&STANDARD.encode(bytes));
+        }
+        if self.payload_printable {
+            w.key("payload_printable").string(&printable(bytes));
+        }
+    }
+
     /// `stream` is the flow's, where the match was in it.
     pub(crate) fn context(&self, p: &Packet<'_>, flow: Option<&mut FlowRef<'_>>, stream: Option<&Stream>) -> Context {
         let side = flow.as_ref().map(|f| f.direction);
@@ -363,12 +388,7 @@ impl Output {
         if self.payload || self.payload_printable || self.payload_length {
             let shown = stream.zip(side).map(|(s, d)| s.show(d, STREAM_BYTES));
             let bytes = shown.as_deref().unwrap_or(p.payload);
-            if self.payload {
-                tail.key("payload").string(&STANDARD.encode(bytes));
-            }
-            if self.payload_printable {
-                tail.key("payload_printable").string(&printable(bytes));
-            }
+            self.bytes(bytes, &mut tail);
             if self.payload_length {
                 tail.key("payload_length").u64(bytes.len() as u64);
             }
@@ -506,7 +526,7 @@ impl Candidate {
         place: u32,
         info: Arc<Info>,
         context: Arc<Context>,
-        transaction: Option<Arc<TxPart>>,
+        about: About,
         kept: Option<Kept>,
         output: &Output,
     ) -> Self {
@@ -518,7 +538,7 @@ impl Candidate {
             references: output.references,
             verdict: output.verdict,
         };
-        Self { info, context, place, transaction, kept, output }
+        Self { info, context, place, about, kept, output }
     }
 
     /// The entry's place in the evaluation order.
@@ -528,7 +548,7 @@ impl Candidate {
 
     /// Says which transaction it is about, where that is not said yet.
     pub(crate) fn name(&mut self, part: &Arc<TxPart>) {
-        self.transaction.get_or_insert_with(|| Arc::clone(part));
+        self.about.transaction.get_or_insert_with(|| Arc::clone(part));
     }
 
     /// Number of the packet that matched, from 1.
@@ -539,7 +559,7 @@ impl Candidate {
     /// Its place among the alerts of its packet, of which the first `packet-alert-max` are reported: as the rules are
     /// evaluated, and by transaction for each.
     pub fn order(&self) -> (u32, u64) {
-        (self.place, self.transaction.as_ref().map_or(0, |t| t.id))
+        (self.place, self.about.transaction.as_ref().map_or(0, |t| t.id))
     }
 
     /// The rule's sid.
@@ -551,11 +571,11 @@ impl Candidate {
     pub(crate) fn record(&self, action: Action) -> Record {
         let (c, i) = (&*self.context, &*self.info);
         let mut w = JsonWriter::with_capacity(c.head.len() + i.fixed.len() + i.metadata.len() + c.tail.len() + 192);
-        match self.transaction.as_ref().and_then(|t| t.client) {
+        match self.about.transaction.as_ref().and_then(|t| t.client) {
             Some(client) => w.raw(&c.head_of(client)),
             None => w.raw(&c.head),
         };
-        if let Some(t) = &self.transaction {
+        if let Some(t) = &self.about.transaction {
             w.key("tx_id").u64(t.id);
             if t.guessed {
                 w.key("tx_guessed").bool(true);
@@ -600,9 +620,13 @@ impl Candidate {
             json.push_str(verdict);
             json.push_str("\"}");
         }
-        if let Some(t) = self.transaction.as_ref().filter(|t| !t.members.is_empty()) {
+        if let Some(t) = self.about.transaction.as_ref().filter(|t| !t.members.is_empty()) {
             json.push(',');
             json.push_str(&t.members);
+        }
+        if let Some(frame) = &self.about.frame {
+            json.push_str(",\"frame\":");
+            json.push_str(frame);
         }
         if !c.tail.is_empty() {
             json.push(',');

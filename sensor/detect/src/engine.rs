@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use lagewarte_app::{Buffer, file::Asked};
+use lagewarte_app::{Buffer, file::Asked, frames::Kinds};
 use lagewarte_rules::{
     RuleSet,
     ast::{PacketTest, Proto},
@@ -18,6 +18,7 @@ use crate::{
     address,
     alert::Output,
     entry::{Drafted, Entry},
+    frames::FrameTables,
     gate::Gate,
     group::Groups,
     header_bytes::HeaderBytes,
@@ -51,6 +52,7 @@ pub struct Engine {
     /// Entries that ask for an event of the flow's protocol as a whole.
     pub(crate) layer: Vec<u32>,
     pub(crate) transactions: Tables,
+    pub(crate) frames: FrameTables,
     /// Tells one engine's marks in transactions from another's.
     pub(crate) id: u64,
     names: Arc<Names>,
@@ -108,7 +110,10 @@ pub struct Counters {
     pub pcre_limited: u64,
     /// Transactions looked at.
     pub transactions: u64,
-    /// Rules that could not wait for more of a transaction, since [`crate::MAX_WAITING`] do.
+    /// Looks at frames.
+    pub frames: u64,
+    /// Rules that could not wait for more of a transaction, since [`crate::MAX_WAITING`] do, and frames that were not looked
+    /// at any more, since [`crate::MAX_FIRED`] had alerted.
     pub crowded: u64,
     /// Flowbits and counters not set since the flow holds no more.
     pub flowbits_full: u64,
@@ -131,6 +136,7 @@ impl Counters {
         self.marks_forgotten += other.marks_forgotten;
         self.out_of_turn += other.out_of_turn;
         self.transactions += other.transactions;
+        self.frames += other.frames;
         self.crowded += other.crowded;
     }
 }
@@ -205,6 +211,7 @@ impl Engine {
         let layer = those(&|e| !e.rule.layer_events.is_empty());
         let below_ip = those(&|e| matches!(e.rule.proto, Proto::Arp | Proto::Ether));
         let transactions = Tables::new(&entries, prefilter)?;
+        let frames = FrameTables::new(&entries, prefilter);
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
         let mut asked = Asked::default();
         entries.iter().filter_map(|e| e.app.as_deref()).for_each(|a| a.asks(&mut asked));
@@ -218,6 +225,7 @@ impl Engine {
             protocol_only,
             layer,
             transactions,
+            frames,
             id: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             addresses,
             decoder,
@@ -248,13 +256,18 @@ impl Engine {
         self.asked
     }
 
+    /// Which frames its rules look into.
+    pub const fn frames(&self) -> Kinds {
+        self.frames.kinds
+    }
+
     /// Whether there is no rule at all.
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether any rule looks at transactions.
+    /// Whether any rule looks at transactions, or at frames, of which alerts show the transaction.
     pub fn transactional(&self) -> bool {
-        !self.transactions.is_empty()
+        !(self.transactions.is_empty() && self.frames.kinds.is_empty())
     }
 }

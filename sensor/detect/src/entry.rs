@@ -23,6 +23,7 @@ use crate::{
     alert::{Info, Output},
     app::AppRule,
     engine::{Counters, Work},
+    frames::FrameRule,
     header,
     header_bytes::HeaderRule,
     inspect::{payload, ports},
@@ -41,6 +42,7 @@ pub(crate) struct Entry {
     pub(crate) dest_port: Arc<PortSet>,
     pub(crate) address_only: bool,
     pub(crate) app: Option<Arc<AppRule>>,
+    pub(crate) frame: Option<Arc<FrameRule>>,
     program: Arc<Program>,
     headers: Arc<[HeaderRule]>,
     tests: Vec<Bits>,
@@ -147,7 +149,7 @@ impl Drafted {
             Scope::Packet
         };
         let dynamic = |t: &PayloadTest| matches!(t, PayloadTest::Lookup(l) if l.set.dynamic());
-        let in_turn = rule.buffers.iter().flat_map(|b| &b.tests).any(dynamic);
+        let in_turn = rule.buffers.iter().chain(&rule.frames).flat_map(|b| &b.tests).any(dynamic);
         let turn_first = rule.headers.iter().flat_map(|b| &b.tests).any(dynamic);
         let forward = Entry {
             src: Arc::clone(&rule.src),
@@ -156,6 +158,7 @@ impl Drafted {
             dest_port: Arc::clone(&rule.dest_port),
             address_only,
             app: AppRule::new(rule).map(Arc::new),
+            frame: FrameRule::new(rule).map(Arc::new),
             program: Arc::new(Program::new(&rule.payload)),
             headers: rule.headers.iter().filter_map(HeaderRule::new).collect(),
             tests: bits(true),
@@ -179,6 +182,7 @@ impl Drafted {
             dest_port: Arc::clone(&rule.src_port),
             address_only,
             app: forward.app.clone(),
+            frame: forward.frame.clone(),
             program: Arc::clone(&forward.program),
             headers: Arc::clone(&forward.headers),
             tests: forward.tests.clone(),
@@ -195,15 +199,17 @@ impl Drafted {
         );
     }
 
-    /// Whether it is looked for in packets (and not in transactions).
+    /// Whether it is looked for in packets (and not in transactions or frames).
     pub(crate) fn of_packets(&self) -> bool {
         self.app.as_ref().is_none_or(|a| a.parts.is_empty())
+            && self.frame.is_none()
             && !self.protocol_only()
             && self.rule.layer_events.is_empty()
     }
 
     pub(crate) fn protocol_only(&self) -> bool {
         self.app.as_ref().is_some_and(|a| a.protocol_only())
+            && self.frame.is_none()
             && self.rule.payload.is_empty()
             && self.rule.packet.is_empty()
     }

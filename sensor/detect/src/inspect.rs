@@ -11,7 +11,7 @@ use lagewarte_flow::{AppProto, Direction, FlowRef};
 use lagewarte_rules::ast::Action;
 
 use crate::{
-    alert::{Candidate, Context, Kept},
+    alert::{About, Candidate, Context, Kept},
     engine::{Engine, MAX_CANDIDATES, Scratch},
     entry::Scope,
     gate::Key,
@@ -212,7 +212,7 @@ impl Engine {
                             Arc::new(self.output.context(p, flow.as_deref_mut(), stream))
                         });
                     let info = Arc::clone(&entry.info);
-                    out.push(Candidate::new(p, i, info, Arc::clone(context), None, kept, &self.output));
+                    out.push(Candidate::new(p, i, info, Arc::clone(context), About::default(), kept, &self.output));
                     s.counters.matches += 1;
                     if !rule.conditional
                         && let Some(f) = flow.as_deref_mut()

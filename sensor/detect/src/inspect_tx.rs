@@ -10,7 +10,7 @@ use lagewarte_flow::FlowRef;
 use lagewarte_rules::ast::{Action, Direction as HeaderDirection};
 
 use crate::{
-    alert::{Candidate, Context, Kept, TxPart},
+    alert::{About, Candidate, Context, Kept, TxPart},
     app::Verdict,
     engine::{Engine, MAX_CANDIDATES, Scratch},
     entry::Entry,
@@ -118,8 +118,8 @@ impl Engine {
                         files.store(state, place, &mut keep, direction);
                     }
                     let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
-                    let made = Arc::clone(made);
-                    if !self.fire((i, entry), p, flow, &mut context, Some(made), s, out) {
+                    let about = About { transaction: Some(Arc::clone(made)), frame: None };
+                    if !self.fire((i, entry), p, flow, &mut context, about, s, out) {
                         break;
                     }
                 }
@@ -175,15 +175,15 @@ impl Engine {
         }
     }
 
-    /// A rule matched on a transaction: it acts, and is reported. False where nothing after it is.
+    /// A rule matched on a transaction or a frame: it acts, and is reported. False where nothing after it is.
     #[expect(clippy::too_many_arguments, reason = "one match with what it is made of")]
-    fn fire(
+    pub(crate) fn fire(
         &self,
         (place, entry): (u32, &Entry),
         p: &Packet<'_>,
         flow: &mut FlowRef<'_>,
         context: &mut Option<Arc<Context>>,
-        part: Option<Arc<TxPart>>,
+        about: About,
         s: &mut Scratch,
         out: &mut Vec<Candidate>,
     ) -> bool {
@@ -196,7 +196,7 @@ impl Engine {
             flow.flow.bypass();
         }
         if rule.action != Action::Alert {
-            flow.flow.detect.settled = true; // on a transaction, actions are on its flow
+            flow.flow.detect.settled = true; // actions are on the flow
             flow.flow.detect.passed |= rule.action == Action::Pass;
         }
         let reported = rule.action != Action::Pass || rule.alert;
@@ -209,7 +209,7 @@ impl Engine {
                     context.get_or_insert_with(|| Arc::new(self.output.context(p, Some(flow), stream.as_deref())));
                 flow.flow.stream = stream;
                 let info = Arc::clone(&entry.info);
-                out.push(Candidate::new(p, place, info, Arc::clone(context), part, kept, &self.output));
+                out.push(Candidate::new(p, place, info, Arc::clone(context), about, kept, &self.output));
                 s.counters.matches += 1;
                 if !rule.conditional {
                     flow.flow.alerted = true;

@@ -165,7 +165,7 @@ pub fn vet(set: &mut RuleSet) {
 
 fn trial(rule: &Rule) -> Result<(), (&'static str, String)> {
     tests(&rule.payload)?;
-    for b in rule.buffers.iter().chain(&rule.headers) {
+    for b in rule.buffers.iter().chain(&rule.headers).chain(&rule.frames) {
         transforms(b)?;
         tests(&b.tests)?;
     }

@@ -43,7 +43,7 @@ impl Chain {
         (!steps.is_empty()).then(chain)
     }
 
-    fn apply(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn apply(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = bytes.to_vec();
         for (step, pattern) in self.steps.iter().zip(&self.patterns) {
             out = one(step, pattern.as_ref(), out);

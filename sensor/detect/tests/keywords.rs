@@ -956,6 +956,10 @@ fn without(keyword: &str, r: &mut Rule) {
             let moved = std::mem::take(&mut r.payload);
             r.buffers.iter_mut().for_each(|b| b.tests.extend(moved.iter().cloned()));
         }
+        "frame" => {
+            let moved = std::mem::take(&mut r.frames);
+            r.payload.extend(moved.into_iter().flat_map(|f| f.tests));
+        }
         "app-layer-protocol" => r.spoken.clear(),
         "app-layer-event" => r.transaction.retain(|t| !matches!(t, TransactionTest::Event { .. })),
         "flow" => r.flow = Default::default(),

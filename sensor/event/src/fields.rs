@@ -97,6 +97,7 @@ pub const COMMON: &[(&str, Holds)] = &[
 /// The members of an event that hang on its type or stand beside an alert, by name.
 pub const SECTIONS: &[(&str, Holds)] = &[
     ("alert", Object(ALERT)),
+    ("frame", Object(FRAME)),
     ("payload", Payload),
     ("payload_printable", Payload),
     ("payload_length", Plain),
@@ -352,6 +353,19 @@ const FILEINFO: &[(&str, Holds)] = &[
     ("gaps", Plain),
     ("tx_id", Plain),
     ("sid", Plain),
+];
+
+// What an alert says of the frame that a rule looked into.
+const FRAME: &[(&str, Holds)] = &[
+    ("type", Plain),
+    ("id", Plain),
+    ("direction", Plain),
+    ("stream_offset", Plain),
+    ("length", Plain),
+    ("complete", Plain),
+    ("tx_id", Plain),
+    ("payload", Payload),
+    ("payload_printable", Payload),
 ];
 
 const HTTP: &[(&str, Holds)] = &[

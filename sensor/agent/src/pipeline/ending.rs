@@ -60,6 +60,7 @@ impl Ended for Ending<'_> {
             let p = Packet::at_end(index, time, from, to, flow.proto);
             let mut f = FlowRef::at_end(flow, direction);
             engine.inspect_transactions(&p, &mut f, app, &config, self.scratch, &mut candidates);
+            engine.inspect_frames(&p, &mut f, app, &config, self.scratch, &mut candidates);
         }
         let mut records = Vec::new();
         let direction = Direction::ToServer;

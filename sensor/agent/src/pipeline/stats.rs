@@ -37,6 +37,7 @@ pub fn write(w: &mut JsonWriter, t: &Totals, uptime_s: u64) {
     w.key("packets").u64(t.detect.packets).key("verified").u64(t.detect.verified).key("gave_up").u64(t.detect.gave_up);
     w.key("pcre_limited").u64(t.detect.pcre_limited);
     w.key("transactions").u64(t.detect.transactions).key("crowded").u64(t.detect.crowded);
+    w.key("frames").u64(t.detect.frames);
     w.key("flowbits_full").u64(t.detect.flowbits_full).key("thresholds_forgotten").u64(t.ordered.forgotten);
     w.key("marks_forgotten").u64(t.detect.marks_forgotten).key("marks_out_of_turn").u64(t.detect.out_of_turn);
     w.close();
@@ -65,6 +66,7 @@ fn app(w: &mut JsonWriter, t: &Totals) {
     counts(w, &t.app.error, &BOTH);
     w.close();
     w.key("memuse").u64(t.app.memuse).key("memcap").u64(t.app.memcap).key("held").u64(t.app.held);
+    w.key("frames_lost").u64(t.app.frames);
     w.close();
 }
 

@@ -77,6 +77,7 @@ impl Worker {
         let engine = self.engine.as_ref().map(|e| e.load_full());
         let engine = engine.as_deref();
         self.apps.ask(engine.map(Engine::asked).unwrap_or_default());
+        self.apps.ask_frames(engine.map(Engine::frames).unwrap_or_default());
         self.app_config = self.apps.config_handle(); // alerts show what was asked for
         for (raw, observed, deep) in batch.iter() {
             let mut p = match deep.and_then(|d| d.origin) {
@@ -180,7 +181,9 @@ impl Worker {
             if f.flow.app.slot != 0 {
                 let engine = engine.filter(|e| e.transactional());
                 if let (Some(engine), Some(app)) = (engine, self.apps.get_mut(f.flow)) {
-                    engine.inspect_transactions(p, f, app, &self.app_config, &mut self.scratch, &mut self.candidates);
+                    let config = &self.app_config;
+                    engine.inspect_transactions(p, f, app, config, &mut self.scratch, &mut self.candidates);
+                    engine.inspect_frames(p, f, app, config, &mut self.scratch, &mut self.candidates);
                     self.candidates.sort_by_key(Candidate::order); // they are this packet's
                 }
                 let moment = Moment { packet: p, direction: f.direction };

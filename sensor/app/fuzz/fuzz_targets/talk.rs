@@ -36,7 +36,7 @@ impl<P: Protocol> Talk<P> {
         let mut data = if self.datagram { Vec::new() } else { std::mem::take(held) };
         data.extend_from_slice(piece);
         while !data.is_empty() {
-            let mut cx = Cx::alone(&self.config, &mut self.memory, (50_000, self.port));
+            let mut cx = Cx::marking(&self.config, &mut self.memory, (50_000, self.port));
             let input = Input { direction, data: &data, eof, datagram: self.datagram };
             match self.state.data(input, &mut cx) {
                 Step::Ok(n) => {
@@ -63,7 +63,7 @@ impl<P: Protocol> Talk<P> {
             return;
         }
         self.held[direction.index()].clear();
-        let mut cx = Cx::alone(&self.config, &mut self.memory, (50_000, self.port));
+        let mut cx = Cx::marking(&self.config, &mut self.memory, (50_000, self.port));
         self.over = self.state.gap(direction, n, &mut cx) == Step::Error;
     }
 

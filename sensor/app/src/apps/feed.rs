@@ -12,6 +12,7 @@ use lagewarte_flow::{AppProto, Direction, Flow, FlowRef};
 use super::{Apps, Counters, FlowApp, HOLD, MAX_CHANGES, MAX_STEPS, cx};
 use crate::{
     config::{Encrypted, Mode},
+    frames::Piece,
     layer::LayerEvents,
     protocol::{Change, Input, Step},
     state::State,
@@ -95,8 +96,10 @@ impl Apps {
     // Nothing of this flow is parsed (any more).
     pub(super) fn stop(&mut self, app: &mut FlowApp, flow: &mut Flow) {
         flow.app.over = true;
-        self.let_go(app, 0);
-        self.let_go(app, 1);
+        for d in [Direction::ToServer, Direction::ToClient] {
+            app.end_frames(d, false);
+            self.let_go(app, d.index());
+        }
     }
 
     pub(super) fn give_up(&mut self, app: &mut FlowApp, flow: &mut Flow) {
@@ -141,7 +144,7 @@ impl Apps {
         if let State::Http2(h) = &mut state
             && !app.upgraded.is_empty()
         {
-            h.upgraded(&mem::take(&mut app.upgraded), &mut cx(&self.cfg, &mut self.memory, f.flow, time));
+            h.upgraded(&mem::take(&mut app.upgraded), &mut cx(&self.cfg, self.frames, &mut self.memory, f.flow, time));
         }
         let mut joined = Vec::new();
         let mut left: &[u8] = data;
@@ -163,12 +166,20 @@ impl Apps {
         let (mut change, mut encrypted) = (None, false);
         let mut failed = true;
         for _ in 0..MAX_STEPS {
-            let mut cx = cx(&self.cfg, &mut self.memory, f.flow, time);
+            let mut cx = cx(&self.cfg, self.frames, &mut self.memory, f.flow, time);
             let step = state.data(Input { direction, data: left, eof, datagram: false }, &mut cx);
             (change, encrypted) = (cx.change, encrypted | cx.encrypted);
-            let (consumed, needed) = match step {
-                Step::Ok(n) => (n, 0),
-                Step::More { consumed, needed } => (consumed, needed),
+            let sink = cx.frames;
+            let consumed = match step {
+                Step::Ok(consumed) | Step::More { consumed, .. } => consumed.min(left.len()),
+                Step::Error => left.len(),
+            };
+            let piece = Piece { direction, at: app.at[side], data: left, consumed, datagram: false };
+            self.counters.frames += app.mark(sink, &piece, &mut self.memory);
+            app.at[side] += consumed as u64;
+            let needed = match step {
+                Step::Ok(_) => 0,
+                Step::More { needed, .. } => needed,
                 Step::Error => break,
             };
             left = left.get(consumed..).unwrap_or_default();
@@ -186,6 +197,9 @@ impl Apps {
             self.expected.add(f.flow, a, time);
         }
         *Counters::slot(&mut self.counters.tx, f.flow.app.proto, true) += state.total() - before;
+        if eof {
+            app.end_frames(direction, true);
+        }
         let kept = failed || self.hold(app, side, left);
         drop(joined);
         self.renamed(f.flow, &state);
@@ -237,6 +251,8 @@ impl Apps {
             _ => Vec::new(),
         };
         state.finish();
+        app.end_frames(Direction::ToServer, false);
+        app.end_frames(Direction::ToClient, false);
         app.old.push(state);
         app.changes += 1;
         if app.changes >= MAX_CHANGES {
@@ -245,9 +261,10 @@ impl Apps {
         }
         if f.flow.app.proto == AppProto::Http {
             // Line ends behind a head belong to nothing; they are not the first word of what follows.
-            for held in &mut app.held {
+            for (held, at) in app.held.iter_mut().zip(&mut app.at) {
                 let ends = held.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
                 held.drain(..ends);
+                *at += ends as u64;
                 self.held.used = self.held.used.saturating_sub(ends as u64);
             }
         }

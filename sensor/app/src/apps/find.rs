@@ -107,6 +107,7 @@ impl Apps {
                 answer = turned;
                 f.turn();
                 app.held.swap(0, 1);
+                app.at.swap(0, 1);
                 app.needed.swap(0, 1);
                 app.ended.swap(0, 1);
                 app.first = app.first.map(Direction::reverse);

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     expect::Expected,
     file::{Asked, store::Keep},
+    frames::{Frames, Kinds, Piece, Sink},
     http2::hpack::Field,
     layer::LayerEvents,
     probe::Answer,
@@ -51,6 +52,8 @@ pub struct Counters {
     pub held: u64,
     /// Charges refused by a memory cap.
     pub memcap: u64,
+    /// Frames for rules that were not kept, or not whole, since there were too many, or too long ones.
+    pub frames: u64,
     /// Bytes charged at present.
     pub memuse: u64,
     /// Files that were stored.
@@ -82,6 +85,7 @@ impl Counters {
             }
         }
         self.held += other.held;
+        self.frames += other.frames;
         self.memcap += other.memcap;
         self.memuse += other.memuse;
         self.files_stored += other.files_stored;
@@ -100,6 +104,10 @@ pub struct FlowApp {
     pub old: Vec<State>,
     /// Which of its files are stored, as rules say.
     pub keep: Keep,
+    /// Its frames that rules ask for and have not been looked at; None where there was none.
+    pub frames: Option<Box<Frames>>,
+    /// Offset, in its direction, of the first byte that no parser is done with.
+    at: [u64; 2],
     held: [Vec<u8>; 2],
     needed: [usize; 2],
     ended: [bool; 2],
@@ -119,6 +127,19 @@ impl FlowApp {
     pub fn states_mut(&mut self) -> impl Iterator<Item = &mut State> {
         self.old.iter_mut().chain(&mut self.state)
     }
+
+    // Keeps the frames that a parser marked in a piece, and what the piece brings to those before. How many were lost.
+    fn mark(&mut self, sink: Sink, piece: &Piece<'_>, memory: &mut [Memory]) -> u64 {
+        if sink.is_empty() && self.frames.is_none() {
+            return 0;
+        }
+        self.frames.get_or_insert_default().take(sink, piece, memory)
+    }
+    fn end_frames(&mut self, d: Direction, whole: bool) {
+        if let Some(frames) = &mut self.frames {
+            frames.end(d, whole);
+        }
+    }
 }
 
 /// The table.
@@ -130,6 +151,8 @@ pub struct Apps {
     memory: Vec<Memory>,
     held: Memory,
     expected: Expected,
+    /// What rules ask for.
+    frames: Kinds,
     pub(crate) counters: Counters,
 }
 
@@ -149,6 +172,7 @@ impl Apps {
             memory,
             held: Memory { cap: HOLD_ALL / workers, ..Memory::default() },
             expected: Expected::default(),
+            frames: Kinds::default(),
             counters: Counters::default(),
         }
     }
@@ -166,6 +190,10 @@ impl Apps {
         if self.cfg.files.asked != asked {
             Arc::make_mut(&mut self.cfg).files.asked = asked;
         }
+    }
+    /// From now on these frames are kept for rules.
+    pub const fn ask_frames(&mut self, kinds: Kinds) {
+        self.frames = kinds;
     }
     /// What happened so far.
     pub fn counters(&self) -> Counters {
@@ -218,6 +246,8 @@ impl Apps {
             return events;
         }
         let mut app = self.take(f.flow).unwrap_or_default();
+        app.at[side] += app.held[side].len() as u64 + len;
+        app.end_frames(direction, false);
         self.let_go(&mut app, side);
         app.needed[side] = 0;
         if f.flow.app.sides[side] == AppProto::Unknown {
@@ -228,7 +258,7 @@ impl Apps {
             }
         }
         if let Some(mut state) = app.state.take() {
-            let mut cx = cx(&self.cfg, &mut self.memory, f.flow, time);
+            let mut cx = cx(&self.cfg, self.frames, &mut self.memory, f.flow, time);
             let step = state.gap(direction, len, &mut cx);
             app.state = Some(state);
             if step == Step::Error {
@@ -275,9 +305,12 @@ impl Apps {
         };
         if let Some(mut state) = app.state.take() {
             let before = state.total();
-            let mut cx = cx(&self.cfg, &mut self.memory, f.flow, time);
+            let mut cx = cx(&self.cfg, self.frames, &mut self.memory, f.flow, time);
             let direction = f.direction;
             let step = state.data(Input { direction, data, eof: false, datagram: true }, &mut cx);
+            let sink = cx.frames;
+            let piece = Piece { direction, at: 0, data, consumed: data.len(), datagram: true };
+            self.counters.frames += app.mark(sink, &piece, &mut self.memory);
             *Counters::slot(&mut self.counters.tx, proto, false) += state.total() - before;
             app.state = Some(state);
             if step == Step::Error {
@@ -293,6 +326,8 @@ impl Apps {
         flow.app.over = true;
         if let Some(app) = self.get_mut(flow) {
             app.states_mut().for_each(State::finish);
+            app.end_frames(Direction::ToServer, false);
+            app.end_frames(Direction::ToClient, false);
         }
     }
 
@@ -302,6 +337,9 @@ impl Apps {
         note(flow, &app);
         self.let_go(&mut app, 0);
         self.let_go(&mut app, 1);
+        if let Some(frames) = &mut app.frames {
+            frames.clean(true, &mut self.memory);
+        }
         for s in app.states_mut() {
             let charged = s.charged();
             self.release(s.proto(), charged);
@@ -331,7 +369,11 @@ impl Apps {
             }
             keep
         });
-        let idle = flow.app.over && app.states().all(State::is_empty);
+        if let Some(frames) = &mut app.frames {
+            frames.clean(self.frames.is_empty() || !inspecting, &mut self.memory);
+        }
+        let waits = app.frames.as_ref().is_some_and(|f| !f.is_empty());
+        let idle = flow.app.over && !waits && app.states().all(State::is_empty);
         self.put(flow, app);
         if idle {
             self.forget(flow);
@@ -362,7 +404,7 @@ fn note(flow: &mut Flow, app: &FlowApp) {
     flow.app.tx_count = (total > 0).then_some(total);
 }
 
-fn cx<'a>(cfg: &'a Config, memory: &'a mut [Memory], flow: &Flow, time: Timestamp) -> Cx<'a> {
+fn cx<'a>(cfg: &'a Config, asked: Kinds, memory: &'a mut [Memory], flow: &Flow, time: Timestamp) -> Cx<'a> {
     Cx {
         time,
         ports: (flow.client_port, flow.server_port),
@@ -370,5 +412,6 @@ fn cx<'a>(cfg: &'a Config, memory: &'a mut [Memory], flow: &Flow, time: Timestam
         memory: &mut memory[flow.app.proto as usize], // a place for each variant
         change: None,
         encrypted: false,
+        frames: Sink::new(asked),
     }
 }

@@ -20,6 +20,7 @@ pub use log::Choices;
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
+    frames,
     protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
@@ -83,6 +84,14 @@ impl Dns {
         self.kind
     }
 
+    // Marks a message; over TCP its length in front does not belong to it.
+    fn mark(&self, left: usize, len: usize, cx: &mut Cx<'_>) {
+        if self.kind == Kind::Dns {
+            cx.frame(frames::Kind::DnsPdu, left, len as u64);
+            cx.frames_of(self.txs.total()); // where it is one, that is its number
+        }
+    }
+
     /// Takes one whole message. False where it is none.
     fn message(&mut self, bytes: &[u8], direction: Direction, cx: &mut Cx<'_>) -> bool {
         let Some(message) = parser::message(bytes) else { return false };
@@ -125,6 +134,7 @@ impl Protocol for Dns {
     fn data(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Step {
         let Input { direction, data, .. } = input;
         if input.datagram {
+            self.mark(data.len(), data.len(), cx);
             return if self.message(data, direction, cx) { Step::Ok(data.len()) } else { Step::Error };
         }
         if data.is_empty() {
@@ -139,6 +149,7 @@ impl Protocol for Dns {
         }
         match rest.get(..len) {
             Some(message) => {
+                self.mark(rest.len(), len, cx);
                 self.message(message, direction, cx);
                 Step::Ok(len + 2)
             }

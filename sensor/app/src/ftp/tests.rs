@@ -26,6 +26,7 @@ fn feed<P: Protocol>(p: &mut P, talk: &[(Direction, &[u8], bool)]) -> Option<App
                 memory: &mut memory,
                 change: None,
                 encrypted: false,
+                frames: Default::default(),
             };
             let step = p.data(Input { direction, data: &data[at..], eof, datagram: false }, &mut cx);
             if let Some(c) = cx.change {

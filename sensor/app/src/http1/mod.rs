@@ -12,6 +12,7 @@ mod body;
 pub mod choices;
 pub mod detect;
 pub mod events;
+mod frames;
 pub mod log;
 pub mod message;
 pub mod multipart;

@@ -64,6 +64,10 @@ pub(super) struct Side {
     pub(super) flowing: Flowing,
     /// An offer to change the protocol (`Upgrade`) in the present request.
     upgrade: bool,
+    /// The frame of the present message has begun.
+    pub(super) marked: bool,
+    /// Transaction of the message that began last.
+    pub(super) last: u64,
 }
 
 // What a step did.
@@ -85,7 +89,11 @@ impl Http1 {
                 break;
             }
             let before = self.sides[d.index()].phase; // an index of two
-            match self.step(d, rest, eof, cx) {
+            let did = self.step(d, rest, eof, cx);
+            if let Did::Ate(n) = did {
+                self.mark(d, before, (rest, n), cx);
+            }
+            match did {
                 Did::Ate(0) if before == self.sides[d.index()].phase => break, // a step that does nothing is the last
                 Did::Ate(n) => {
                     at += n;
@@ -241,7 +249,8 @@ impl Http1 {
     fn new_request(&mut self, wire: &[u8], complete: bool, rest: &[u8], cx: &mut Cx<'_>) -> usize {
         let mut tx = Tx::default();
         let granted = cx.charge(&mut tx.core.charged, size_of::<Tx>() + 2 * wire.len());
-        self.sides[0].tx = Some(self.txs.push(tx).core().id);
+        let id = self.txs.push(tx).core().id;
+        (self.sides[0].tx, self.sides[0].last) = (Some(id), id);
         // Where the memory cap is reached the request is known to have been, and nothing else of it.
         self.fill_request(if granted { wire } else { b"" }, complete, rest, cx)
     }
@@ -353,7 +362,7 @@ impl Http1 {
         let open =
             |t: &&mut Tx| t.request.is_some() && t.response.is_none() && t.core.progress(Direction::ToClient) < DONE;
         if let Some(tx) = self.txs.iter_mut().find(open) {
-            self.sides[1].tx = Some(tx.core.id);
+            (self.sides[1].tx, self.sides[1].last) = (Some(tx.core.id), tx.core.id);
             return true;
         }
         let mut tx = Tx::default();
@@ -362,7 +371,8 @@ impl Http1 {
         }
         tx.raise(Event::UnableToMatchResponse);
         tx.core.reach(Direction::ToServer, DONE);
-        self.sides[1].tx = Some(self.txs.push(tx).core().id);
+        let id = self.txs.push(tx).core().id;
+        (self.sides[1].tx, self.sides[1].last) = (Some(id), id);
         true
     }
 
@@ -533,6 +543,7 @@ impl Http1 {
     pub(super) fn lost(&mut self, d: Direction, len: u64, cx: &mut Cx<'_>) {
         let i = d.index();
         self.sides[i].searched = 0;
+        self.sides[i].marked = false; // a frame ends at a gap
         match self.sides[i].phase {
             Phase::Fixed(left) if len < left => {
                 self.body_gap(d, len, cx);

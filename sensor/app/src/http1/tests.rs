@@ -40,6 +40,7 @@ impl Talk {
             memory: &mut self.memory,
             change: None,
             encrypted: false,
+            frames: Default::default(),
         };
         let mut at = 0;
         loop {
@@ -76,6 +77,7 @@ impl Talk {
             memory: &mut self.memory,
             change: None,
             encrypted: false,
+            frames: Default::default(),
         };
         self.held[d.index()].clear();
         assert_eq!(self.http.gap(d, len, &mut cx), Step::Ok(0));

@@ -61,6 +61,7 @@ impl Talk {
             memory: &mut self.memory,
             change: None,
             encrypted: false,
+            frames: Default::default(),
         };
         match self.http.data(Input { direction, data: &data, eof, datagram: false }, &mut cx) {
             Step::Ok(n) => assert_eq!(n, data.len()),
@@ -277,6 +278,7 @@ fn a_gap_inside_data_is_a_gap_in_the_file() {
         memory: &mut t.memory,
         change: None,
         encrypted: false,
+        frames: Default::default(),
     };
     assert_eq!(t.http.gap(ToClient, 5, &mut cx), Step::Ok(0));
     t.say(ToClient, &tail[5..], false);

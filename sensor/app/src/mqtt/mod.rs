@@ -17,6 +17,7 @@ use self::message::{Body, Head, kind};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
+    frames::Kind,
     protocol::{Cx, Input, Protocol, Skip, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
@@ -180,6 +181,7 @@ impl Mqtt {
             }
             return self.push(d, m, odd, true, cx);
         };
+        cx.frames_of(tx.core.id);
         odd.into_iter().for_each(|e| tx.core.raise(e as u8));
         if tx.messages.len() < MAX_MESSAGES && cx.charge(&mut tx.core.charged, size) {
             tx.messages.push(m);
@@ -225,7 +227,8 @@ impl Mqtt {
         if complete {
             tx.core.finish();
         }
-        self.txs.push(tx);
+        let id = self.txs.push(tx).core.id;
+        cx.frames_of(id);
     }
 }
 
@@ -253,7 +256,13 @@ impl Protocol for Mqtt {
                 }
             };
             let version = self.version;
+            let marks = |cx: &mut Cx<'_>| {
+                cx.frame(Kind::MqttPdu, rest.len(), (head + len) as u64);
+                cx.frame(Kind::MqttHeader, rest.len(), head as u64);
+                cx.frame(Kind::MqttData, rest.len() - head, len as u64); // a head is part of what it was read from
+            };
             if len > cx.config.mqtt.max_message {
+                marks(cx);
                 self.skip.set(d, len as u64);
                 at += head;
                 let skipped = Some((head + len) as u64);
@@ -267,6 +276,7 @@ impl Protocol for Mqtt {
                 return Step::More { consumed: at, needed: head + len };
             };
             at += head + len;
+            marks(cx);
             self.message(d, Kept { kind, flags, version, bytes: bytes.to_vec(), skipped: None }, cx);
         }
         Step::Ok(input.data.len())

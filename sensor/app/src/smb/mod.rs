@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod detect;
 pub mod events;
+mod frames;
 pub mod log;
 pub mod names;
 pub mod pipe;
@@ -468,6 +469,7 @@ impl Protocol for Smb {
             };
             let there = data.get(FRAME..).unwrap_or_default();
             if let Some(whole) = there.get(..len) {
+                frames::mark(data, len, cx);
                 self.record(d, whole, cx);
                 at += FRAME + len;
                 continue;
@@ -476,6 +478,7 @@ impl Protocol for Smb {
             if there.len() >= HEAD.min(len) || input.eof {
                 if let Some(mut rest) = self.part(d, there) {
                     let taken = there.len();
+                    frames::mark(data, len, cx);
                     self.record(d, there, cx);
                     rest.skip = (len - taken) as u64 - rest.left.min((len - taken) as u64);
                     rest.left = rest.left.min((len - taken) as u64);
@@ -484,6 +487,7 @@ impl Protocol for Smb {
                     continue;
                 }
                 if len > MAX_RECORD {
+                    frames::mark(data, len, cx);
                     self.odd(Event::RecordOverflow, cx);
                     at += FRAME;
                     self.rest[side] = Rest { skip: len as u64, ..Rest::default() };

@@ -8,6 +8,7 @@
 
 mod detect;
 pub mod events;
+mod frames;
 mod log;
 pub mod mime;
 pub mod parser;
@@ -23,6 +24,7 @@ use crate::{
     buffer::{Buffer, Field},
     config::Config,
     file::{File, Files, Pieces, Wanted},
+    frames::Kind,
     line::{Cut, cut},
     protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
@@ -113,6 +115,8 @@ pub struct Smtp {
     skipping: [bool; 2],
     /// The piece of the message before this one did not end its line.
     unfinished: bool,
+    /// The frame of the message has begun.
+    marked: bool,
     charged: u64,
 }
 
@@ -225,6 +229,7 @@ impl Default for Smtp {
             greeted: false,
             skipping: [false; 2],
             unfinished: false,
+            marked: false,
             charged: 0,
         }
     }
@@ -472,19 +477,27 @@ impl Smtp {
             Cut::More => Step::More { consumed: 0, needed: data.len() + 1 },
             Cut::Line { line, end, consumed } => {
                 if self.mode == Mode::Data {
-                    self.message_line(line, end, cx);
-                } else if !std::mem::take(&mut self.skipping[0]) {
-                    self.command(line, cx);
+                    self.message_piece(line, end, data.len(), cx);
+                } else {
+                    frames::line(Kind::SmtpCommandLine, self.skipping[0], (data.len(), Some(consumed)), cx);
+                    if !std::mem::take(&mut self.skipping[0]) {
+                        self.command(line, cx);
+                    }
                 }
+                self.about(self.current, cx);
                 Step::Ok(consumed)
             }
             Cut::Piece(piece) => {
                 if self.mode == Mode::Data {
-                    self.message_line(piece, b"", cx);
-                } else if !std::mem::replace(&mut self.skipping[0], true) {
-                    self.command(piece, cx);
-                    self.raise(Event::MaxCommandLineLenExceeded);
+                    self.message_piece(piece, b"", data.len(), cx);
+                } else {
+                    frames::line(Kind::SmtpCommandLine, self.skipping[0], (data.len(), None), cx);
+                    if !std::mem::replace(&mut self.skipping[0], true) {
+                        self.command(piece, cx);
+                        self.raise(Event::MaxCommandLineLenExceeded);
+                    }
                 }
+                self.about(self.current, cx);
                 Step::Ok(piece.len())
             }
         }
@@ -496,6 +509,8 @@ impl Smtp {
             Cut::More if data.is_empty() => Step::Ok(0),
             Cut::More => Step::More { consumed: 0, needed: data.len() + 1 },
             Cut::Line { line, consumed, .. } => {
+                frames::line(Kind::SmtpResponseLine, self.skipping[1], (data.len(), Some(consumed)), cx);
+                self.about(self.waiting.front().and_then(|(_, id)| *id), cx);
                 if std::mem::take(&mut self.skipping[1]) || self.reply(line, cx) {
                     Step::Ok(consumed)
                 } else {
@@ -503,6 +518,8 @@ impl Smtp {
                 }
             }
             Cut::Piece(piece) => {
+                frames::line(Kind::SmtpResponseLine, self.skipping[1], (data.len(), None), cx);
+                self.about(self.waiting.front().and_then(|(_, id)| *id), cx);
                 if !std::mem::replace(&mut self.skipping[1], true) {
                     self.raise(Event::MaxReplyLineLenExceeded);
                     if !self.reply(piece, cx) {
@@ -541,6 +558,8 @@ impl Protocol for Smtp {
                     tx.core.touch(Direction::ToServer);
                 }
                 self.unfinished = true;
+                // A frame ends at a gap, and what follows is not its beginning.
+                self.marked = true;
                 Step::Ok(0)
             }
             (Direction::ToServer, Mode::Chunk { left, last }) if left > len => {

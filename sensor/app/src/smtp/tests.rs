@@ -43,6 +43,7 @@ impl Session {
                 memory: &mut self.memory,
                 change: None,
                 encrypted: false,
+                frames: Default::default(),
             };
             let step = self.smtp.data(Input { direction, data: &data[at..], eof, datagram: false }, &mut cx);
             self.changed = cx.change.map(|c| c.expected);
@@ -228,6 +229,7 @@ fn attachments_are_files_and_gaps_cut_them_off() {
         memory: &mut s.memory,
         change: None,
         encrypted: false,
+        frames: Default::default(),
     };
     assert_eq!(s.smtp.gap(ToServer, 100, &mut cx), Step::Ok(0));
     assert!(file(&s).3);

@@ -21,6 +21,7 @@ use self::{
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
+    frames::Kind,
     line::{self, Cut},
     protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
@@ -89,7 +90,7 @@ impl Ssh {
                 Step::Ok(n)
             }
             Phase::Banner => self.banner(d, data, eof, cx),
-            Phase::Packets => match parser::packet(data) {
+            Phase::Packets => match self.marked(data, cx) {
                 Packet::More(needed) => Step::More { consumed: 0, needed },
                 Packet::Error => {
                     self.raise(Event::InvalidRecord);
@@ -118,6 +119,24 @@ impl Ssh {
                 }
             },
         }
+    }
+
+    // The packet at the beginning of the bytes, its frames marked: header, with padding's length and the message's number;
+    // what follows that, padding included; all of it.
+    fn marked<'d>(&self, data: &'d [u8], cx: &mut Cx<'_>) -> Packet<'d> {
+        let packet = parser::packet(data);
+        let len = match packet {
+            Packet::Ok { consumed, .. } => consumed as u64,
+            Packet::Long(len) => len,
+            Packet::More(_) | Packet::Error => return packet,
+        };
+        cx.frame(Kind::SshRecordHdr, data.len(), parser::RECORD_HEADER as u64);
+        cx.frame(Kind::SshRecordPdu, data.len(), len);
+        if let Some(left) = data.len().checked_sub(parser::RECORD_HEADER) {
+            cx.frame(Kind::SshRecordData, left, len.saturating_sub(parser::RECORD_HEADER as u64));
+        }
+        cx.frames_of(0);
+        packet
     }
 
     fn banner(&mut self, d: Direction, data: &[u8], eof: bool, cx: &mut Cx<'_>) -> Step {

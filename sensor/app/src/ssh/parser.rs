@@ -11,6 +11,8 @@ use md5::{Digest as _, Md5};
 pub const MAX_BANNER: usize = 255;
 /// Longest packet that is read (RFC 4253, 6.1, asks for 35,000). Threat: a length of 4 GiB announced.
 pub const MAX_PACKET: usize = 64 * 1024;
+/// Bytes before what a message says: length of the packet, of its padding, and the message's number.
+pub const RECORD_HEADER: usize = 6;
 /// Message: what a side offers.
 pub const KEXINIT: u8 = 20;
 /// Message: what follows is encrypted.

@@ -28,7 +28,7 @@ impl Talk {
         }
         let mut data = std::mem::take(&mut self.held[d.index()]);
         data.extend_from_slice(bytes);
-        let mut cx = Cx::alone(&self.config, &mut self.memory, (1, 22));
+        let mut cx = Cx::marking(&self.config, &mut self.memory, (1, 22));
         match self.ssh.data(Input { direction: d, data: &data, eof, datagram: false }, &mut cx) {
             Step::Ok(n) => assert_eq!(n, data.len()),
             Step::More { consumed, needed } => {

@@ -8,6 +8,7 @@ pub mod cert;
 pub mod detect;
 pub mod events;
 pub mod fingerprint;
+mod frames;
 pub mod hello;
 pub mod log;
 pub mod parser;
@@ -32,6 +33,8 @@ pub struct Tls {
     txs: Txs<Tx>,
     /// Whether a direction cannot be followed any more.
     lost: bool,
+    /// Where records begin, by direction; kept where rules ask for frames.
+    places: [frames::Place; 2],
     /// What the flow spoke before it changed to TLS.
     pub(crate) from: AppProto,
 }
@@ -74,7 +77,7 @@ transaction!(Tx);
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { txs: Txs::new(1), lost: false, from: AppProto::Unknown }
+        Self { txs: Txs::new(1), lost: false, places: Default::default(), from: AppProto::Unknown }
     }
 }
 
@@ -134,6 +137,15 @@ impl Protocol for Tls {
         if data.is_empty() && self.txs.total() == 0 {
             return Step::Ok(0);
         }
+        let mut read = data.len();
+        let place = &mut self.places[direction.index()]; // an index of two
+        if cx.asks_frames(AppProto::Tls) {
+            let whole = place.mark(data, cx);
+            read = if eof { read } else { whole };
+        } else if !data.is_empty() {
+            place.lose();
+        }
+        let data = data.get(..read).unwrap_or_default();
         let step = self.with(cx, |s| {
             let goes_on = s.data(direction, data);
             if eof {
@@ -141,10 +153,18 @@ impl Protocol for Tls {
             }
             goes_on
         });
-        if step == Step::Ok(0) { Step::Ok(data.len()) } else { step }
+        cx.frames_of(0);
+        match step {
+            Step::Ok(0) if read < input.data.len() => {
+                Step::More { consumed: read, needed: input.data.len() - read + 1 }
+            }
+            Step::Ok(0) => Step::Ok(read),
+            _ => step,
+        }
     }
 
     fn gap(&mut self, direction: Direction, len: u64, cx: &mut Cx<'_>) -> Step {
+        self.places[direction.index()].gap(len); // an index of two
         self.with(cx, |s| s.gap(direction, len))
     }
 

@@ -20,6 +20,7 @@ use self::{events::Event, inflate::Inflate, parser::Head};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
+    frames::Kind,
     protocol::{Cx, Input, Protocol, Step, own_txs, transaction},
     tx::{DONE, TxCore, Txs},
 };
@@ -100,6 +101,9 @@ impl Websocket {
                 return Step::More { consumed: 0, needed: data.len() + 1 };
             };
             side.cut = false;
+            cx.frame(Kind::WebsocketPdu, data.len(), (n as u64).saturating_add(head.len));
+            cx.frame(Kind::WebsocketHeader, data.len(), n as u64);
+            cx.frame(Kind::WebsocketData, data.len() - n, head.len); // a head is part of what it was read from
             if head.len == 0 {
                 self.frame(d, head, Vec::new(), cx);
             } else {
@@ -187,7 +191,8 @@ impl Websocket {
         }
         tx.core.only = Some(d);
         tx.core.finish();
-        self.txs.push(tx);
+        let id = self.txs.push(tx).core.id;
+        cx.frames_of(id);
     }
 }
 

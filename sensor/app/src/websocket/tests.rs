@@ -41,7 +41,15 @@ impl Talk {
         Self { ws: Websocket::default(), config: Config::default(), memory, held: Default::default() }
     }
     fn cx<'a>(config: &'a Config, memory: &'a mut Memory) -> Cx<'a> {
-        Cx { time: Timestamp::default(), ports: (1, 80), config, memory, change: None, encrypted: false }
+        Cx {
+            time: Timestamp::default(),
+            ports: (1, 80),
+            config,
+            memory,
+            change: None,
+            encrypted: false,
+            frames: Default::default(),
+        }
     }
     fn say(&mut self, d: Direction, bytes: &[u8]) {
         let mut data = std::mem::take(&mut self.held[d.index()]);

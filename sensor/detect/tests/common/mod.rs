@@ -215,6 +215,7 @@ impl Rig {
         let engine = Engine::new(set, output).unwrap();
         let mut apps = Apps::new(app_config(), 1);
         apps.ask(engine.asked());
+        apps.ask_frames(engine.frames());
         Self {
             checksums,
             engine,
@@ -265,6 +266,7 @@ impl Rig {
             let config = self.apps.config_handle();
             if let Some(app) = self.apps.get_mut(f.flow) {
                 self.engine.inspect_transactions(&p, f, app, &config, &mut self.scratch, &mut out);
+                self.engine.inspect_frames(&p, f, app, &config, &mut self.scratch, &mut out);
             }
             if f.flow.app.slot != 0 {
                 let moment = Moment { packet: &p, direction: f.direction };
@@ -276,7 +278,8 @@ impl Rig {
 
     /// The alerts where all flows end now.
     pub(crate) fn finish(&mut self) -> Vec<Value> {
-        let mut ending = Ending { engine: &self.engine, scratch: &mut self.scratch, out: Vec::new() };
+        let Self { engine, apps, scratch, .. } = self;
+        let mut ending = Ending { engine, apps, scratch, out: Vec::new() };
         self.table.finish(Timestamp::from_micros(1_700_000_000_000_000), self.index, &mut ending);
         let out = ending.out;
         let alerts = out.iter().filter_map(|c| self.ordered.admit(c));
@@ -298,6 +301,7 @@ impl Rig {
 /// What a flow's end gives rules to look at.
 struct Ending<'r> {
     engine: &'r Engine,
+    apps: &'r mut Apps,
     scratch: &'r mut Scratch,
     out: Vec<Candidate>,
 }
@@ -310,6 +314,15 @@ impl Ended for Ending<'_> {
             let p = Packet::at_end(index, flow.last, from, to, flow.proto);
             let f = &mut FlowRef::at_end(flow, direction);
             self.engine.inspect(&p, Some(f), LayerEvents::default(), self.scratch, &mut self.out);
+        }
+        self.apps.finish(flow);
+        let config = self.apps.config_handle();
+        for (direction, from, to) in [(Direction::ToServer, ends[0], ends[1]), (Direction::ToClient, ends[1], ends[0])]
+        {
+            let Some(app) = self.apps.get_mut(flow) else { return };
+            let p = Packet::at_end(index, flow.last, from, to, flow.proto);
+            let f = &mut FlowRef::at_end(flow, direction);
+            self.engine.inspect_frames(&p, f, app, &config, self.scratch, &mut self.out);
         }
     }
     fn record(&mut self, _: Record, _: &Flow) {}

@@ -139,6 +139,9 @@ pub(crate) fn cases() -> Vec<Small> {
     ] {
         out.push((keyword, rules("ntp", holds, does_not), datagrams(123, &[(true, ntp())]), 1));
     }
+    let (holds, does_not) = (r#"frame:request.line; content:"BYE";"#, r#"frame:request.headers; content:"BYE";"#);
+    let bye = b"BYE sip:a@x SIP/2.0\r\nVia: a\r\n\r\n".to_vec();
+    out.push(("frame", rules("sip", holds, does_not), datagrams(5060, &[(true, bye)]), 1));
     for (keyword, holds, does_not, answer) in [
         ("krb5_msg_type", "krb5_msg_type:30;", "krb5_msg_type:13;", krb5_error()),
         ("krb5_err_code", "krb5_err_code:25;", "krb5_err_code:!25;", krb5_error()),
