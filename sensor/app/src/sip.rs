@@ -188,7 +188,10 @@ impl Kind for Messages {
         let whole = (end as u64).saturating_add(body);
         let of_session = m.of_session() && body <= MAX_BODY;
         let waits = of_session || cx.asks_frames(AppProto::Sip) && body <= MAX_BODY;
-        if waits && !input.eof && let Some(needed) = usize::try_from(whole).ok().filter(|n| *n > data.len()) {
+        if waits
+            && !input.eof
+            && let Some(needed) = usize::try_from(whole).ok().filter(|n| *n > data.len())
+        {
             return Read::More(needed);
         }
         if of_session {
@@ -307,7 +310,7 @@ mod tests {
             let message = with_body(kind, SDP.len(), SDP);
             for (size, datagram) in [(7, false), (4000, false), (4000, true)] {
                 let mut t = Talk::<Sip>::new();
-                [&message[..], OK].concat().chunks(size).for_each(|p| t.say(ToServer, p, datagram));
+                [&message[..], &message].concat().chunks(size).for_each(|p| t.say(ToServer, p, datagram));
                 let json = t.json();
                 assert_eq!(
                     json[0].contains(r#""sdp":{"origin":"a 1 1 IN IP4 192.0.2.1","session_name":"-","#),
