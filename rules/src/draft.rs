@@ -19,6 +19,7 @@ use crate::{
     classification::Classification,
     country::Countries,
     dataset::DataSets,
+    hooks,
     marks::{Flowint, Xbit},
     reputation::Reputations,
     tags::Tag,
@@ -244,24 +245,27 @@ impl<'a> Draft<'a> {
                 | Proto::Icmpv6
                 | Proto::Sctp
         );
-        let (to_server, complete) = match name {
+        let hook = match name {
             "flow_start" if of_flows => {
                 self.packet.push(PacketTest::FlowStart);
                 return Ok(());
             }
-            "request_started" if self.proto == Proto::App => (true, false),
-            "request_complete" if self.proto == Proto::App => (true, true),
-            "response_started" if self.proto == Proto::App => (false, false),
-            "response_complete" if self.proto == Proto::App => (false, true),
             "all" | "pre_flow" | "pre_stream" => {
                 return Err(format!("the hook {name} is for a firewall; this sensor only listens"));
             }
-            _ => {
+            _ if of_flows => {
                 return Err(format!(
-                    "the hook {name:?} is not told apart by this version: rules on packets of flows have flow_start, those on an application protocol request_started, request_complete, response_started, response_complete"
+                    "the hook {name:?} is not told apart by this version; rules on packets of flows have flow_start"
                 ));
             }
+            _ if self.proto != Proto::App => {
+                return Err(format!(
+                    "the hook {name:?} is not told apart by this version: what the rule is about has no transactions"
+                ));
+            }
+            _ => hooks::find(name, self.protocols.as_ref().map_or(&[], |(all, _)| all))?,
         };
+        let to_server = hook.to_server;
         let other = if to_server { self.flow.to_client } else { self.flow.to_server };
         if other {
             return Err(format!(
@@ -270,7 +274,7 @@ impl<'a> Draft<'a> {
         }
         self.flow.present = true;
         (self.flow.to_server, self.flow.to_client) = (to_server, !to_server);
-        self.transaction.push(TransactionTest::Hook { complete });
+        self.transaction.push(TransactionTest::Hook { name: hook.name, repeats: hook.repeats });
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod draft;
 pub mod explain;
 pub mod frames;
 pub mod hashlist;
+pub mod hooks;
 mod keywords;
 mod lex;
 pub mod limits;

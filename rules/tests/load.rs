@@ -92,7 +92,7 @@ fn each_kind_of_mistake_is_named_with_its_line_and_keyword() {
         ("alert http any any => any any (http.header; content:\"x\"; sid:1;)", "http.header", "either way"),
         ("alert http any any => any any (content:\"x\"; http.uri; content:\"x\"; sid:1;)", "", "buffers only"),
         ("alert tcp:all any any -> any any (sid:1;)", "", "for a firewall"),
-        ("alert http1:response_body any any -> any any (sid:1;)", "", "not told apart"),
+        ("alert http2:response_body any any -> any any (sid:1;)", "", "not told apart"),
         ("alert arp:flow_start any any -> any any (sid:1;)", "", "not told apart"),
         ("alert http:request_started any any -> any any (flow:to_client; sid:1;)", "", "never match"),
         ("alert tcp any any -> any any (content:\"x\"; sid:1)", "", "no `;`"),

@@ -57,11 +57,12 @@ pub enum TransactionTest {
         /// The event's name.
         name: String,
     },
-    /// A hook: the rule's direction of the transaction has begun (`request_started`), or with `complete` has ended
-    /// (`request_complete`).
+    /// A hook: the rule's direction of the transaction has come to this moment ([`crate::hooks`]).
     Hook {
-        /// Whether it must have ended.
-        complete: bool,
+        /// Its name.
+        name: &'static str,
+        /// Whether a rule that asks for nothing else alerts each time that more has come.
+        repeats: bool,
     },
     /// `ftpbounce`: an FTP command PORT names another address than the client's.
     Bounce,

@@ -29,6 +29,7 @@ mod expect;
 pub mod file;
 pub mod frames;
 pub mod ftp;
+pub mod hooks;
 pub mod http1;
 pub mod http2;
 pub mod ike;

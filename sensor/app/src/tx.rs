@@ -23,6 +23,8 @@ pub struct TxCore {
     progress: [u8; 2],
     /// Counts changes of a direction, so that detection looks again only where there is something new.
     revision: [u32; 2],
+    /// Bytes came, by direction, since detection was here last, that need not be looked at: rules at a hook count them.
+    more: [bool; 2],
     /// Set where it consists of one direction only: in the other one nothing is inspected.
     pub only: Option<Direction>,
     /// What is odd about it.
@@ -76,6 +78,14 @@ impl TxCore {
     /// Says that buffers of a direction hold more than before, or that an event was raised.
     pub const fn touch(&mut self, d: Direction) {
         self.revision[d.index()] = self.revision[d.index()].wrapping_add(1);
+    }
+    /// Says that bytes came that go this way, whether buffers hold more or not.
+    pub const fn came(&mut self, d: Direction) {
+        self.more[d.index()] = true; // an index of two
+    }
+    /// Whether any came since this was asked last.
+    pub const fn take_more(&mut self, d: Direction) -> bool {
+        std::mem::replace(&mut self.more[d.index()], false)
     }
     /// Nothing follows in either direction.
     pub const fn finish(&mut self) {

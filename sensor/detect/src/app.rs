@@ -7,7 +7,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State, file::Asked};
+use lagewarte_app::{Buffer, DONE, Field, LayerEvent, LayerEvents, State, file::Asked, hooks};
 use lagewarte_flow::{AppProto, Direction, Flow};
 use lagewarte_rules::{
     ast::{BufferTest, Direction as HeaderDirection, Interval, Rule, TransactionTest, Which, Whose},
@@ -50,6 +50,8 @@ pub(crate) struct AppRule {
     layer: LayerEvents,
     /// What it asks of a transaction; empty where it asks for none.
     pub(crate) parts: Box<[Part]>,
+    /// Whether it alerts each time that a transaction has more.
+    pub(crate) repeats: bool,
     /// What it asks of files: one of the parts.
     pub(crate) files: Option<Arc<FileRule>>,
 }
@@ -64,7 +66,7 @@ pub(crate) enum Part {
     Range { field: Field, test: Interval },
     Bits { field: Field, mask: u64, value: u64, negated: bool },
     Event { number: u8 },
-    Hook { complete: bool },
+    Hook { at: u8 },
     Files(Arc<FileRule>),
     Bounce,
 }
@@ -181,16 +183,18 @@ impl AppRule {
                     number: u8::try_from(names.iter().position(|n| n.eq_ignore_ascii_case(name))?).ok()?,
                 })
             }
-            TransactionTest::Hook { complete } => Some(Part::Hook { complete: *complete }),
+            TransactionTest::Hook { name, .. } => Some(Part::Hook { at: hooks::progress_at(name)? }),
             TransactionTest::Bounce => Some(Part::Bounce),
             TransactionTest::File(_) => None, // together, below
         });
         let files = FileRule::new(rule).map(Arc::new);
+        let repeats = matches!(rule.transaction.as_slice(), [TransactionTest::Hook { repeats: true, .. }]);
         Some(Self {
             protocols: rule.protocols.map(Protocols::of),
             spoken: rule.spoken.iter().map(|s| (Protocols::of(s.protocols), s.negated, s.whose)).collect(),
             layer,
             parts: tests.chain(buffers).chain(files.clone().map(Part::Files)).collect(),
+            repeats: repeats && rule.buffers.is_empty(),
             files,
         })
     }
@@ -265,7 +269,7 @@ impl AppRule {
         let mut verdict = Verdict::Match;
         for part in &self.parts {
             let (holds, complete) = match part {
-                Part::Hook { complete } => (!complete || progress == DONE, progress == DONE),
+                Part::Hook { at } => (progress >= *at, progress == DONE),
                 Part::Event { number } => (core.events.has(*number), progress == DONE),
                 Part::Bounce => {
                     let complete = progress >= state.number_at(Field::FtpPortAddress, direction);

@@ -15,6 +15,7 @@ use crate::{
     engine::{Engine, MAX_CANDIDATES, Scratch},
     entry::Entry,
     gate::Gate,
+    transactions::AppGroup,
 };
 
 impl Engine {
@@ -40,6 +41,7 @@ impl Engine {
                     continue;
                 }
                 let (revision, complete) = (core.revision(direction), core.progress(direction) == lagewarte_app::DONE);
+                let more = core.take_more(direction);
                 let marks = &mut core.marks[direction.index()]; // an index of two
                 let Some(group) = group.filter(|_| !flow.flow.detect.settled) else {
                     marks.done |= complete;
@@ -49,7 +51,8 @@ impl Engine {
                     *marks = lagewarte_app::Marks { engine: self.id, ..lagewarte_app::Marks::default() };
                 }
                 let seen = revision.wrapping_add(1).max(1);
-                if marks.seen == seen {
+                let changed = marks.seen != seen;
+                if !(changed || more && group.repeats()) {
                     continue;
                 }
                 let mut marks = std::mem::take(marks);
@@ -57,7 +60,11 @@ impl Engine {
                 s.found.clear();
                 s.work.made.clear();
                 let scan = (&mut s.seen, &mut s.work.made);
-                group.candidates(state, place, direction, &mut marks, scan, &mut s.found);
+                if changed {
+                    group.candidates(state, place, direction, &mut marks, scan, &mut s.found);
+                } else {
+                    group.again(&marks, &mut s.found);
+                }
                 let found = std::mem::take(&mut s.found);
                 let mut part: Option<Arc<TxPart>> = None;
                 for &i in &found {
@@ -104,7 +111,16 @@ impl Engine {
                         }
                     }
                     watch.stop(verdict == Verdict::Match);
-                    if !group.note(&mut marks, i, verdict) {
+                    // A hook at what goes on may be met again, and its end is no more of it.
+                    if rule.repeats && complete && AppGroup::met(&marks, i) {
+                        verdict = Verdict::Never;
+                    }
+                    let noted = if rule.repeats && !complete && verdict == Verdict::Match {
+                        AppGroup::meet(&mut marks, i)
+                    } else {
+                        group.note(&mut marks, i, verdict)
+                    };
+                    if !noted {
                         s.counters.crowded += 1;
                     }
                     if verdict != Verdict::Match {
@@ -124,7 +140,7 @@ impl Engine {
                     }
                 }
                 s.found = found;
-                if let Some(files) = state.files_mut(place) {
+                if let Some(files) = state.files_mut(place).filter(|_| changed) {
                     files.looked(direction);
                 }
                 marks.seen = seen;

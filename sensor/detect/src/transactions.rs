@@ -33,6 +33,9 @@ pub(crate) const WAITING: u8 = 0;
 /// The rule is done with the transaction: it alerted, or it cannot match.
 pub(crate) const FINISHED: u8 = 1;
 
+/// The rule alerted, and may again with more.
+const MET: u8 = 2;
+
 /// The rules that concern transactions, by protocol and direction.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
@@ -45,6 +48,8 @@ pub(crate) struct AppGroup {
     /// Rules without a pattern to look for in a buffer.
     always: Vec<u32>,
     buffers: Vec<BufferGroup>,
+    /// Rules at a hook that they may meet again ([`crate::app::AppRule::repeats`]).
+    repeats: Vec<u32>,
     /// Whether a buffer is scanned again as it grows, so that finished rules must be remembered.
     pub(crate) streaming: bool,
 }
@@ -72,6 +77,7 @@ struct BufferGroup {
 #[derive(Debug)]
 struct Draft {
     always: Vec<u32>,
+    repeats: Vec<u32>,
     buffers: Vec<(Looks, Plan)>,
 }
 
@@ -108,7 +114,7 @@ impl Tables {
 
 impl Draft {
     fn new(entries: &[Drafted], proto: AppProto, direction: Direction, prefilter: bool) -> Result<Self, String> {
-        let mut always = Vec::new();
+        let (mut always, mut repeats) = (Vec::new(), Vec::new());
         let mut sets: Vec<(Looks, Builder<'_>)> = Vec::new();
         for (i, e) in entries.iter().enumerate() {
             if !e.app.as_deref().is_some_and(|a| !a.parts.is_empty() && a.concerns(proto)) {
@@ -123,6 +129,9 @@ impl Draft {
                 continue;
             }
             let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
+            if e.app.as_deref().is_some_and(|a| a.repeats) {
+                repeats.push(i);
+            }
             // What goes the other way is not searched here: a rule with => is looked at where its pattern cannot be.
             let here =
                 |b: &BufferTest| e.rule.direction != HeaderDirection::Transaction || way(b.buffer) == Some(direction);
@@ -153,7 +162,7 @@ impl Draft {
                 None => set.add(content, i),
             }
         }
-        Ok(Self { always, buffers: sets.into_iter().map(|(looks, set)| (looks, set.plan())).collect() })
+        Ok(Self { always, repeats, buffers: sets.into_iter().map(|(looks, set)| (looks, set.plan())).collect() })
     }
 
     // None where it holds no rule.
@@ -164,7 +173,7 @@ impl Draft {
         let buffers: Vec<BufferGroup> = self.buffers.iter().filter_map(of).collect();
         let streaming = buffers.iter().any(|b| b.looks.streaming);
         let empty = self.always.is_empty() && buffers.is_empty();
-        (!empty).then(|| AppGroup { always: self.always.clone(), buffers, streaming })
+        (!empty).then(|| AppGroup { always: self.always.clone(), repeats: self.repeats.clone(), buffers, streaming })
     }
 }
 
@@ -204,12 +213,36 @@ impl AppGroup {
                 b.patterns.candidates(bytes, 0, seen, found);
             }
         }
-        found.extend(marks.rules.iter().filter(|(_, s)| *s == WAITING).map(|(i, _)| *i));
+        found.extend(marks.rules.iter().filter(|(_, s)| *s != FINISHED).map(|(i, _)| *i));
         found.sort_unstable();
         found.dedup();
         if self.streaming {
             found.retain(|i| !marks.rules.iter().any(|(n, s)| n == i && *s == FINISHED));
         }
+    }
+
+    /// Collects the rules that look again though nothing changed but that more bytes came.
+    pub(crate) fn again(&self, marks: &Marks, found: &mut Vec<u32>) {
+        let open = |i: &&u32| marks.rules.iter().any(|(n, s)| n == *i && *s != FINISHED);
+        found.extend(self.repeats.iter().filter(open));
+    }
+    /// Whether a rule has alerted and may again.
+    pub(crate) fn met(marks: &Marks, rule: u32) -> bool {
+        marks.rules.contains(&(rule, MET))
+    }
+    /// Notes that it has. False where no more rules can.
+    pub(crate) fn meet(marks: &mut Marks, rule: u32) -> bool {
+        let room = marks.rules.len() < MAX_WAITING;
+        match marks.rules.iter_mut().find(|(n, _)| *n == rule) {
+            Some(had) => had.1 = MET,
+            None if room => marks.rules.push((rule, MET)),
+            None => return false,
+        }
+        true
+    }
+    /// Whether there are any that may.
+    pub(crate) const fn repeats(&self) -> bool {
+        !self.repeats.is_empty()
     }
 
     /// Notes what became of a rule. False where no more rules can wait.

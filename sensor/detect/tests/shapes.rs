@@ -7,7 +7,11 @@
 mod common;
 
 use common::{CLIENT, End, Frame, SERVER, patched, rules, sids, two_requests, udp};
-use lagewarte_rules::ast::{Action, FlowState};
+use lagewarte_app::hooks;
+use lagewarte_rules::{
+    ast::{Action, FlowState},
+    hooks::HOOKS,
+};
 
 // UDP packets from the client with these payloads, one flow each.
 fn texts(payloads: &[&str]) -> Vec<Frame> {
@@ -74,14 +78,59 @@ fn hooks_say_when_a_rule_is_looked_at() {
         ("http1:request_started", &[6, 8]),
         ("http:request_complete", &[6, 8]),
         ("http:response_complete", &[7, 9]),
+        ("http1:request_line", &[6, 8]),
+        ("http1:response_headers", &[7, 9]),
+        ("http1:response_trailer", &[7, 9]),
     ] {
         let got: Vec<u64> = sids(&common::alerts(&rules(hook), &frames)).into_iter().map(|(_, n)| n).collect();
         assert_eq!(got, want, "{hook}");
+    }
+    // A body goes on for many packets; where all of it is there at once, or there is none, it is met once.
+    assert_eq!(sids(&common::alerts(&rules("http1:response_body"), &frames)).len(), 2);
+    let head: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+    let ask: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let parts: Vec<(bool, Vec<u8>)> = [
+        (true, ask),
+        (false, head),
+        (true, b""),
+        (false, b"abc"),
+        (true, b""),
+        (false, b"def"),
+        (true, b""),
+        (false, b"ghi"),
+    ]
+    .into_iter()
+    .map(|(client, bytes)| (client, bytes.to_vec()))
+    .collect();
+    let slow = common::small::stream(80, &parts);
+    for (hook, times) in [("response_headers", 1), ("response_body", 3), ("response_trailer", 1), ("request_body", 1)] {
+        let got = common::alerts(&rules(&format!("http1:{hook}")), &slow);
+        assert_eq!(got.len(), times, "{hook}");
     }
     let said = "alert http:request_complete any any -> any any (flow:to_server; http.uri; content:\"/y\"; sid:1;)";
     assert_eq!(sids(&common::alerts(said, &frames)), [(1, 8)]);
     let both = "alert tcp:flow_start any any -> any any (flow:to_client; sid:1;)";
     assert_eq!(sids(&common::alerts(both, &frames)), [(1, 2)]);
+}
+
+#[test]
+fn hooks_are_moments_that_parsers_know() {
+    for h in HOOKS {
+        assert!(hooks::progress_at(h.name).is_some(), "{}", h.name);
+    }
+    for (hook, why) in [
+        ("http:request_line", "rules on http, http2, doh2 have request_started"),
+        ("http2:response_body", "request_started"),
+        ("tls:client_hello", "client_hello_done"),
+        ("dns:request_line", "request_started"),
+        ("tcp:request_started", "flow_start"),
+        ("pkthdr:request_started", "no transactions"),
+        ("http1:all", "firewall"),
+    ] {
+        let text = format!("alert {hook} any any -> any any (sid:1;)");
+        let set = lagewarte_rules::parse(&[("t", text.as_bytes())], &lagewarte_rules::Options::default());
+        assert!(set.refused[0].reason.contains(why), "{hook}: {}", set.refused[0].reason);
+    }
 }
 
 #[test]

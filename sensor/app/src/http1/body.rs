@@ -145,6 +145,7 @@ impl Http1 {
     }
     pub(super) fn body(&mut self, d: Direction, bytes: &[u8], cx: &mut Cx<'_>) {
         if let Some((tx, flowing)) = self.flowing(d) {
+            tx.core.came(d);
             flowing.push(tx, d, bytes, cx);
         }
     }
