@@ -114,6 +114,28 @@ fn hooks_say_when_a_rule_is_looked_at() {
 }
 
 #[test]
+fn a_tls_session_comes_to_each_of_its_hooks_once_and_in_their_order() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules/captures/tls/client-certificate.pcap");
+    let capture = lagewarte_testkit::Capture::read(&std::fs::read(path).unwrap()).unwrap();
+    // The first connection: its client's port stands behind the headers of Ethernet and IPv4, whoever sends.
+    let port = &capture.packets[0].data[34..36];
+    let first = capture.packets.iter().filter(|p| &p.data[34..36] == port || &p.data[36..38] == port);
+    let frames: Vec<Frame> = (0..).zip(first).map(|(ms, p)| Frame { ms, bytes: p.data.clone() }).collect();
+    // The server's last one comes with the flow's end, which is not looked at here.
+    let hooks = HOOKS.iter().filter(|h| h.of == Some("tls") && h.name != "server_finished");
+    let hooks: Vec<_> = (1u64..).zip(hooks).collect();
+    let rules: String =
+        hooks.iter().map(|(sid, h)| format!("alert tls:{} any any -> any any (sid:{sid};)\n", h.name)).collect();
+    let got = sids(&common::alerts(&rules, &frames));
+    assert_eq!(got.len(), hooks.len(), "each once: {got:?}");
+    for to_server in [true, false] {
+        let of = |sid: u64| got.iter().find(|(s, _)| *s == sid).map(|(_, packet)| *packet).unwrap();
+        let packets: Vec<u64> = hooks.iter().filter(|(_, h)| h.to_server == to_server).map(|(s, _)| of(*s)).collect();
+        assert!(packets.is_sorted() && packets.first() < packets.last(), "{packets:?} of {got:?}");
+    }
+}
+
+#[test]
 fn hooks_are_moments_that_parsers_know() {
     for h in HOOKS {
         assert!(hooks::progress_at(h.name).is_some(), "{}", h.name);
