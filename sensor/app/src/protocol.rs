@@ -10,6 +10,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    codec::Bombs,
     config::Config,
     expect::Announced,
     file::Files,
@@ -116,6 +117,8 @@ pub struct Memory {
     pub cap: u64,
     /// Charges refused.
     pub refused: u64,
+    /// Decompression bombs met.
+    pub bombs: Bombs,
 }
 
 impl Memory {

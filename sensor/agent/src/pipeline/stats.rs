@@ -66,7 +66,7 @@ fn app(w: &mut JsonWriter, t: &Totals) {
     counts(w, &t.app.error, &BOTH);
     w.close();
     w.key("memuse").u64(t.app.memuse).key("memcap").u64(t.app.memcap).key("held").u64(t.app.held);
-    w.key("frames_lost").u64(t.app.frames);
+    w.key("frames_lost").u64(t.app.frames).key("undecoded").u64(t.app.undecoded);
     w.close();
 }
 

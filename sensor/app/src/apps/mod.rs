@@ -54,6 +54,8 @@ pub struct Counters {
     pub memcap: u64,
     /// Frames for rules that were not kept, or not whole, since there were too many, or too long ones.
     pub frames: u64,
+    /// Bodies that were not decoded after many decompression bombs ([`crate::codec::MAX_BOMBS`]).
+    pub undecoded: u64,
     /// Bytes charged at present.
     pub memuse: u64,
     /// Files that were stored.
@@ -87,6 +89,7 @@ impl Counters {
         self.held += other.held;
         self.frames += other.frames;
         self.memcap += other.memcap;
+        self.undecoded += other.undecoded;
         self.memuse += other.memuse;
         self.files_stored += other.files_stored;
         self.files_not_stored += other.files_not_stored;
@@ -200,6 +203,7 @@ impl Apps {
         let mut c = self.counters.clone();
         c.memuse = self.held.used + self.memory.iter().map(|m| m.used).sum::<u64>();
         c.memcap = self.memory.iter().map(|m| m.refused).sum();
+        c.undecoded = self.memory.iter().map(|m| m.bombs.undecoded).sum();
         c
     }
 

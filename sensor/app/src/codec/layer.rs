@@ -78,6 +78,11 @@ const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
 impl Layer {
+    /// Whether it undoes brotli, or is about to.
+    pub(super) const fn is_brotli(&self) -> bool {
+        matches!(self.state, State::Sniff(Kind::Brotli) | State::Brotli(_))
+    }
+
     pub(super) fn new(kind: Kind, lzma_memory: usize) -> Self {
         Self {
             state: State::Sniff(kind),

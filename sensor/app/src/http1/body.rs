@@ -57,6 +57,11 @@ impl Flowing {
         let before = held(tx) + self.memory();
         let mut sink = Sink { tx, d, form: self.form.as_deref_mut(), news: false, part_pieces: cx.config.http.request };
         let mut odd = Oddities::default();
+        if first && cx.memory.bombs.spent(cx.time) && self.decoder.as_ref().is_some_and(|d| d.is_dear()) {
+            self.decoder = None;
+            cx.memory.bombs.undecoded += 1;
+        }
+        let bomb = self.decoder.as_ref().is_some_and(|d| d.is_bomb());
         match &mut self.decoder {
             _ if self.lost => {} // what was coded is not handed on as if it were not
             Some(decoder) => {
@@ -66,6 +71,9 @@ impl Flowing {
             None => sink.take(bytes, &cx.config.files),
         }
         let news = sink.news;
+        if odd.bomb && !bomb {
+            cx.memory.bombs.note(cx.time);
+        }
         raise_odd(tx, odd);
         if news {
             tx.core.touch(d);

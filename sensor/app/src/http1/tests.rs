@@ -8,7 +8,10 @@ use lagewarte_base::time::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::Memory;
+use crate::{
+    codec::{Bombs, MAX_BOMBS},
+    protocol::Memory,
+};
 
 use Direction::{ToClient, ToServer};
 
@@ -511,13 +514,43 @@ fn ports_ranges_and_names_that_are_none_are_events() {
     }
 }
 
-#[test]
-fn a_decoders_window_counts_for_the_memory_cap() {
-    // A brotli stream that asks for a window of 16 MiB.
-    let body = hex::decode(
+// 64 MiB of zeros as a brotli stream that asks for a window of 16 MiB.
+fn brotli_bomb() -> Vec<u8> {
+    hex::decode(
         "cfffff7ff82700e2b14020f7fe9ffffffff04f00c4610180eefd3fffffffe19f0088c32200ddfbfffcffffc73f0110870500baf7ff",
     )
-    .unwrap();
+    .unwrap()
+}
+
+/// Threat: bodies of 53 bytes of which each costs 28 ms of CPU.
+#[test]
+fn after_many_bombs_in_a_second_brotli_is_not_undone_for_the_rest_of_it() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 53\r\nContent-Encoding: ";
+    let mut t = Talk::new(Config::default());
+    t.memory.cap = 1 << 40;
+    let answer = |t: &mut Talk, coding: &str, body: &[u8]| {
+        t.say(ToServer, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n", false);
+        t.say(ToClient, format!("{HEAD}{coding}\r\n\r\n").as_bytes(), false);
+        t.say(ToClient, body, false);
+    };
+    for _ in 0..MAX_BOMBS + 3 {
+        answer(&mut t, "br", &brotli_bomb());
+    }
+    assert_eq!(t.events().iter().filter(|e| **e == "COMPRESSION_BOMB").count(), MAX_BOMBS as usize);
+    assert_eq!(t.memory.bombs.undecoded, 3);
+    answer(&mut t, "gzip", &[b'x'; 53]);
+    assert_eq!(t.memory.bombs.undecoded, 3, "other codings are undone as before");
+    let at = |ms: i64| Timestamp::from_micros(ms * 1000);
+    let mut bombs = Bombs::default();
+    (0..MAX_BOMBS).for_each(|_| bombs.note(at(1000)));
+    assert_eq!([at(999), at(1000), at(1999), at(2000)].map(|t| bombs.spent(t)), [false, true, true, false]);
+    bombs.note(at(2000));
+    assert!(!bombs.spent(at(2000)), "a second of its own");
+}
+
+#[test]
+fn a_decoders_window_counts_for_the_memory_cap() {
+    let body = brotli_bomb();
     let mut t = Talk::new(Config::default());
     t.memory.cap = 8 << 20;
     t.say(ToServer, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n", false);
