@@ -185,25 +185,23 @@ impl Kind for Messages {
         };
         let Some(mut m) = message(data.get(..end.min(MAX_HEAD)).unwrap_or_default()) else { return Read::Error(None) };
         let body = if input.datagram { (data.len() - end) as u64 } else { m.body }; // a head is part of what it was read from
-        let whole = (end as u64).saturating_add(body);
-        let of_session = m.of_session() && body <= MAX_BODY;
-        let waits = of_session || cx.asks_frames(AppProto::Sip) && body <= MAX_BODY;
-        if waits
-            && !input.eof
-            && let Some(needed) = usize::try_from(whole).ok().filter(|n| *n > data.len())
-        {
-            return Read::More(needed);
+        // Requests go to the server and responses to the client: what comes the other way is not looked at, as in Suricata.
+        let astray = m.response != (input.direction == Direction::ToClient);
+        let of_session = m.of_session();
+        if !astray && body <= MAX_BODY && (of_session || cx.asks_frames(AppProto::Sip)) {
+            let whole = end + body as usize; // at most MAX_BODY more
+            if !input.eof && whole > data.len() {
+                return Read::More(whole);
+            }
+            if of_session {
+                m.sdp = sdp::read(data.get(end..whole.min(data.len())).unwrap_or_default());
+            }
         }
-        if of_session {
-            let rest = data.get(end..).unwrap_or_default();
-            m.sdp = sdp::read(usize::try_from(body).ok().and_then(|n| rest.get(..n)).unwrap_or(rest));
-        }
+        let consumed = if input.datagram { data.len() } else { end };
         if !input.datagram {
             self.body.set(input.direction, m.body);
         }
-        let consumed = if input.datagram { data.len() } else { end };
-        // Requests go to the server and responses to the client: what comes the other way is not looked at, as in Suricata.
-        if m.response != (input.direction == Direction::ToClient) {
+        if astray {
             return Read::Skip(consumed);
         }
         mark(&m, data, (end, body), cx);
