@@ -158,9 +158,10 @@ impl Cx<'_> {
             self.frames.said.push(Said::Ends { kind, left });
         }
     }
-    /// The frames that were begun this way, and of which it is not said yet, are of the transaction of that number.
-    pub fn frames_of(&mut self, tx: u64) {
-        if !self.frames.asked.is_empty() {
+    /// The frames that were begun this way, and of which it is not said yet, are of the transaction of that number, if there
+    /// is one.
+    pub fn frames_of(&mut self, tx: impl Into<Option<u64>>) {
+        if let Some(tx) = tx.into().filter(|_| !self.frames.asked.is_empty()) {
             self.frames.said.push(Said::Of(tx));
         }
     }

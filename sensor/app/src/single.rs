@@ -118,9 +118,8 @@ impl<K: Kind> Protocol for Single<K> {
         while let Some(data) = input.data.get(at..).filter(|r| !r.is_empty()) {
             match self.kind.read(Input { data, ..input }, cx) {
                 Read::Message(message, n, events) => {
-                    if let Some(tx) = self.keep(message, events, input.direction, cx) {
-                        cx.frames_of(tx);
-                    }
+                    let tx = self.keep(message, events, input.direction, cx);
+                    cx.frames_of(tx);
                     at += n.max(1); // a message of no bytes would be one without end
                     if cx.change.is_some() {
                         return Step::Ok(at.min(input.data.len()));

@@ -19,13 +19,6 @@ impl Smtp {
         }
         self.marked = self.mode == Mode::Data;
     }
-
-    /// Says whose the frames are that were marked.
-    pub(super) fn about(&self, tx: Option<u64>, cx: &mut Cx<'_>) {
-        if let Some(id) = tx {
-            cx.frames_of(id);
-        }
-    }
 }
 
 /// Marks a line with its end, which begins where so many bytes are left; or a piece of one, whose end is not there. `goes_on`:

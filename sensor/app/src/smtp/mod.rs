@@ -484,7 +484,7 @@ impl Smtp {
                         self.command(line, cx);
                     }
                 }
-                self.about(self.current, cx);
+                cx.frames_of(self.current);
                 Step::Ok(consumed)
             }
             Cut::Piece(piece) => {
@@ -497,7 +497,7 @@ impl Smtp {
                         self.raise(Event::MaxCommandLineLenExceeded);
                     }
                 }
-                self.about(self.current, cx);
+                cx.frames_of(self.current);
                 Step::Ok(piece.len())
             }
         }
@@ -510,7 +510,7 @@ impl Smtp {
             Cut::More => Step::More { consumed: 0, needed: data.len() + 1 },
             Cut::Line { line, consumed, .. } => {
                 frames::line(Kind::SmtpResponseLine, self.skipping[1], (data.len(), Some(consumed)), cx);
-                self.about(self.waiting.front().and_then(|(_, id)| *id), cx);
+                cx.frames_of(self.waiting.front().and_then(|(_, id)| *id));
                 if std::mem::take(&mut self.skipping[1]) || self.reply(line, cx) {
                     Step::Ok(consumed)
                 } else {
@@ -519,7 +519,7 @@ impl Smtp {
             }
             Cut::Piece(piece) => {
                 frames::line(Kind::SmtpResponseLine, self.skipping[1], (data.len(), None), cx);
-                self.about(self.waiting.front().and_then(|(_, id)| *id), cx);
+                cx.frames_of(self.waiting.front().and_then(|(_, id)| *id));
                 if !std::mem::replace(&mut self.skipping[1], true) {
                     self.raise(Event::MaxReplyLineLenExceeded);
                     if !self.reply(piece, cx) {
