@@ -16,7 +16,7 @@ use crate::{
     ip::proto,
     link::{ethertypes, network_layer},
     packet::{Packet, Transport},
-    transport::quoted_v4,
+    transport::unreachable_v4,
 };
 
 /// Where a frame goes.
@@ -59,9 +59,7 @@ impl Decoder {
         let payload = || data.get(usize::from(h[0] & 15) * 4..total).unwrap_or_default();
         match h[9] {
             proto::ICMP => {
-                if payload().first() == Some(&3)
-                    && let Some(Ok(Some(q))) = payload().get(8..).map(quoted_v4)
-                {
+                if let Some(q) = unreachable_v4(payload()) {
                     return Some(Route::Plain(mix(q.src, q.dst)));
                 }
             }

@@ -184,7 +184,14 @@ pub(crate) fn icmpv6<'a>(p: &mut Packet<'a>, data: &'a [u8]) {
     p.payload = payload;
 }
 
-pub(crate) fn quoted_v4(data: &[u8]) -> Result<Option<Quoted>, Event> {
+/// What an ICMPv4 "unreachable" error quotes; None where [`icmpv4`] would not take it for one.
+pub(crate) fn unreachable_v4(data: &[u8]) -> Option<Quoted> {
+    let (i, payload) = icmp(data)?;
+    let sound = i.kind == 3 && icmpv4_codes(3).is_some_and(|most| i.code <= most);
+    if sound { quoted_v4(payload).ok().flatten() } else { None }
+}
+
+fn quoted_v4(data: &[u8]) -> Result<Option<Quoted>, Event> {
     let Some(h) = data.first_chunk::<20>() else { return Err(Event::Icmpv4Ipv4TruncPkt) };
     if h[0] >> 4 != 4 {
         return Err(Event::Icmpv4Ipv4UnknownVer);
