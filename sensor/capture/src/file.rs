@@ -16,8 +16,11 @@ use lagewarte_base::{reader::Reader, time::Timestamp};
 
 use crate::{Damage, Error, Filter, Frame, MAX_FRAME, Next, Source, Stats, pcapng};
 
-/// Bytes read at once, and room for the largest block.
+/// Room for the largest block.
 const BUFFER: usize = 1 << 20;
+/// Bytes read at once. Few enough that the same lines of the second-level cache are written again and again: reading a
+/// mebibyte at once pushes out what the rules are found with.
+const READ: usize = 64 << 10;
 const _: () = assert!(BUFFER > MAX_FRAME as usize + 4096, "the largest frame fits with its headers");
 
 /// A capture file being read.
@@ -196,11 +199,12 @@ impl Input {
     pub(crate) fn want(&mut self, n: usize) -> usize {
         debug_assert!(n <= BUFFER, "a block beyond the buffer is skipped, not wanted");
         while self.end - self.start < n {
-            if self.start + n > self.buffer.len() {
-                self.buffer.copy_within(self.start..self.end, 0);
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0); // the part of a block that was read: seldom much
                 (self.start, self.end) = (0, self.end - self.start);
             }
-            match self.input.read(&mut self.buffer[self.end..]) {
+            let room = self.buffer.len().min(self.end + READ);
+            match self.input.read(&mut self.buffer[self.end..room]) {
                 Ok(0) => break,
                 Ok(read) => self.end += read,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
