@@ -16,17 +16,24 @@ pub(super) struct Batch {
     frames: Vec<Meta>,
     /// Frames of the capture whose outermost packet is for this worker.
     read: usize,
-    /// Number of the boundary, from 1.
+    /// What ends it.
+    pub(super) boundary: Boundary,
+}
+
+/// Where a batch ends, the same for all workers.
+#[derive(Debug, Default)]
+pub(super) struct Boundary {
+    /// Its number, from 1.
     pub(super) sequence: u64,
-    /// Number of the last packet before the boundary, of whichever worker.
+    /// Number of the last packet before it, of whichever worker.
     pub(super) index: u64,
     /// Time at which flows are looked through: that of the last packet, on a live line the clock's.
     pub(super) now: Option<Timestamp>,
     /// Nothing follows.
     pub(super) end: bool,
-    /// The worker is to send its counts.
+    /// Workers are to send their counts.
     pub(super) count: bool,
-    /// What the dispatcher counted, on its way to the ordered stage.
+    /// What the dispatcher counted, on its way to the ordered stage through one of the workers.
     pub(super) report: Option<Box<(Timestamp, Totals)>>,
 }
 
@@ -63,16 +70,11 @@ impl Batch {
         self.frames.push(Meta { index, time, observed, linktype, wire_len, at, len, deep });
         self.bytes.extend_from_slice(data);
     }
-    pub(super) fn close(&mut self, sequence: u64, index: u64, now: Option<Timestamp>, end: bool) {
-        (self.sequence, self.index, self.now, self.end) = (sequence, index, now, end);
-    }
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.frames.clear();
         self.read = 0;
-        self.report = None;
-        self.count = false;
-        self.end = false;
+        self.boundary = Boundary::default();
     }
     /// Frames of the capture that it stands for: a frame that several workers have counts with its outermost packet's.
     pub(super) const fn read(&self) -> usize {

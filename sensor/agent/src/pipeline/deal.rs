@@ -11,7 +11,7 @@ use lagewarte_base::time::Timestamp;
 use lagewarte_decode::{Decoder, Origin, RawFrame, Route, owner};
 use lagewarte_flow::defrag::{Config, Counters, Defrag};
 
-use super::batch::{Batch, Deep};
+use super::{batch::Deep, desk::Desk};
 
 /// Most packets in one frame: a mask has a bit for each. `decoder.max-layers` is bounded by it.
 pub const MAX_DEPTH: usize = 64;
@@ -29,15 +29,15 @@ impl Dealer {
         self.defrag.counters()
     }
 
-    /// Deals a frame; how many bytes that added to the batches.
-    pub(super) fn frame(&mut self, raw: RawFrame<'_>, observed: Timestamp, batches: &mut [Batch]) -> usize {
+    /// Deals a frame; how many bytes that gave workers to look at.
+    pub(super) fn frame(&mut self, raw: RawFrame<'_>, observed: Timestamp, desk: &mut impl Desk) -> usize {
         match self.decoder.route(raw.linktype, raw.data) {
             Route::Plain(hash) => {
-                let to = (hash % batches.len() as u64) as usize;
-                batches[to].push(raw, observed, None); // to < the number of batches
+                let to = (hash % desk.workers() as u64) as usize;
+                desk.deal(to, raw, observed, None);
                 raw.data.len()
             }
-            Route::Deep => self.deep(raw, None, 0, observed, batches),
+            Route::Deep => self.deep(raw, None, 0, observed, desk),
         }
     }
 
@@ -49,7 +49,7 @@ impl Dealer {
         origin: Option<Origin>,
         first: u8,
         observed: Timestamp,
-        batches: &mut [Batch],
+        desk: &mut impl Desk,
     ) -> usize {
         let mut owners = [0; MAX_DEPTH];
         let mut p = match origin {
@@ -58,7 +58,7 @@ impl Dealer {
         };
         let mut packets = 0;
         loop {
-            owners[packets] = (owner(&p) % batches.len() as u64) as usize; // packets < MAX_DEPTH, below
+            owners[packets] = (owner(&p) % desk.workers() as u64) as usize; // packets < MAX_DEPTH, below
             packets += 1;
             match self.decoder.inner(&p).filter(|_| packets < MAX_DEPTH) {
                 Some(inner) => p = inner,
@@ -72,7 +72,7 @@ impl Dealer {
             // At most 65,575 bytes behind a link header.
             let frame = RawFrame { linktype: p.linktype, wire_len: whole.len() as u32, data: &whole, ..raw };
             let after = first.saturating_add(packets as u8); // at most MAX_DEPTH
-            bytes += self.deep(frame, Some(Origin::of(&p)), after, observed, batches);
+            bytes += self.deep(frame, Some(Origin::of(&p)), after, observed, desk);
         }
         let owners = &owners[..packets]; // at most MAX_DEPTH
         for (i, &to) in owners.iter().enumerate() {
@@ -82,7 +82,7 @@ impl Dealer {
             let mask = owners.iter().enumerate().filter(|(_, o)| **o == to).fold(0, |mask, (i, _)| mask | 1 << i);
             let plain = packets == 1 && origin.is_none() && done.events.is_empty();
             let deep = (!plain).then(|| Box::new(Deep { origin, events: done.events, mask, first }));
-            batches[to].push(raw, observed, deep); // an owner is below the number of batches
+            desk.deal(to, raw, observed, deep);
             bytes += raw.data.len();
         }
         bytes

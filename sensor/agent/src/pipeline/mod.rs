@@ -3,7 +3,7 @@
 //! The way of a packet: source → dispatcher → workers → ordered stage → sink. One way for files and for interfaces.
 //!
 //! - The dispatcher reads the source, puts fragments together, and hands each packet to the worker that owns its address
-//!   pair, in batches. A frame with packets in packets goes to the owner of each.
+//!   pair, in batches; a worker that is alone looks at it where it was read. A frame with packets in packets goes to the owner of each.
 //! - A worker owns its flows: it decodes, finds the flow, its protocol and the rules that match. No locks.
 //! - The ordered stage takes the workers' output in the order of packets and thins alerts, so that any number of workers
 //!   gives the same events in the same order.
@@ -18,6 +18,7 @@ mod anomaly;
 mod arp;
 mod batch;
 mod deal;
+mod desk;
 mod ending;
 mod merge;
 mod paced;
@@ -28,7 +29,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel},
+        mpsc::{channel, sync_channel},
     },
     thread,
 };
@@ -45,8 +46,9 @@ pub use deal::MAX_DEPTH;
 pub use paced::{Paced, Played};
 pub use stats::{record as stats_record, write as write_stats};
 
-use batch::Batch;
+use batch::{Batch, Boundary};
 use deal::Dealer;
+use desk::{Alone, Desk, Queues, work};
 use merge::{Merge, Output};
 use worker::Worker;
 
@@ -172,27 +174,13 @@ pub fn run(
 ) -> anyhow::Result<Totals> {
     let workers = options.workers.max(1);
     let mut merge = Merge::new(workers, options.compress_ipv6);
-    let mut dispatcher = Dispatcher::new(source, options, workers, stop);
     if workers == 1 {
-        let mut worker = Worker::new(options, 1, None);
-        let mut failed = None;
-        let counted = dispatcher.run(&mut |_, batch| {
-            let output = worker.process(&batch);
-            if let Err(e) = merge.take(0, output, sink) {
-                failed.get_or_insert(e);
-                stop.store(true, Ordering::Relaxed);
-            }
-            Ok(batch)
-        });
-        let mut totals = merge.totals(counted.counts);
-        if let Some(e) = failed {
-            return Err(e);
-        }
-        if let Some(e) = counted.failed {
-            return Err(e.into());
-        }
-        totals.capture = dispatcher.source.stats();
-        return Ok(totals);
+        let mut alone = Alone::new(Worker::new(options, 1, None), &mut merge, sink, stop);
+        let mut dispatcher = Dispatcher::new(source, options, stop);
+        let counted = dispatcher.run(&mut alone);
+        let capture = dispatcher.source.stats();
+        alone.done()?;
+        return finish(&merge, counted, capture);
     }
     thread::scope(|scope| {
         let (back, recycled) = channel();
@@ -209,11 +197,9 @@ pub fn run(
             scope.spawn(move || work(worker, &input, &to_merge, &back));
         }
         drop(back);
-        let live = options.live.is_some();
-        let dispatching = scope.spawn(move || {
-            let counted = dispatcher.run(&mut |to, batch| queue(&inputs, to, batch, live, &recycled));
-            (counted, dispatcher.source.stats())
-        });
+        let mut queues = Queues::new(inputs, recycled, options.live.is_some());
+        let mut dispatcher = Dispatcher::new(source, options, stop);
+        let dispatching = scope.spawn(move || (dispatcher.run(&mut queues), dispatcher.source.stats()));
         let merged = merge.run(&outputs, sink);
         if merged.is_err() {
             stop.store(true, Ordering::Relaxed);
@@ -223,48 +209,18 @@ pub fn run(
             anyhow::bail!("the thread that reads packets panicked")
         };
         merged?;
-        if let Some(e) = counted.failed {
-            return Err(e.into());
-        }
-        let mut totals = merge.totals(counted.counts);
-        totals.capture = capture;
-        Ok(totals)
+        finish(&merge, counted, capture)
     })
 }
 
-/// A worker's thread.
-fn work(mut worker: Worker, input: &Receiver<Batch>, output: &SyncSender<Output>, back: &Sender<Batch>) {
-    while let Ok(batch) = input.recv() {
-        let done = output.send(worker.process(&batch));
-        let _ = back.send(batch); // nobody takes it back any more: it is dropped
-        if done.is_err() {
-            return; // the ordered stage has ended
-        }
+/// The totals of a run; the error of a source that failed.
+fn finish(merge: &Merge, counted: Counted, capture: CaptureStats) -> anyhow::Result<Totals> {
+    if let Some(e) = counted.failed {
+        return Err(e.into());
     }
-}
-
-/// Hands a batch to a worker's queue. Gives back an empty one, or the batch itself where it was not taken.
-fn queue(
-    inputs: &[SyncSender<Batch>],
-    to: usize,
-    batch: Batch,
-    live: bool,
-    recycled: &Receiver<Batch>,
-) -> Result<Batch, Batch> {
-    let Some(input) = inputs.get(to) else { return Err(batch) };
-    // The last batch and one that carries a report must arrive; others may be shed on a live line.
-    let refused = if live && !batch.end && !batch.count {
-        match input.try_send(batch) {
-            Ok(()) => None,
-            Err(TrySendError::Full(b) | TrySendError::Disconnected(b)) => Some(b),
-        }
-    } else {
-        input.send(batch).err().map(|e| e.0)
-    };
-    match refused {
-        Some(batch) => Err(batch),
-        None => Ok(recycled.try_recv().unwrap_or_default()),
-    }
+    let mut totals = merge.totals(counted.counts);
+    totals.capture = capture;
+    Ok(totals)
 }
 
 /// What the dispatcher counted, and why it ended early.
@@ -277,10 +233,9 @@ struct Dispatcher<'s> {
     source: &'s mut (dyn Source + Send),
     live: Option<LiveOptions>,
     stop: &'s AtomicBool,
-    batches: Vec<Batch>,
     dealer: Dealer,
     counts: Totals,
-    /// Packets and bytes in the batches being filled.
+    /// Packets and bytes since the last boundary.
     held: (usize, usize),
     /// When the first of them was read, by the live line's clock.
     held_since: Timestamp,
@@ -296,14 +251,13 @@ const BATCH_BYTES: usize = 1 << 20;
 const BATCH_US: i64 = 20_000;
 
 impl<'s> Dispatcher<'s> {
-    fn new(source: &'s mut (dyn Source + Send), options: &Options, workers: usize, stop: &'s AtomicBool) -> Self {
+    fn new(source: &'s mut (dyn Source + Send), options: &Options, stop: &'s AtomicBool) -> Self {
         let live = options.live.clone();
         let next_tick = live.as_ref().map_or_else(Timestamp::default, |l| tick_after(l, l.clock.now()));
         Self {
             source,
             live,
             stop,
-            batches: (0..workers).map(|_| Batch::default()).collect(),
             dealer: Dealer::new(options.decoder, options.defrag.clone()),
             counts: Totals::default(),
             held: (0, 0),
@@ -313,8 +267,8 @@ impl<'s> Dispatcher<'s> {
         }
     }
 
-    /// Reads to the end. `hand` takes a worker's batch and gives an empty one, or the batch itself where it was shed.
-    fn run(&mut self, hand: &mut dyn FnMut(usize, Batch) -> Result<Batch, Batch>) -> Counted {
+    /// Reads to the end.
+    fn run(&mut self, desk: &mut impl Desk) -> Counted {
         let failed = loop {
             if self.stop.load(Ordering::Relaxed) {
                 break None;
@@ -338,26 +292,26 @@ impl<'s> Dispatcher<'s> {
                     self.counts.first.get_or_insert(f.time);
                     self.counts.last = Some(f.time);
                     self.held.0 += 1;
-                    self.held.1 += self.dealer.frame(raw, observed, &mut self.batches);
+                    self.held.1 += self.dealer.frame(raw, observed, desk);
                     if self.held.0 == 1 {
                         self.held_since = observed;
                     }
                     let waited = self.live.is_some() && observed.since(self.held_since) >= BATCH_US;
                     if waited || self.held.0 >= BATCH_PACKETS || self.held.1 >= BATCH_BYTES {
-                        self.flush(hand, false);
+                        self.flush(desk, false);
                     }
                 }
-                Ok(Next::Idle) => self.flush(hand, false),
+                Ok(Next::Idle) => self.flush(desk, false),
                 Ok(Next::End) => break None,
                 Err(e) => break Some(e),
             }
         };
-        self.flush(hand, true);
+        self.flush(desk, true);
         Counted { counts: std::mem::take(&mut self.counts), failed }
     }
 
-    /// Hands out what is held, with the same boundary to every worker.
-    fn flush(&mut self, hand: &mut dyn FnMut(usize, Batch) -> Result<Batch, Batch>, end: bool) {
+    /// Ends the batch, with the same boundary for every worker.
+    fn flush(&mut self, desk: &mut impl Desk, end: bool) {
         self.counts.defrag = self.dealer.counters();
         let mut now = self.counts.last;
         let mut report = None;
@@ -367,30 +321,14 @@ impl<'s> Dispatcher<'s> {
             now = Some(now.map_or(clock, |t| t.max(clock)));
             if clock >= self.next_tick {
                 self.next_tick = tick_after(l, clock);
-                report = Some((clock, self.counts.clone(), self.source.stats()));
+                let mut counts = self.counts.clone();
+                counts.capture = self.source.stats();
+                report = Some(Box::new((clock, counts)));
             }
         }
         self.sequence += 1;
-        for to in 0..self.batches.len() {
-            let mut batch = std::mem::take(&mut self.batches[to]);
-            batch.close(self.sequence, self.counts.read, now, end);
-            if let Some((clock, counts, capture)) = &report
-                && to == 0
-            {
-                let mut counts = counts.clone();
-                counts.capture = capture.clone();
-                batch.report = Some(Box::new((*clock, counts)));
-            }
-            batch.count = report.is_some();
-            self.batches[to] = match hand(to, batch) {
-                Ok(empty) => empty,
-                Err(refused) => {
-                    self.counts.shed += refused.read() as u64;
-                    refused
-                }
-            };
-            self.batches[to].clear();
-        }
+        let (sequence, index, count) = (self.sequence, self.counts.read, report.is_some());
+        self.counts.shed += desk.end(Boundary { sequence, index, now, end, count, report });
         self.held = (0, 0);
     }
 }

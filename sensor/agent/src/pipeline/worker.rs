@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use lagewarte_app::{Apps, LayerEvents, Moment, State};
 use lagewarte_base::time::Timestamp;
-use lagewarte_decode::{Decoder, Packet, Transport};
+use lagewarte_decode::{Decoder, Packet, RawFrame, Transport};
 use lagewarte_detect::{Candidate, Engine, Scratch, Turn};
 use lagewarte_event::eve::Record;
 use lagewarte_flow::{ChunkKind, Direction, FlowRef, FlowTable, Outcome};
@@ -17,7 +17,7 @@ use lagewarte_flow::{ChunkKind, Direction, FlowRef, FlowTable, Outcome};
 use super::{
     Options, Totals,
     anomaly::Writer,
-    batch::{Batch, Deep},
+    batch::{Batch, Boundary, Deep},
     deal::MAX_DEPTH,
     ending::{Ending, Made},
     merge::{Item, Output, Swept},
@@ -30,6 +30,8 @@ pub(super) struct Worker {
     apps: Apps,
     app_config: Arc<lagewarte_app::Config>,
     engine: Option<Arc<ArcSwap<Engine>>>,
+    /// The rules of this batch.
+    rules: Option<Arc<Engine>>,
     scratch: Scratch,
     anomalies: Writer,
     counters: lagewarte_decode::Counters,
@@ -59,6 +61,7 @@ impl Worker {
             apps: Apps::new(Arc::clone(&options.app), workers),
             app_config: Arc::clone(&options.app),
             engine: options.engine.clone(),
+            rules: None,
             scratch: Scratch::in_turn(turn),
             counters: lagewarte_decode::Counters::default(),
             flow_dropped: 0,
@@ -71,36 +74,57 @@ impl Worker {
         }
     }
 
-    /// Works through a batch, then looks for flows that are over.
+    /// Works through a batch.
     pub(super) fn process(&mut self, batch: &Batch) -> Output {
-        let mut out = Output { sequence: batch.sequence, ..Output::default() };
-        let engine = self.engine.as_ref().map(|e| e.load_full());
-        let engine = engine.as_deref();
+        let mut out = Output::default();
+        self.begin();
+        for (raw, observed, deep) in batch.iter() {
+            self.frame(raw, observed, deep, &mut out);
+        }
+        self.end(&batch.boundary, &mut out);
+        out
+    }
+
+    /// Before the first frame of a batch: the rules by which all of it is looked at.
+    pub(super) fn begin(&mut self) {
+        self.rules = self.engine.as_ref().map(|e| e.load_full());
+        let engine = self.rules.as_deref();
         self.apps.ask(engine.map(Engine::asked).unwrap_or_default());
         self.apps.ask_frames(engine.map(Engine::frames).unwrap_or_default());
         self.app_config = self.apps.config_handle(); // alerts show what was asked for
-        for (raw, observed, deep) in batch.iter() {
-            let mut p = match deep.and_then(|d| d.origin) {
-                Some(origin) => self.decoder.rebuilt(raw, origin),
-                None => self.decoder.decode(raw),
-            };
-            match deep {
-                None => self.one(&p, observed, u8::MAX, engine, &mut out),
-                Some(deep) => self.nested(&mut p, observed, deep, 0, engine, &mut out),
-            }
+    }
+
+    /// A frame, and what it made. `deep` is what is to be known of one that is not one plain packet.
+    pub(super) fn frame(&mut self, raw: RawFrame<'_>, observed: Timestamp, deep: Option<&Deep>, out: &mut Output) {
+        let rules = self.rules.take(); // put aside while the worker changes
+        let engine = rules.as_deref();
+        let mut p = match deep.and_then(|d| d.origin) {
+            Some(origin) => self.decoder.rebuilt(raw, origin),
+            None => self.decoder.decode(raw),
+        };
+        match deep {
+            None => self.one(&p, observed, u8::MAX, engine, out),
+            Some(deep) => self.nested(&mut p, observed, deep, 0, engine, out),
         }
-        if let Some(now) = batch.now {
+        self.rules = rules;
+    }
+
+    /// After the last frame of a batch: looks for flows that are over.
+    pub(super) fn end(&mut self, boundary: &Boundary, out: &mut Output) {
+        out.sequence = boundary.sequence;
+        let rules = self.rules.take();
+        if let Some(now) = boundary.now {
             if let Some(t) = &self.scratch.turn {
-                t.sweep(batch.index);
+                t.sweep(boundary.index);
             }
             let Self { apps, scratch, ended, .. } = self;
-            let mut ending = Ending { apps, engine, scratch, out: ended };
-            if batch.end {
-                self.table.finish(now, batch.index, &mut ending);
+            let mut ending = Ending { apps, engine: rules.as_deref(), scratch, out: ended };
+            if boundary.end {
+                self.table.finish(now, boundary.index, &mut ending);
             } else {
-                self.table.sweep(now, batch.index, &mut ending);
+                self.table.sweep(now, boundary.index, &mut ending);
             }
-            let at = (batch.index, u8::MAX);
+            let at = (boundary.index, u8::MAX);
             out.swept.extend(self.ended.drain(..).map(|(last, flow, made)| Swept {
                 last,
                 flow,
@@ -108,13 +132,12 @@ impl Worker {
             }));
         }
         if let Some(t) = &self.scratch.turn {
-            t.end(batch.index);
+            t.end(boundary.index);
         }
-        if batch.end || batch.count {
+        if boundary.end || boundary.count {
             out.counts = Some(Box::new(self.counts()));
-            out.report.clone_from(&batch.report);
+            out.report.clone_from(&boundary.report);
         }
-        out
     }
 
     /// The packets of a frame that are this worker's, the innermost first: a rule that passes or drops what a tunnel
