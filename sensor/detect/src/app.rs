@@ -29,9 +29,22 @@ pub const MAX_INSTANCES: usize = 1_024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Protocols(u64);
 
-const _: () = assert!(AppProto::ALL.len() < 64, "Protocols holds 64 bits");
+const _: () =
+    assert!(AppProto::ALL.len() < 63, "Protocols holds 64 bits: one for each, for what is not known, for no flow");
 
 impl Protocols {
+    /// Whatever is spoken, and no flow at all.
+    pub(crate) const ANY: Self = Self(u64::MAX);
+    /// There is no flow that could speak.
+    pub(crate) const NONE: Self = Self(1 << 63);
+
+    pub(crate) const fn one(p: AppProto) -> Self {
+        Self(1 << p as u64)
+    }
+    /// Whether one of these is among the others.
+    pub(crate) const fn meets(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
     /// Those of these EVE names; names that are not known are left out.
     pub(crate) fn of(names: &[&str]) -> Self {
         Self(names.iter().filter_map(|n| AppProto::by_name(n)).fold(0, |set, p| set | 1 << p as u64))
@@ -215,6 +228,11 @@ impl AppRule {
     /// Whether it asks only what the flow speaks: it is then looked at once for each direction.
     pub(crate) fn protocol_only(&self) -> bool {
         !self.spoken.is_empty() && self.parts.is_empty() && self.layer.is_empty()
+    }
+
+    /// What the flow must speak one of.
+    pub(crate) fn protocols(&self) -> Protocols {
+        self.protocols.unwrap_or(Protocols::ANY)
     }
 
     /// Whether what the flow speaks is what the rule asks for, seen from a packet that goes this way.

@@ -269,6 +269,13 @@ impl Entry {
         self.headers.iter().all(|h| h.holds(p, work))
     }
 
+    /// Whether packet or stream may hold what the rule asks of the payload: cheaper than to ask.
+    pub(crate) fn may_be_in_payload(&self, p: &Packet<'_>, flow: &FlowRef<'_>) -> bool {
+        let stream = flow.flow.stream.as_ref().filter(|_| self.looks.at_stream());
+        self.program.may_pass(payload(p))
+            || stream.is_some_and(|s| s.raw_parts(flow.direction).any(|part| self.program.may_pass(part)))
+    }
+
     pub(crate) fn in_parts(&self, flow: &FlowRef<'_>, work: &mut Work) -> bool {
         let stream = flow.flow.stream.as_ref().filter(|_| self.looks.at_stream());
         stream.is_some_and(|s| {

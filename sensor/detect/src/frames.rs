@@ -28,6 +28,7 @@ use crate::{
     matcher::Seen,
     payload::{Outcome, Program},
     prefilter::{Builder, Prefilter, first},
+    rarity,
     transform::Chain,
 };
 
@@ -144,7 +145,9 @@ impl FrameTables {
                 some = true;
                 group.early |= rule.needs == Needs::Some;
                 let own = e.rule.frames.iter().filter(|f| f.transforms.is_empty());
-                match first(own.flat_map(|f| &f.tests).map(|t| ((), t))).filter(|_| prefilter) {
+                match first(own.flat_map(|f| &f.tests).map(|t| ((), t)), 0, |(), c| rarity::of(&c.bytes))
+                    .filter(|_| prefilter)
+                {
                     Some(((), content)) => patterns.add(content, i),
                     None => group.always.push(i),
                 }

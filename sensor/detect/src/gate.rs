@@ -13,13 +13,14 @@ use lagewarte_rules::{
 };
 
 use crate::{
+    app::{AppRule, Protocols},
     entry::{Drafted, flow_fits, proto_takes},
     inspect::{payload, ports},
     prefilter::placed,
     stream::View,
 };
 
-/// What an entry asks of protocol, ports and flow.
+/// What an entry asks of protocols, ports and flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gate {
     src: (u16, u16),
@@ -29,6 +30,8 @@ pub(crate) struct Gate {
     /// A bit for each direction and state of a flow.
     flows: u8,
     any_ports: bool,
+    /// The protocols of which the flow must speak one.
+    spoken: Protocols,
     /// Whether contents of the payload are asked for.
     payload: bool,
     head: Head,
@@ -47,6 +50,7 @@ pub(crate) struct Key {
     ports: Option<(u16, u16)>,
     kind: u16,
     flow: u8,
+    spoken: Protocols,
     sealed: bool,
     /// The first bytes of the packet's payload and of what is new in the stream; those that are not there are zero.
     heads: [u64; 2],
@@ -74,6 +78,7 @@ impl Gate {
         kinds: u16::MAX,
         flows: u8::MAX,
         any_ports: true,
+        spoken: Protocols::ANY,
         payload: false,
         head: Head { bits: 0, mask: 0 },
     };
@@ -85,6 +90,7 @@ impl Gate {
             kinds: 0,
             flows: 0,
             any_ports: e.src_port.is_any() && e.dest_port.is_any(),
+            spoken: e.app.as_deref().map_or(Protocols::ANY, AppRule::protocols),
             payload: !e.rule.payload.is_empty(),
             head: Head::of(&e.rule.payload),
         };
@@ -120,6 +126,7 @@ impl Gate {
         ports
             && self.kinds & k.kind != 0
             && self.flows & k.flow != 0
+            && self.spoken.meets(k.spoken)
             && !(self.payload && k.sealed)
             && (k.more || k.heads.iter().any(|h| (h ^ self.head.bits) & self.head.mask == 0))
     }
@@ -144,6 +151,7 @@ impl Key {
     pub(crate) fn new(p: &Packet<'_>, (proto, v6): (u8, bool), flow: Option<&FlowRef<'_>>, view: View<'_>) -> Self {
         let n = PROTOCOLS.iter().position(|p| *p == proto).unwrap_or(PROTOCOLS.len() - 1);
         let sealed = flow.is_some_and(|f| f.sealed);
+        let spoken = flow.map_or(Protocols::NONE, |f| Protocols::one(f.flow.app.spoken()));
         let flow = match flow.map(|f| (f.direction, f.established)) {
             None => 0,
             Some((Direction::ToServer, false)) => 1,
@@ -157,6 +165,7 @@ impl Key {
             ports: ports(p),
             kind: 1 << (2 * n + usize::from(v6)),
             flow: 1 << flow,
+            spoken,
             sealed,
             heads: [first_eight(payload(p)), stream],
             more: windows.next().is_some(),

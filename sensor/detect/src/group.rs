@@ -17,6 +17,7 @@ use crate::{
     matcher::Seen,
     prefilter::{Builder, Prefilter, SHORT, first, first_near},
     ranges::Ranges,
+    rarity,
     stream::Looks,
 };
 
@@ -98,7 +99,8 @@ impl Table {
             if !concerns(e, class, way) || !(ported || e.src_port.is_any() && e.dest_port.is_any()) {
                 continue; // of another kind, or ports are wanted where there are none
             }
-            let first = first(e.rule.payload.iter().map(|t| ((), t)));
+            // A short choice of the writer's gives way to what is rarer: it would be filed by port, and asked of every packet.
+            let first = first(e.rule.payload.iter().map(|t| ((), t)), SHORT, |(), c| rarity::of(&c.bytes));
             let long = |c: &&Content| c.bytes.len() >= SHORT;
             // What a packet may be long says nothing of the stream that is looked at with it.
             let longest = longest(e).filter(|_| class != Class::TcpStream);

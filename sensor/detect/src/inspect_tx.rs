@@ -80,7 +80,7 @@ impl Engine {
                     let mut verdict =
                         if !entry.around(p, Some(flow), Some(state.proto()), LayerEvents::default(), &mut s.work) {
                             Verdict::Never
-                        } else if !entry.remembered(Some(flow)) {
+                        } else if !entry.remembered(Some(flow)) || !entry.may_be_in_payload(p, flow) {
                             later
                         } else {
                             if entry.in_turn {

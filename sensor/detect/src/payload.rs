@@ -21,6 +21,8 @@ use crate::{
     asn1, base64,
     bytes::{self, Variables},
     pcre::Pattern,
+    prefilter::{SHORT, first_near},
+    rarity,
 };
 
 /// Most searches for one rule on one packet (Suricata's `inspection-recursion-limit` is of this size). Threat: a payload
@@ -35,6 +37,10 @@ pub(crate) struct Program {
     steps: Box<[Step]>,
     /// A content has a place of its own, or there is none that must occur: only what is new is looked at.
     placed: bool,
+    /// The content that is looked for before the others are: the rarest that must occur.
+    rarest: Option<usize>,
+    /// Whether that is worth it: it is not what the rule was found by.
+    unsought: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +84,8 @@ enum Step {
 enum Needle {
     /// Made when it is first searched for: of tens of thousands a worker searches for few.
     Exact(OnceLock<Box<memmem::Finder<'static>>>),
-    AnyCase,
+    /// By its rarest byte, which lies there.
+    AnyCase(usize),
 }
 
 /// How a run ended.
@@ -132,7 +139,22 @@ impl Program {
             _ => false,
         };
         let placed = tests.iter().any(placed) || !tests.iter().any(positive);
-        Self { steps: tests.iter().filter_map(Step::new).collect(), placed }
+        let steps: Box<[Step]> = tests.iter().filter_map(Step::new).collect();
+        let must = |(i, step): (usize, &Step)| match step {
+            Step::Content { content, .. } if !content.negated => Some((rarity::of(&content.bytes), i)),
+            _ => None,
+        };
+        let rarest = steps.iter().enumerate().filter_map(must).max_by_key(|(worth, _)| *worth).map(|(_, i)| i);
+        // Found by a content near the beginning, it may hold nothing else.
+        let unsought = first_near(tests, None).is_some_and(|near| near.bytes.len() >= SHORT)
+            && steps.iter().filter(|s| matches!(s, Step::Content { content, .. } if !content.negated)).count() > 1;
+        Self { steps, placed, rarest, unsought }
+    }
+
+    /// Whether bytes may pass: they hold what is rarest of what must occur.
+    pub(crate) fn may_pass(&self, bytes: &[u8]) -> bool {
+        let Some(Step::Content { content, needle }) = self.rarest.and_then(|i| self.steps.get(i)) else { return true };
+        needle.find(content, bytes).is_some()
     }
 
     /// Runs the tests on a window of a stream of which the first `seen` bytes were looked at before: what matches must
@@ -158,6 +180,9 @@ impl Program {
     }
 
     fn go(&self, bytes: &[u8], beyond: usize, whole: bool, finds: &mut Finds) -> Outcome {
+        if self.unsought && !self.may_pass(bytes) {
+            return Outcome::NoMatch;
+        }
         let (kept, told) = (finds.captured.len(), finds.told.len());
         let mut run = Run { bytes, whole, steps: MAX_STEPS, beyond, finds };
         if run.all(&self.steps, 0, 0) {
@@ -177,7 +202,7 @@ impl Step {
                 let (mut content, mut needle) = (c.clone(), Needle::Exact(OnceLock::new()));
                 if c.nocase && c.bytes.iter().any(u8::is_ascii_alphabetic) {
                     content.bytes.make_ascii_lowercase();
-                    needle = Needle::AnyCase;
+                    needle = Needle::any_case(&content.bytes);
                 }
                 Self::Content { content, needle }
             }
@@ -461,25 +486,37 @@ fn next(c: &Content, needle: &Needle, payload: &[u8], from: usize, to: usize, le
         let here = payload.get(at..)?;
         let same = match needle {
             Needle::Exact(_) => here == c.bytes,
-            Needle::AnyCase => here.eq_ignore_ascii_case(&c.bytes),
+            Needle::AnyCase(_) => here.eq_ignore_ascii_case(&c.bytes),
         };
         return (same && at >= from && at + n <= to).then_some(at);
     }
-    let hay = payload.get(from..to)?;
-    let at = match needle {
-        Needle::Exact(finder) => finder.get_or_init(|| Box::new(memmem::Finder::new(&c.bytes).into_owned())).find(hay),
-        Needle::AnyCase => find_any_case(hay, &c.bytes),
-    };
-    at.map(|a| a + from)
+    needle.find(c, payload.get(from..to)?).map(|at| at + from)
 }
 
-fn find_any_case(hay: &[u8], lower: &[u8]) -> Option<usize> {
-    let (&first, rest) = lower.split_first()?;
-    let last = hay.len().checked_sub(lower.len())?;
-    let starts = hay.get(..=last)?;
-    let upper = first.to_ascii_uppercase();
-    memchr::memchr2_iter(first, upper, starts)
-        .find(|&i| hay.get(i + 1..i + lower.len()).is_some_and(|h| h.eq_ignore_ascii_case(rest)))
+impl Needle {
+    /// For a pattern in lower case that has letters.
+    fn any_case(lower: &[u8]) -> Self {
+        let rarest = lower.iter().enumerate().max_by_key(|(_, b)| rarity::byte(**b));
+        Self::AnyCase(rarest.map_or(0, |(at, _)| at))
+    }
+
+    /// Where the content occurs first.
+    fn find(&self, c: &Content, hay: &[u8]) -> Option<usize> {
+        match self {
+            Self::Exact(finder) => {
+                finder.get_or_init(|| Box::new(memmem::Finder::new(&c.bytes).into_owned())).find(hay)
+            }
+            Self::AnyCase(at) => {
+                let lower = &c.bytes;
+                let byte = *lower.get(*at)?;
+                // The places where that byte can lie.
+                let last = hay.len().checked_sub(lower.len())?;
+                let places = hay.get(*at..=last + at)?;
+                memchr::memchr2_iter(byte, byte.to_ascii_uppercase(), places)
+                    .find(|&i| hay.get(i..i + lower.len()).is_some_and(|h| h.eq_ignore_ascii_case(lower)))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -596,6 +633,7 @@ mod tests {
             (r#"base64_decode; base64_data; bsize:>3; pcre:"/^f.*r$/";"#, "Zm9vYmFy", "Zm9v"),
         ] {
             assert!(matches(options, yes.as_bytes()), "{options} matches {yes:?}");
+            assert!(program(options).may_pass(yes.as_bytes()), "{options} may pass {yes:?}");
             assert!(!matches(options, no.as_bytes()), "{options} does not match {no:?}");
         }
     }
@@ -608,7 +646,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plain_content_is_a_plain_search(hay in "[abAB]{0,20}", needle in "[abAB]{1,3}", nocase: bool) {
+        fn a_plain_content_is_a_plain_search(hay in "[abAB./]{0,20}", needle in "[abAB./]{1,3}", nocase: bool) {
             let flag = if nocase { "nocase;" } else { "" };
             let want = if nocase {
                 hay.to_lowercase().contains(&needle.to_lowercase())

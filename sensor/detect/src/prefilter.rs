@@ -156,16 +156,19 @@ impl Set {
     }
 }
 
-/// Of contents in several places the one to look for first: the writer's choice, else the rarest. None where every one is
-/// negated.
-pub(crate) fn first<'r, P: Clone>(
+/// Of contents in several places the one to look for first: the writer's choice, if it has `least` bytes, else that of most
+/// `worth`. None where every one is negated.
+pub(crate) fn first<'r, P: Copy>(
     tests: impl Iterator<Item = (P, &'r PayloadTest)> + Clone,
+    least: usize,
+    worth: impl Fn(P, &Content) -> u32,
 ) -> Option<(P, &'r Content)> {
     let positive = tests.filter_map(|(place, t)| match t {
         PayloadTest::Content(c) if !c.negated && !c.bytes.is_empty() => Some((place, c)),
         _ => None,
     });
-    positive.clone().find(|(_, c)| c.fast_pattern).or_else(|| positive.max_by_key(|(_, c)| rarity::of(&c.bytes)))
+    let chosen = positive.clone().find(|(_, c)| c.fast_pattern && c.bytes.len() >= least);
+    chosen.or_else(|| positive.max_by_key(|(place, c)| worth(*place, c)))
 }
 
 /// The same among contents that lie within the first [`NEAR`] bytes wherever the rule matches: the rarest of them that is

@@ -4,7 +4,7 @@
 //!
 //! A guess costs time when it is wrong, never an alert.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::sync::LazyLock;
 
 /// What traffic is full of; a window that occurs here tells nothing. Folded as [`window`] takes it.
 const COMMON: &[&str] = &[
@@ -24,17 +24,34 @@ const COMMON: &[&str] = &[
 /// What is worth no more is a run of one byte: zeros and blanks for the most part.
 const RUN: u32 = 6;
 
-static WINDOWS: LazyLock<HashSet<u32>> = LazyLock::new(|| {
+/// A bit for the hash of each window of [`COMMON`]. Some others have the same: every rule asks this dozens of times, so that
+/// it must be quick.
+static WINDOWS: LazyLock<Box<[u64; 1_024]>> = LazyLock::new(|| {
     let text: Vec<u8> = COMMON.concat().chars().map(|c| (c as u32 as u8) | 0x20).collect(); // Latin-1 throughout
-    text.array_windows().map(|w| u32::from_le_bytes(*w)).collect()
+    let mut bits = Box::new([0; 1_024]);
+    for (word, bit) in text.array_windows().map(|w| place(u32::from_le_bytes(*w))) {
+        bits[word] |= 1 << bit; // a place in it
+    }
+    bits
 });
+
+/// The word of a window in [`WINDOWS`], below 1,024, and its bit there.
+const fn place(window: u32) -> (usize, u32) {
+    let h = window.wrapping_mul(0x9e37_79b1); // 2^32 divided by the golden ratio
+    ((h >> 22) as usize, h >> 16 & 63)
+}
+
+fn common(window: u32) -> bool {
+    let (word, bit) = place(window);
+    WINDOWS[word] >> bit & 1 == 1 // a place in it
+}
 
 /// How much a pattern narrows the search: the rarer its bytes in traffic and the longer it is, the more. Bits of surprise,
 /// roughly; no more than sixteen bytes' worth.
 pub(crate) fn of(pattern: &[u8]) -> u32 {
     // As much of it as is common says nothing.
     let windows = pattern.array_windows().take(13).map(|w| u32::from_le_bytes(*w) | 0x2020_2020);
-    let common = windows.filter(|w| WINDOWS.contains(w)).count() as u32; // at most 13
+    let common = windows.filter(|w| common(*w)).count() as u32; // at most 13
     bytes(pattern).saturating_sub(2 * common)
 }
 
@@ -53,12 +70,13 @@ fn bytes(pattern: &[u8]) -> u32 {
 pub(crate) fn window(window: u32) -> u32 {
     match bytes(&window.to_le_bytes()) {
         0..=RUN => 0,
-        _ if WINDOWS.contains(&window) => 1,
+        _ if common(window) => 1,
         worth => worth + 40, // many may share what is rare before something common is better
     }
 }
 
-const fn byte(b: u8) -> u32 {
+/// The same of a byte.
+pub(crate) const fn byte(b: u8) -> u32 {
     match b {
         0 | b' ' => 1,
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | 1..=0x1f => 3,

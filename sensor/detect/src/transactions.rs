@@ -21,6 +21,7 @@ use crate::{
     entry::Drafted,
     matcher::Seen,
     prefilter::{Builder, Plan, Prefilter, SHORT, first, first_near},
+    rarity,
     transform::{Chain, Made},
 };
 
@@ -275,8 +276,12 @@ fn near(test: &BufferTest) -> Option<&Content> {
     first_near(&test.tests, None).filter(|c| long && c.bytes.len() >= SHORT)
 }
 
+/// Buffers that are alike in most transactions: what is looked for there is looked for last.
+const ALIKE: [&str; 4] = ["http.method", "http.protocol", "http.stat_code", "http.stat_msg"];
+
 // The content in a buffer that is looked for first, with what is asked of the buffer. Of a buffer that may be missing none
 // must occur.
 fn fast_pattern(e: &Drafted) -> Option<(&BufferTest, &Content)> {
-    first(e.rule.buffers.iter().filter(|b| !b.absent()).flat_map(|b| b.tests.iter().map(move |t| (b, t))))
+    let tests = e.rule.buffers.iter().filter(|b| !b.absent()).flat_map(|b| b.tests.iter().map(move |t| (b, t)));
+    first(tests, 0, |b: &BufferTest, c| if ALIKE.contains(&b.buffer.name) { 0 } else { rarity::of(&c.bytes) })
 }

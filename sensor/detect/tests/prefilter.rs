@@ -221,3 +221,26 @@ fn thousands_of_ports_in_thousands_of_rules_neither_grow_nor_slow_the_index() {
     assert_eq!(counters.verified, 0);
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_rule_is_not_asked_where_cheaper_things_say_that_it_cannot_match() {
+    for (rule, why) in [
+        ("alert dns any any -> 192.0.2.1 any (sid:1;)", "the flow speaks HTTP"),
+        (
+            r#"alert tcp any any -> any 80 (content:"T /"; fast_pattern; content:"nowhere"; sid:1;)"#,
+            "the writer's choice is short, and the other content is not there",
+        ),
+        (
+            r#"alert http any any -> any any (http.method; content:"GET"; http.uri; content:"/q"; sid:1;)"#,
+            "a method is that of most requests",
+        ),
+        (
+            r#"alert http any any -> any any (http.stat_code; content:"200"; http.server; content:"no"; sid:1;)"#,
+            "a status is that of most responses",
+        ),
+    ] {
+        let mut rig = Rig::new(rules(rule), Output::default());
+        assert!(rig.run(&two_requests()).is_empty(), "{rule}");
+        assert_eq!(rig.scratch.counters.verified, 0, "{rule}: {why}");
+    }
+}
