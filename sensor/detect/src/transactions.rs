@@ -158,7 +158,7 @@ impl Draft {
                 }
             };
             let set = &mut sets[at].1; // found or pushed above
-            match near(test) {
+            match near(test, content) {
                 Some(close) => set.add_near(close, Some(content), i),
                 None => set.add(content, i),
             }
@@ -270,10 +270,11 @@ impl AppGroup {
 }
 
 // Of a buffer that can be long, a content that lies near the beginning of what is shown of it: which is where the tests count
-// from, too. What a response's body shows is not searched by itself.
-fn near(test: &BufferTest) -> Option<&Content> {
+// from, too. A short one only where it is what would be looked for everywhere. What a response's body shows is not searched
+// by itself.
+fn near<'r>(test: &'r BufferTest, first: &Content) -> Option<&'r Content> {
     let long = test.buffer.streaming && test.buffer.name != Buffer::HttpResponseBody.name();
-    first_near(&test.tests, None).filter(|c| long && c.bytes.len() >= SHORT)
+    first_near(&test.tests, None).filter(|c| long && (c.bytes.len() >= SHORT || std::ptr::eq(*c, first)))
 }
 
 /// Buffers that are alike in most transactions: what is looked for there is looked for last.
