@@ -13,7 +13,7 @@ pub const STREAM_EVENTS: &[&str] = &[
     "3whs_async_wrong_seq",
     "3whs_right_seq_wrong_ack_evasion",
     "3whs_synack_in_wrong_direction",
-    "3whs_synack_resend_with_different_ack",
+    "3whs_synack_resend_with_diff_ack",
     "3whs_synack_resend_with_diff_seq",
     "3whs_synack_toserver_on_syn_recv",
     "3whs_synack_with_wrong_ack",
@@ -35,7 +35,7 @@ pub const STREAM_EVENTS: &[&str] = &[
     "est_packet_out_of_window",
     "est_pkt_before_last_ack",
     "est_synack_resend",
-    "est_synack_resend_with_different_ack",
+    "est_synack_resend_with_diff_ack",
     "est_synack_resend_with_diff_seq",
     "est_synack_toserver",
     "est_syn_resend",
@@ -65,6 +65,7 @@ pub const STREAM_EVENTS: &[&str] = &[
     "pkt_retransmission",
     "pkt_spurious_retransmission",
     "rst_invalid_ack",
+    "rst_with_data",
     "suspected_rst_inject",
     "reassembly_segment_before_base_seq",
     "reassembly_seq_gap",
@@ -88,6 +89,12 @@ const NEVER_RAISED: &[&str] = &[
 pub(crate) fn stream_event(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     let v = wanted(value)?;
     let name = v.strip_prefix("stream.").unwrap_or(v);
+    // The rules that are distributed with Suricata write two of the names longer than its events are called.
+    let name = match name {
+        "3whs_synack_resend_with_different_ack" => "3whs_synack_resend_with_diff_ack",
+        "est_synack_resend_with_different_ack" => "est_synack_resend_with_diff_ack",
+        other => other,
+    };
     if NEVER_RAISED.contains(&name) {
         return Err(format!("{name:?} is an event of inline mode or of another engine; it is never raised here"));
     }

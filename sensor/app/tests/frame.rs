@@ -165,8 +165,9 @@ fn a_gap_ends_a_protocol_that_cannot_find_its_place_again() {
     let mut r = Rig::open(config(), 4000);
     r.send(TS, b"ask who\nask wh");
     r.lose(TS, 10);
-    assert_eq!(talk(&mut r), [json!({"request": "who", "response": ""})], "as complete as it will be");
+    assert_eq!(r.written(), [] as [Value; 0], "it may only be late");
     r.send(TS, b"ask again\n");
+    assert_eq!(talk(&mut r), [json!({"request": "who", "response": ""})], "as complete as it will be");
     r.send(TC, b"tell me\n");
     assert_eq!(r.written(), [] as [Value; 0]);
     assert_eq!(r.parts.apps.counters().error[AppProto::Template as usize], [1, 0]);

@@ -97,6 +97,7 @@ fn store(
     if f.stream.is_none() && payload.is_empty() {
         return;
     }
+    let new = f.stream.is_none();
     let stream = f.stream.get_or_insert_with(|| {
         let [c, s] = [f.client, f.server].map(|a| cfg.stream.hosts.of(a));
         // Who receives resolves the overlap.
@@ -107,6 +108,10 @@ fn store(
             stream.half_mut(d).begin(first, cfg.stream.depth);
             stream.half_mut(d).set_inline(cfg.stream.inline);
             stream.half_mut(d).watch(cfg.stream.raw && !f.app.sealed, cfg.stream.chunk[d.index()]); // an index of two
+            // A side may have said goodbye before there was a byte of the other.
+            if let Some(fin) = session.fin(d).filter(|_| new) {
+                stream.half_mut(d).fin(fin.wrapping_sub(1));
+            }
         }
     }
     let has = |f: u8| segment.flags & f != 0;
@@ -116,7 +121,7 @@ fn store(
     if step.acks && has(flag::ACK) && !has(flag::SYN) {
         let other = stream.half_mut(direction.reverse());
         other.acknowledge(segment.ack);
-        if other.begins_gap() {
+        if other.begins_gap() && !f.app.over {
             step.events.set(StreamEvent::ReassemblySeqGap);
             m.counters.reassembly_gap += 1;
         }
@@ -131,7 +136,8 @@ fn store(
             (done.refused && !done.limit, StreamEvent::ReassemblyInsertMemcap),
             (done.limit, StreamEvent::ReassemblyInsertLimit),
             (done.before, StreamEvent::ReassemblySegmentBeforeBaseSeq),
-            (done.overlap && !done.added && !done.refused, StreamEvent::PktRetransmission),
+            // Of an open session a segment that comes twice is nothing odd.
+            (done.overlap && !done.added && !done.refused && session.state.closing(), StreamEvent::PktRetransmission),
             (mine.too_deep() && !was_deep, StreamEvent::ReassemblyDepthReached),
         ] {
             if is {

@@ -117,6 +117,8 @@ pub(crate) struct Half {
     gapped: bool,
     /// The hole that is there was told of.
     hole_told: bool,
+    /// A hole was given up and not told of: the next acknowledgement does.
+    untold: bool,
     regions: u32,
     policy: Policy,
     /// Offsets of urgent bytes that are to be taken out, ascending.
@@ -162,7 +164,7 @@ impl Half {
         let begins = !self.finished && !self.ended && !self.hole_told && self.hole().is_some();
         self.hole_told |= begins;
         self.gapped |= begins;
-        begins
+        mem::take(&mut self.untold) || begins
     }
     /// Begins the direction: its first byte has this sequence number. Once only.
     pub(crate) fn begin(&mut self, first: u32, depth: u64) {

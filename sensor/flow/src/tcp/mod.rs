@@ -57,6 +57,10 @@ impl TcpState {
             Self::TimeWait | Self::LastAck | Self::Closed => State::Closed,
         }
     }
+    /// Whether one side at least has said goodbye.
+    pub const fn closing(self) -> bool {
+        !matches!(self, Self::SynSent | Self::SynRecv | Self::Established)
+    }
     /// Whether a new SYN on the same 5-tuple begins a new flow.
     pub const fn over(self) -> bool {
         matches!(self, Self::TimeWait | Self::LastAck | Self::Closed)

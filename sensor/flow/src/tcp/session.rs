@@ -94,6 +94,9 @@ impl Session {
     /// the sender is the server (a SYN/ACK taken up in midstream).
     pub(crate) fn begin(p: &Tcp<'_>, len: usize, pickup: Pickup) -> (Option<(Self, bool)>, Step) {
         let mut step = Step::default();
+        if broken_ack(p) {
+            step.events.set(StreamEvent::PktBrokenAck);
+        }
         let kind = p.flags & (flag::SYN | flag::ACK | flag::RST | flag::FIN);
         let (state, reversed) = match kind {
             flag::SYN => (TcpState::SynSent, false),
@@ -161,6 +164,11 @@ impl Session {
             && self.peers[0].isn != p.seq
     }
 
+    /// The number behind a side's FIN, where it was heard.
+    pub(crate) fn fin(&self, d: Direction) -> Option<u32> {
+        self.peers[d.index()].fin // an index of two
+    }
+
     /// Sequence numbers of each side's first byte, where they are known.
     pub(crate) fn first(&self) -> [Option<u32>; 2] {
         self.peers.map(|p| p.known.then_some(p.isn.wrapping_add(1)))
@@ -181,12 +189,15 @@ impl Session {
         let mut step = Step::default();
         let has = |f: u8| p.flags & f != 0;
         self.flags[from.index()] |= p.flags; // also those of segments that change nothing, as Suricata reports them
-        if !has(flag::ACK) && p.ack != 0 && !has(flag::SYN | flag::RST) {
+        if broken_ack(p) {
             step.events.set(StreamEvent::PktBrokenAck);
         }
         let o = if p.header.len() > 20 { Options::of(p.header) } else { Options::default() };
         if has(flag::RST) {
             self.reset(from, p, &o, &mut step);
+            if step.reset && len > 0 {
+                step.events.set(StreamEvent::RstWithData);
+            }
             return step;
         }
         if has(flag::SYN) && has(flag::FIN) {
@@ -373,6 +384,11 @@ impl Session {
             same => same,
         };
     }
+}
+
+/// A number is acknowledged, and the flag says that nothing is.
+const fn broken_ack(p: &Tcp<'_>) -> bool {
+    p.flags & flag::ACK == 0 && p.ack != 0
 }
 
 /// What the oddities of a segment are called in a state.

@@ -23,12 +23,13 @@ impl Half {
         self.acked.min(self.fin.unwrap_or(u64::MAX))
     }
 
-    /// Where a hole that will not be filled any more ends.
+    /// Where a hole that will not be filled any more ends: there are bytes behind it, and the other side has all of it. What
+    /// was acknowledged and has nothing behind it may only be late: captures show an acknowledgement before its segment.
     pub(super) fn hole(&self) -> Option<u64> {
         let end = self.end();
-        let next = self.ahead.front().map(|b| b.at);
-        let to = if self.finished { next? } else { self.acknowledged().min(next.unwrap_or(u64::MAX)) }.min(self.depth);
-        (to > end).then_some(to)
+        let next = self.ahead.front()?.at;
+        let to = next.min(self.depth);
+        (to > end && (self.finished || self.acknowledged() >= next)).then_some(to)
     }
 
     /// Whether the direction is over, and how.
@@ -62,6 +63,7 @@ impl Half {
         if let Some(to) = self.hole() {
             self.put_aside();
             (self.taken, self.shown, self.start) = (to, to, to);
+            self.untold |= !self.hole_told && !self.finished;
             (self.gapped, self.hole_told) = (true, false);
             while self.marks.front().is_some_and(|m| m.own.to <= to) {
                 self.marks.pop_front();
