@@ -5,7 +5,7 @@
 mod common;
 
 use common::{CLIENT, Rig, SERVER, TC, TS, config};
-use lagewarte_app::{Config, DETECT, HOLD, MAX_CHANGES, Mode, template};
+use lagewarte_app::{Config, DETECT, MAX_CHANGES, Mode, template};
 use lagewarte_flow::AppProto;
 use lagewarte_testkit::tcp;
 use proptest::prelude::*;
@@ -70,9 +70,10 @@ fn a_side_that_is_not_recognised_waits_for_the_other_up_to_a_cap() {
     assert_eq!(talk(&mut r), [json!({"request": "who", "response": "me"})]);
 
     let mut r = Rig::open(config(), 4000);
-    r.send(TC, &vec![b'x'; HOLD + 1]);
-    assert_eq!(r.events(), ["APPLAYER_PROTO_DETECTION_SKIPPED"]);
-    assert_eq!((r.memuse(), r.parts.apps.counters().held), (0, 1));
+    r.send(TC, &[b'x'; 100_000]);
+    assert_eq!(r.events(), [""; 0]);
+    r.send(TC, b"x");
+    assert_eq!((r.memuse(), r.events()), (0, vec!["APPLAYER_PROTO_DETECTION_SKIPPED"]));
     r.send(TS, b"ask who\n");
     r.finish();
     assert_eq!(r.written(), [] as [Value; 0]);
@@ -89,10 +90,36 @@ fn a_greeting_byte_by_byte_is_looked_at_for_so_long_only() {
     assert_eq!(talk(&mut r).len(), 1);
     let mut r = Rig::open(Config::default(), 88);
     r.send(TS, &vec![0; DETECT]); // Kerberos over TCP begins so, and goes on otherwise
-    r.send(TC, b"nothing");
-    assert_eq!(r.events(), ["APPLAYER_PROTO_DETECTION_SKIPPED"]);
+    r.send(TC, b"nothing that is known");
+    assert_eq!(r.events(), [""; 0], "both sides were heard");
     r.finish();
     assert_eq!(r.flow()["app_proto"], "failed");
+}
+
+/// Suricata 7.0.10 says `failed` from 17 bytes of the client and 8 of the server on, and before that nothing.
+#[test]
+fn a_few_bytes_do_not_say_what_a_flow_does_not_speak() {
+    for (client, server, proto) in
+        [(16, 300, None), (17, 300, Some("failed")), (300, 7, None), (300, 8, Some("failed")), (300, 0, None)]
+    {
+        let mut r = Rig::open(Config::default(), 7777);
+        r.send(TS, &vec![b'z'; client]);
+        r.send(TC, &vec![b'y'; server]);
+        assert_eq!(r.events(), [""; 0], "{client} {server}");
+        r.finish();
+        let f = r.flow();
+        assert_eq!((f["app_proto"].as_str(), f.get("app_proto_ts"), f.get("app_proto_tc")), (proto, None, None));
+        assert_eq!(r.memuse(), 0);
+    }
+    // Where the other side is known they are its parser's all the same.
+    let mut r = Rig::open(config(), 80);
+    r.send(TS, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    r.send(TC, b"page");
+    assert_eq!(r.events(), [""; 0]);
+    r.send(TC, b" after page");
+    assert_eq!(r.events(), ["APPLAYER_DETECT_PROTOCOL_ONLY_ONE_DIRECTION"]);
+    r.finish();
+    assert_eq!((&r.flow()["app_proto"], &r.flow()["app_proto_tc"]), (&json!("http"), &json!("failed")));
 }
 
 #[test]

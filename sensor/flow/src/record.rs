@@ -11,6 +11,7 @@ use lagewarte_event::{
 };
 
 use crate::{
+    app::AppProto,
     community::community_id,
     config::{Config, Exceptions, Target},
     flow::{Direction, Flow},
@@ -54,14 +55,16 @@ impl Flow {
         self.community_id.as_deref().unwrap_or_default() // set above
     }
 
-    /// Writes `app_proto` and, where the sides differ, `app_proto_ts` and `app_proto_tc`.
+    /// Writes `app_proto` and, where the sides differ, `app_proto_ts` and `app_proto_tc`. Of a side that tells nothing that
+    /// is said only where the other told.
     pub fn write_app(&self, w: &mut JsonWriter) {
         if let Some(name) = self.app.proto.name() {
             w.key("app_proto").string(name);
         }
         for (side, key) in [(Direction::ToServer, "app_proto_ts"), (Direction::ToClient, "app_proto_tc")] {
             let proto = self.app.sides[side.index()];
-            if let Some(name) = proto.name().filter(|_| proto != self.app.proto) {
+            let waits = proto == AppProto::Failed && self.app.proto == AppProto::Unknown;
+            if let Some(name) = proto.name().filter(|_| proto != self.app.proto && !waits) {
                 w.key(key).string(name);
             }
         }

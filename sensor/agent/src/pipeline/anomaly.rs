@@ -14,7 +14,7 @@ use lagewarte_event::{
     Class,
     eve::{Head, JsonWriter, Record},
 };
-use lagewarte_flow::{Config, FlowRef};
+use lagewarte_flow::{AppProto, Config, FlowRef};
 
 /// Bytes of a packet shown where `packethdr` is on.
 const HEADER_BYTES: usize = 32;
@@ -93,7 +93,7 @@ impl Writer {
         match flow {
             Some(f) => {
                 head.flow_id = Some(f.flow.id);
-                app_proto = f.flow.app.proto.name();
+                app_proto = Some(f.flow.app.proto);
                 head.community_id = self.flow.community_id.map(|seed| f.flow.community_id(seed));
                 w.head(&head);
             }
@@ -112,7 +112,7 @@ impl Writer {
         }
         w.key("anomaly").open();
         if kind == "applayer" {
-            if let Some(name) = app_proto {
+            if let Some(name) = app_proto.filter(|p| p.known()).and_then(AppProto::name) {
                 w.key("app_proto").string(name);
             }
             w.key("type").string(kind).key("event").string(event).key("layer").string("proto_detect");

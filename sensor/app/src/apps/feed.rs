@@ -9,7 +9,7 @@ use std::mem;
 use lagewarte_base::time::Timestamp;
 use lagewarte_flow::{AppProto, Direction, Flow, FlowRef};
 
-use super::{Apps, Counters, FlowApp, HOLD, MAX_CHANGES, MAX_STEPS, cx};
+use super::{Apps, Counters, FlowApp, HOLD, MAX_CHANGES, MAX_STEPS, SILENCE, cx};
 use crate::{
     config::{Encrypted, Mode},
     frames::Piece,
@@ -57,9 +57,11 @@ impl Apps {
             self.detect(&mut app, f, direction, data, eof, &mut events);
         } else if app.state.is_none() {
             // Not recognised; the other side may tell yet what it is.
-            app.ended[direction.index()] |= eof;
-            if !self.hold(&mut app, direction.index(), data) {
-                self.unknown(&mut app, f.flow, &mut events);
+            let side = direction.index();
+            app.ended[side] |= eof;
+            let room = self.hold(&mut app, side, data);
+            if !room || (app.held[side].len() > SILENCE && f.flow.app.sides[1 - side] == AppProto::Unknown) {
+                self.unknown(&mut app, f.flow, true, &mut events);
             }
         } else {
             self.parse(&mut app, f, direction, data, eof, time, &mut events);
@@ -84,7 +86,8 @@ impl Apps {
             let ready = |app: &FlowApp, f: &FlowRef<'_>, d: Direction| {
                 let held = &app.held[d.index()];
                 let waits = app.needed[d.index()] > held.len();
-                !held.is_empty() && !waits && f.flow.app.sides[d.index()] != AppProto::Unknown
+                let told = app.early[d.index()] || f.flow.app.sides[d.index()] != AppProto::Unknown;
+                !held.is_empty() && !waits && told
             };
             let next = [first, first.reverse()].into_iter().find(|d| ready(app, f, *d));
             let Some(d) = next else { return };
@@ -275,6 +278,8 @@ impl Apps {
         a.sides = [AppProto::Unknown; 2];
         app.first = None;
         app.needed = [0; 2];
+        app.heard = [0; 2];
+        app.early = [false; 2];
         if change.expected == AppProto::Websocket {
             // Its frames begin with nothing of their own: both sides have agreed, and that is the sign.
             for side in 0..2 {

@@ -7,7 +7,7 @@
 use lagewarte_base::time::Timestamp;
 use lagewarte_flow::{AppProto, Direction, Flow, FlowRef};
 
-use super::{Apps, Counters, DETECT, FlowApp};
+use super::{Apps, Counters, DETECT, FlowApp, TELLING};
 use crate::{
     config::Mode,
     layer::{LayerEvent, LayerEvents},
@@ -78,7 +78,12 @@ impl Apps {
         let mut side = direction.index();
         app.ended[side] |= eof;
         if !self.hold(app, side, data) {
-            self.unknown(app, f.flow, events);
+            self.unknown(app, f.flow, true, events);
+            return;
+        }
+        app.heard[side] += data.len();
+        if app.early[side] {
+            self.not_told(app, f.flow, side, events); // its parser has its beginning
             return;
         }
         if app.held[side].is_empty() {
@@ -110,6 +115,7 @@ impl Apps {
                 app.at.swap(0, 1);
                 app.needed.swap(0, 1);
                 app.ended.swap(0, 1);
+                app.heard.swap(0, 1);
                 app.first = app.first.map(Direction::reverse);
                 side = 1 - side;
             }
@@ -137,19 +143,45 @@ impl Apps {
                     return;
                 }
                 match self.begin(f.flow, true) {
-                    Some(state) => app.state = Some(state),
+                    Some(state) => {
+                        app.state = Some(state);
+                        self.other_side(app, f.flow, 1 - side);
+                    }
                     None => self.stop(app, f.flow),
                 }
             }
             Answer::Perhaps if !long => {}
-            Answer::No | Answer::Perhaps => {
-                f.flow.app.decide(side, AppProto::Failed, true);
-                match other {
-                    AppProto::Unknown => {}
-                    AppProto::Failed => self.unknown(app, f.flow, events),
-                    _ => events.set(LayerEvent::DetectProtocolOnlyOneDirection),
-                }
-            }
+            Answer::No | Answer::Perhaps => self.not_told(app, f.flow, side, events),
+        }
+    }
+
+    // The few bytes that a side said before the other told what both speak: they are looked at again in its light, and are
+    // its parser's in any case where no more of them could tell.
+    fn other_side(&self, app: &mut FlowApp, flow: &mut Flow, side: usize) {
+        if flow.app.sides[side] != AppProto::Unknown || app.held[side].is_empty() {
+            return; // arrays of two
+        }
+        let direction = if side == 0 { Direction::ToServer } else { Direction::ToClient };
+        match self.probe(flow, direction, true, &app.held[side]) {
+            Answer::Is(proto) if proto == flow.app.proto => flow.app.decide(side, proto, true),
+            Answer::Perhaps => {}
+            _ => app.early[side] = true,
+        }
+    }
+
+    // What a side says is nothing we know. Of a few bytes that is not said yet; where the other side is parsed they belong
+    // to that all the same.
+    fn not_told(&mut self, app: &mut FlowApp, flow: &mut Flow, side: usize, events: &mut LayerEvents) {
+        let other = flow.app.sides[1 - side]; // arrays of two
+        if app.heard[side] < TELLING[side] {
+            app.early[side] = other.known();
+            return;
+        }
+        flow.app.decide(side, AppProto::Failed, true);
+        match other {
+            AppProto::Unknown => {}
+            AppProto::Failed => self.unknown(app, flow, false, events),
+            _ => events.set(LayerEvent::DetectProtocolOnlyOneDirection),
         }
     }
 
@@ -164,14 +196,16 @@ impl Apps {
         }
     }
 
-    // Neither side tells.
-    pub(super) fn unknown(&mut self, app: &mut FlowApp, flow: &mut Flow, events: &mut LayerEvents) {
+    // Neither side tells; `silent`: one of them was not waited for any longer.
+    pub(super) fn unknown(&mut self, app: &mut FlowApp, flow: &mut Flow, silent: bool, events: &mut LayerEvents) {
         for side in 0..2 {
             if flow.app.sides[side] == AppProto::Unknown {
                 flow.app.decide(side, AppProto::Failed, true);
             }
         }
-        events.set(LayerEvent::ProtoDetectionSkipped);
+        if silent {
+            events.set(LayerEvent::ProtoDetectionSkipped);
+        }
         self.expected(flow, events);
         self.stop(app, flow);
     }
