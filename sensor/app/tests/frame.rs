@@ -123,6 +123,18 @@ fn a_few_bytes_do_not_say_what_a_flow_does_not_speak() {
 }
 
 #[test]
+fn the_length_of_an_answer_is_that_on_the_line_and_its_files_is_not() {
+    let mut r = Rig::open(config(), 80);
+    r.send(TS, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n");
+    r.send(TC, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n");
+    r.finish();
+    let all = r.written();
+    let of = |kind: &str| all.iter().find(|e| e["event_type"] == kind).expect("it is written");
+    // Twice a line, two bytes and a line end, then the line of the last chunk.
+    assert_eq!((&of("http")["http"]["length"], &of("fileinfo")["fileinfo"]["size"]), (&json!(17), &json!(4)));
+}
+
+#[test]
 fn sides_that_disagree_and_a_server_that_speaks_first_are_events() {
     let mut r = Rig::open(config(), 80);
     r.send(TS, b"GET / HTTP/1.1\r\n\r\n");

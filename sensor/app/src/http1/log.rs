@@ -73,7 +73,9 @@ pub(crate) fn write(tx: &Tx, choices: &Choices, dump: bool, w: &mut JsonWriter) 
         }
     }
     if h2.is_none() || tx.response.is_some() {
-        w.key("length").u64(tx.response.as_ref().map_or(0, |r| r.message.wire_len));
+        // As it went over the line, the framing of chunks with it.
+        let length = tx.response.as_ref().map_or(0, |r| r.message.wire_len + r.message.framing_len);
+        w.key("length").u64(length);
     }
     if dump {
         for (on, name, d) in [

@@ -17,6 +17,8 @@ pub struct Message {
     pub head: Head,
     /// Bytes of the body on the wire, the transfer coding undone, content codings not.
     pub wire_len: u64,
+    /// Bytes of the transfer coding around it: lines with chunks' sizes and what ends chunks.
+    pub framing_len: u64,
     /// The body as rules see it: codings undone.
     pub body: Window,
     /// How its body is inspected.

@@ -146,7 +146,7 @@ impl Http1 {
                     _ => 0,
                 };
                 self.sides[d.index()].phase = Phase::ChunkLine;
-                Did::Ate(n)
+                self.framed(d, n)
             }
             Phase::Trailer => self.trailer(d, data, eof),
             Phase::UntilClose => {
@@ -476,6 +476,15 @@ impl Http1 {
         stray
     }
 
+    // So many bytes belong to chunks, and not to what is in them.
+    fn framed(&mut self, d: Direction, n: usize) -> Did {
+        let tx = self.sides[d.index()].tx.and_then(|id| self.txs.by_id(id));
+        if let Some(m) = tx.and_then(|tx| tx.message_mut(d)) {
+            m.framing_len += n as u64;
+        }
+        Did::Ate(n)
+    }
+
     fn chunk_line(&mut self, d: Direction, data: &[u8], eof: bool) -> Did {
         let to_server = d == Direction::ToServer;
         let (line, next) = match memchr(b'\n', data) {
@@ -484,7 +493,7 @@ impl Http1 {
             None => (data, data.len()),
         };
         if line.iter().all(|b| parser::is_space(*b)) {
-            return Did::Ate(next);
+            return self.framed(d, next);
         }
         let tx = self.sides[d.index()].tx.and_then(|id| self.txs.by_id(id));
         match parser::chunk_size(line) {
@@ -493,7 +502,7 @@ impl Http1 {
                     tx.raise(if to_server { Event::RequestChunkExtension } else { Event::ResponseChunkExtension });
                 }
                 self.sides[d.index()].phase = if size == 0 { Phase::Trailer } else { Phase::Chunk(size) };
-                Did::Ate(next)
+                self.framed(d, next)
             }
             None => {
                 // Not chunked at all, as some servers do: the rest is the body.
