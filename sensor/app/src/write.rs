@@ -39,10 +39,10 @@ impl Apps {
             return;
         }
         if let Some(mut app) = self.take(flow) {
-            let keep = app.keep;
+            let (keep, ended) = (app.keep, app.ended);
             for state in app.states_mut() {
                 for place in 0..state.len() {
-                    one(state, place, flow, moment, (&self.cfg, keep, inspecting), (&mut self.counters, out));
+                    one(state, place, flow, (moment, ended), (&self.cfg, keep, inspecting), (&mut self.counters, out));
                 }
             }
             self.put(flow, app);
@@ -55,7 +55,7 @@ fn one(
     state: &mut State,
     place: usize,
     flow: &mut Flow,
-    m: &Moment<'_>,
+    (m, ended): (&Moment<'_>, [bool; 2]),
     (cfg, keep, inspecting): (&Config, Keep, bool),
     (counters, out): (&mut Counters, &mut Vec<Record>),
 ) {
@@ -68,8 +68,9 @@ fn one(
     if odd && cfg.anomalies {
         anomalies(state, place, flow, m, cfg, out);
     }
-    if settle(state, place, m, (keep, inspecting), counters) {
-        files(state, place, flow, m, cfg, (counters, out));
+    let here = |f: &File| due(f, m, ended);
+    if settle(state, place, here, (keep, inspecting), counters) {
+        files(state, place, flow, (m, &here), cfg, (counters, out));
     }
     let waits = state.files(place).is_some_and(|all| all.iter().any(|f| f.state != FileState::Open && !f.logged));
     if let Some(core) = state.core_mut(place) {
@@ -101,10 +102,11 @@ fn written(proto: AppProto, name: &str, cfg: &Config) -> bool {
     cfg.writes(name) || name == "http" && proto == AppProto::Http2 && cfg.writes("http2")
 }
 
-// A file that has ended and was not written yet: it is in the context of a packet that goes its way, as in Suricata.
-// Whether it is stored is settled by then.
-fn due(f: &File, m: &Moment<'_>) -> bool {
-    let here = f.direction() == m.direction || m.packet.never_sent();
+// A file that has ended and was not written yet: it is in the context of a packet that goes its way, as in Suricata, or of
+// the one with which its direction ended. Whether it is stored is settled by then.
+fn due(f: &File, m: &Moment<'_>, ended: [bool; 2]) -> bool {
+    let d = f.direction();
+    let here = d == m.direction || ended[d.index()] || m.packet.never_sent(); // an index of two
     f.state != FileState::Open && !f.logged && !f.undecided() && here
 }
 
@@ -112,7 +114,7 @@ fn due(f: &File, m: &Moment<'_>) -> bool {
 fn settle(
     state: &mut State,
     place: usize,
-    m: &Moment<'_>,
+    due: impl Fn(&File) -> bool,
     (of_flow, inspecting): (Keep, bool),
     counters: &mut Counters,
 ) -> bool {
@@ -129,7 +131,7 @@ fn settle(
             counters.files_not_stored += u64::from(wanted && !done);
         }
     }
-    all.iter().any(|f| due(f, m))
+    all.iter().any(due)
 }
 
 // Files that have ended and were not written yet.
@@ -137,14 +139,14 @@ fn files(
     state: &mut State,
     place: usize,
     flow: &mut Flow,
-    moment: &Moment<'_>,
+    (moment, due): (&Moment<'_>, &dyn Fn(&File) -> bool),
     cfg: &Config,
     (counters, out): (&mut Counters, &mut Vec<Record>),
 ) {
     if cfg.writes("fileinfo")
         && let (Some(all), Some(id)) = (state.files(place), state.core(place).map(|c| c.id))
     {
-        for file in all.iter().filter(|f| due(f, moment)) {
+        for file in all.iter().filter(|f| due(f)) {
             let mut w = JsonWriter::with_capacity(768);
             let client = Client::of(state, place, cfg.xff.files.as_ref());
             head(&mut w, flow, moment, ("fileinfo", file.direction(), client.instead()), cfg);
@@ -160,7 +162,7 @@ fn files(
         }
     }
     if let Some(all) = state.files_mut(place) {
-        for f in all.iter_mut().filter(|f| due(f, moment)) {
+        for f in all.iter_mut().filter(|f| due(f)) {
             f.logged = true;
             let trouble = f.magic.trouble();
             counters.magic_limited += u64::from(trouble == Some(Trouble::Limited));

@@ -135,6 +135,34 @@ fn the_length_of_an_answer_is_that_on_the_line_and_its_files_is_not() {
 }
 
 #[test]
+fn a_file_that_ends_with_its_direction_is_written_with_that_packet() {
+    let mut r = Rig::open(config(), 80);
+    r.send(TS, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n");
+    r.send(TC, b"HTTP/1.1 200 OK\r\n\r\npage");
+    r.close(TC);
+    let all = r.written();
+    let info = all.iter().find(|e| e["event_type"] == "fileinfo").expect("with the client's acknowledgement");
+    assert_eq!((&info["pkt_src"], &info["fileinfo"]["state"]), (&json!("wire/pcap"), &json!("CLOSED")));
+}
+
+/// Suricata 7.0.10: a file ends where its body is not inspected any more (`response-body-limit`), cut off where more comes.
+#[test]
+fn a_file_reaches_as_far_as_its_body_is_inspected() {
+    for (len, size, state) in [(102_400, 102_400, "CLOSED"), (300_000, 102_400, "TRUNCATED")] {
+        let mut r = Rig::open(config(), 80);
+        r.send(TS, b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n");
+        r.send(TC, format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n").as_bytes());
+        for part in vec![b'x'; len].chunks(1400) {
+            r.send(TC, part);
+        }
+        r.finish();
+        let all = r.written();
+        let info = &all.iter().find(|e| e["event_type"] == "fileinfo").expect("a file")["fileinfo"];
+        assert_eq!((&info["size"], &info["state"]), (&json!(size), &json!(state)));
+    }
+}
+
+#[test]
 fn sides_that_disagree_and_a_server_that_speaks_first_are_events() {
     let mut r = Rig::open(config(), 80);
     r.send(TS, b"GET / HTTP/1.1\r\n\r\n");

@@ -25,6 +25,8 @@ pub struct Flowing {
     form: Option<Box<Form>>,
     // Behind a gap in coded bytes nothing can be decoded.
     lost: bool,
+    // Its files do not end where its inspection does: rules store files, or they have no such limit.
+    unlimited: bool,
 }
 
 impl Flowing {
@@ -55,7 +57,10 @@ impl Flowing {
             open_file(tx, d, cx);
         }
         let before = held(tx) + self.memory();
-        let mut sink = Sink { tx, d, form: self.form.as_deref_mut(), news: false, part_pieces: cx.config.http.request };
+        let files = &cx.config.files;
+        self.unlimited = tx.h2.is_some() || files.store.is_some() && files.asked.store;
+        let (unlimited, part_pieces) = (self.unlimited, cx.config.http.request);
+        let mut sink = Sink { tx, d, form: self.form.as_deref_mut(), news: false, part_pieces, unlimited };
         let mut odd = Oddities::default();
         if first && cx.memory.bombs.spent(cx.time) && self.decoder.as_ref().is_some_and(|d| d.is_dear()) {
             self.decoder = None;
@@ -116,7 +121,8 @@ impl Flowing {
     pub(crate) fn close(self, tx: &mut Tx, d: Direction, whole: bool) {
         let mut form = self.form;
         let nothing = crate::file::Wanted::default();
-        let mut sink = Sink { tx, d, form: form.as_deref_mut(), news: false, part_pieces: Pieces::default() };
+        let (unlimited, part_pieces) = (self.unlimited, Pieces::default());
+        let mut sink = Sink { tx, d, form: form.as_deref_mut(), news: false, part_pieces, unlimited };
         if let Some(mut decoder) = self.decoder.filter(|_| !self.lost) {
             decoder.finish(&mut |out| sink.take(out, &nothing));
             let odd = decoder.odd;
@@ -162,9 +168,9 @@ impl Http1 {
             flowing.gap(tx, d, len, cx);
         }
     }
-    pub(super) fn close_body(&mut self, d: Direction, whole: bool) {
+    pub(super) fn close_body(&mut self, d: Direction) {
         if let Some((tx, flowing)) = self.flowing(d) {
-            std::mem::take(flowing).close(tx, d, whole);
+            std::mem::take(flowing).close(tx, d, true);
         }
     }
 }
@@ -175,6 +181,7 @@ struct Sink<'t, 'f> {
     form: Option<&'f mut Form>,
     news: bool,
     part_pieces: Pieces,
+    unlimited: bool,
 }
 
 impl Sink<'_, '_> {
@@ -187,18 +194,20 @@ impl Sink<'_, '_> {
             m.body.looked();
         }
         let within = match pieces.limit {
-            0 => out.len(),
-            limit => out.len().min(usize::try_from(limit.saturating_sub(m.body.total())).unwrap_or(usize::MAX)),
+            limit if limit > 0 && !self.unlimited => {
+                out.len().min(usize::try_from(limit.saturating_sub(m.body.total())).unwrap_or(usize::MAX))
+            }
+            _ => out.len(),
         };
+        // A file reaches as far as the body is inspected, and is cut off by what comes behind that.
+        let part = out.get(..within).unwrap_or_default();
         self.news |= m.body.push(out, &pieces);
         if let Some(i) = m.file
             && let Some(f) = self.tx.files.at_mut(i)
         {
-            f.push(out);
+            let _ = if within == 0 && !out.is_empty() { f.truncate() } else { f.push(part) };
         }
         if let Some(form) = &mut self.form {
-            // A form is read as far as its body is inspected.
-            let part = out.get(..within).unwrap_or_default();
             self.news |= form.push(part, &mut self.tx.files, wanted, self.part_pieces);
             if within < out.len() {
                 self.news |= form.cut(&mut self.tx.files);

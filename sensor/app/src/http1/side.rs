@@ -529,7 +529,7 @@ impl Http1 {
 
     // The message has ended as its framing says.
     pub(super) fn end_of_message(&mut self, d: Direction) {
-        self.close_body(d, true);
+        self.close_body(d);
         self.sides[d.index()].phase = Phase::Start;
         let Some(tx) = self.sides[d.index()].tx.take().and_then(|id| self.txs.by_id(id)) else { return };
         tx.core.reach(d, DONE);
@@ -537,11 +537,9 @@ impl Http1 {
 
     // The direction has ended in whatever phase it is.
     pub(super) fn cut_off(&mut self, d: Direction) {
-        let side = &mut self.sides[d.index()];
-        let whole =
-            matches!(side.phase, Phase::Start | Phase::UntilClose | Phase::Trailer | Phase::Simple | Phase::Connect);
-        side.phase = Phase::Over;
-        self.close_body(d, whole);
+        self.sides[d.index()].phase = Phase::Over;
+        // What came of a body is a file that has ended, as in libhtp, whatever length was stated.
+        self.close_body(d);
         if let Some(tx) = self.sides[d.index()].tx.take().and_then(|id| self.txs.by_id(id)) {
             tx.core.reach(d, DONE);
         }

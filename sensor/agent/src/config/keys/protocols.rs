@@ -36,7 +36,7 @@ pub(super) static KEYS: &[Key] = &[
         Size,
         "100kb",
         "1mb",
-        "How much of a body is inspected; 0: all.",
+        "How much of a body is inspected, and how far its file reaches where no rule stores files (`filestore`); 0: all.",
     ),
     on(
         "app-layer.protocols.http.libhtp.default-config.{request-body-minimal-inspect-size,response-body-minimal-inspect-size}",
