@@ -232,7 +232,8 @@ fn coding(token: &[u8]) -> Coding {
     }
     let text = clean.get(..n).unwrap_or_default().trim_ascii();
     let has = |w: &[u8]| memchr::memmem::find(text, w).is_some();
-    if text.is_empty() || text == b"identity" || text == b"none" || text == b"inflate" {
+    // `identity` is no coding that a server may name there (RFC 9110, 8.4.1); Suricata says so, too.
+    if text.is_empty() || text == b"none" || text == b"inflate" {
         Coding::None
     } else if has(b"gzip") {
         Coding::Is(Kind::Gzip)

@@ -57,6 +57,9 @@ fn what_is_labelled_right() {
     check("deflate", &raw(TEXT), TEXT);
     check("identity", TEXT, TEXT);
     check("gzip", &gzip(b""), b"");
+    // Measured on Suricata 7.0.10: `identity` is an abnormal header, `none` and `inflate` are not.
+    let abnormal = |label| decode_in(label, TEXT, 64, Limits::default()).1.abnormal;
+    assert_eq!(["identity", "none", "inflate", "compress"].map(abnormal), [true, false, false, true]);
 }
 
 #[test]
