@@ -4,7 +4,7 @@
 
 use lagewarte_event::eve::JsonWriter;
 
-use super::{Body, Created, Dialect, FileId, Smb, Status, Tx, auth::Ntlm, names, wire};
+use super::{Body, Dialect, FileId, Smb, Status, Tx, auth::Ntlm, names, wire};
 use crate::dcerpc::{
     call::Call,
     log::interfaces,
@@ -109,16 +109,22 @@ fn body(state: &Smb, tx: &Tx, w: &mut JsonWriter) {
             }
         }
         Body::Create { name, directory, disposition, delete, created } => {
-            let kind = if *directory { "directory" } else { "filename" };
-            w.key(kind).bytes(if name.is_empty() { b"<share_root>" } else { name });
+            let root = name.is_empty(); // it is a filename, as Suricata writes it
+            let kind = if *directory && !root { "directory" } else { "filename" };
+            w.key(kind).bytes(if root { b"<share_root>" } else { name });
             w.key("disposition").string(names::disposition(*disposition));
             w.key("access").string(if *delete { "delete on close" } else { "normal" });
-            if let Some(Created { times, size, id: number }) = created {
-                for (name, t) in ["created", "accessed", "modified", "changed"].into_iter().zip(times) {
-                    w.key(name).u64(*t);
+            // Where nothing was opened they are written all the same.
+            let (times, size) = created.as_ref().map_or(([0; 4], 0), |c| (c.times, c.size));
+            for (name, t) in ["created", "accessed", "modified", "changed"].into_iter().zip(times) {
+                w.key(name).u64(t);
+            }
+            w.key("size").u64(size);
+            match created {
+                Some(c) => id(tx.about.version, &c.id, w),
+                None => {
+                    w.key("fuid").string("");
                 }
-                w.key("size").u64(*size);
-                id(tx.about.version, number, w);
             }
         }
         Body::File { id: number, name, share, .. } => {

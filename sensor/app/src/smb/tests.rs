@@ -168,6 +168,18 @@ fn a_session_of_smb_2_however_it_comes() {
     }
 }
 
+/// As Suricata 7.0.10 writes them.
+#[test]
+fn what_could_not_be_opened_is_written_with_zeros_and_a_shares_root_is_a_filename() {
+    let mut t = Talk::<Smb>::new();
+    let ([n, n_answer], [c, _]) = (negotiate(), create(3, "", 1));
+    say(&mut t, 9000, ToServer, &[n, c]);
+    say(&mut t, 9000, ToClient, &[n_answer, tell(5, 3, 0xc000_0034, &[])]);
+    let said = t.json().pop().expect("it is written");
+    let zeros = r#""created":0,"accessed":0,"modified":0,"changed":0,"size":0,"fuid":"""#;
+    assert!(said.contains(r#""filename":"<share_root>""#) && said.contains(zeros), "{said}");
+}
+
 #[test]
 fn compounds_of_smb_2_hold_related_messages() {
     let mut t = Talk::<Smb>::new();
