@@ -53,6 +53,8 @@ pub struct Message {
     pub ticket: Option<i64>,
     /// What went wrong, and with which request.
     pub error: Option<(i64, Option<u8>)>,
+    /// It came in a datagram: the event goes its way. Over TCP it is written with the client's acknowledgement.
+    pub datagram: bool,
 }
 
 /// Reads a message.
@@ -125,6 +127,7 @@ impl Kind for Exchange {
             events.set(MALFORMED);
             return Read::Message(Message::default(), head_len + len, events);
         };
+        m.datagram = input.datagram;
         match (input.direction, &mut m.error) {
             (_, Some((_, failed))) => *failed = self.asked.take(),
             (Direction::ToServer, None) => self.asked = Some(m.kind),
@@ -158,7 +161,7 @@ impl Kind for Exchange {
         }
     }
     fn written(m: &Message) -> (bool, bool) {
-        (m.kind > 0, false)
+        (m.kind > 0, m.datagram)
     }
     fn log(m: &Message, w: &mut JsonWriter) {
         w.key("msg_type").string(kind_name(m.kind));
@@ -284,7 +287,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::single::testing::{Talk, hostile};
+    use crate::{
+        protocol::Protocol,
+        single::testing::{Talk, hostile},
+    };
 
     use Direction::{ToClient, ToServer};
 
@@ -352,6 +358,18 @@ mod tests {
             assert_eq!(t.number(1, Field::Krb5ErrCode, ToClient, 0), Some(25));
             assert_eq!(t.number(2, Field::Krb5TicketEncryption, ToClient, 0), Some(18));
             assert_eq!(t.events(), ["weak_encryption"]);
+        }
+    }
+
+    /// As Suricata 7.0.10 writes them: the answer in a datagram from the server, over TCP with the client's acknowledgement.
+    #[test]
+    fn the_event_of_a_datagram_goes_its_way() {
+        for (datagram, way) in [(true, Some(ToClient)), (false, None)] {
+            let mut t = Talk::<Krb5>::new();
+            let bytes = if datagram { error(25) } else { framed(&error(25)) };
+            t.say(ToClient, &bytes, datagram);
+            let tx = t.state.txs().at(0).expect("a message");
+            assert_eq!(t.state.event_type(tx, &t.config), Some(("krb5", way)));
         }
     }
 
