@@ -4,7 +4,7 @@
 //!
 //! Must never read a header by offset that the decoder did not prove to be there.
 
-use lagewarte_decode::{Checksum, Packet, Transport};
+use lagewarte_decode::{Packet, Transport};
 use lagewarte_flow::FlowRef;
 use lagewarte_rules::ast::{BitMode, Csum, PacketTest, StreamSide};
 
@@ -120,7 +120,7 @@ fn tcp_option(p: &Packet<'_>, kind: u8, len: usize) -> Option<u64> {
     Some(value.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
 }
 
-// Where checksums are not tested (`-k none`), each is taken as valid.
+// Also where streams take segments with any checksum (`-k none`) the keyword asks for itself, as Suricata does.
 fn csum(which: Csum, p: &Packet<'_>, valid: bool) -> bool {
     let v4 = p.ip.is_some_and(|ip| ip.src.is_ipv4());
     let holds = match (which, p.transport) {
@@ -131,7 +131,7 @@ fn csum(which: Csum, p: &Packet<'_>, valid: bool) -> bool {
         (Csum::Igmp, Transport::Igmp(_)) => p.transport_checksum(),
         _ => None,
     };
-    holds.is_some_and(|h| (h || p.checksum == Checksum::Untested) == valid)
+    holds == Some(valid)
 }
 
 // Program, version and procedure of a SunRPC call (RFC 5531, 9); over TCP a record's mark stands before it (11).

@@ -120,3 +120,17 @@ fn the_stream_events_of_the_language_are_the_sessions() {
         rules(&format!("alert tcp any any -> any any (stream-event:{name}; sid:1;)"));
     }
 }
+
+/// Suricata 7.0.10 alerts on wrong checksums under `-k none`, too: that says only what streams are made of.
+#[test]
+fn checksums_are_asked_for_where_streams_take_any() {
+    let text = "alert tcp any any -> any any (tcpv4-csum:invalid; sid:1;)\n\
+                alert tcp any any -> any any (tcpv4-csum:valid; sid:2;)";
+    let mut rig = Rig::new(rules(text), Output::default());
+    rig.any_checksum();
+    let whole = tcp(CLIENT, SERVER, "S", 1, 0, b"");
+    let mut broken = whole.clone();
+    broken.bytes[50] ^= 0x55;
+    let sids: Vec<Value> = rig.run(&[whole, broken]).iter().map(|a| a["alert"]["signature_id"].clone()).collect();
+    assert_eq!(sids, [Value::from(2), Value::from(1)]);
+}

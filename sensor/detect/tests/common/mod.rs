@@ -229,6 +229,11 @@ impl Rig {
         }
     }
 
+    /// Streams take segments with any checksum from now on: `-k none`.
+    pub(crate) fn any_checksum(&mut self) {
+        self.checksums = false;
+    }
+
     /// The matches of one frame, before the ordered stage.
     pub(crate) fn matches(&mut self, f: &Frame) -> Vec<Candidate> {
         self.index += 1;
