@@ -436,6 +436,14 @@ impl Half {
                     match i.checked_sub(1).and_then(|p| self.ahead.get_mut(p)).filter(|b| b.to() == at) {
                         Some(before) => {
                             let had = before.data.capacity();
+                            let needed = before.data.len() + n;
+                            if needed > had {
+                                // Doubling keeps the copies few; where memory is short the exact size will do.
+                                let roomy = needed.max(2 * had);
+                                let more = roomy - had + BLOCK_COST + 2 * MARK_COST;
+                                let size = if memory.allows(more) { roomy } else { needed };
+                                before.data.reserve_exact(size - before.data.len());
+                            }
                             before.data.extend_from_slice(now);
                             self.ahead_bytes += before.data.capacity() - had;
                         }
