@@ -144,10 +144,14 @@ impl Program {
             Step::Content { content, .. } if !content.negated => Some((rarity::of(&content.bytes), i)),
             _ => None,
         };
-        let rarest = steps.iter().enumerate().filter_map(must).max_by_key(|(worth, _)| *worth).map(|(_, i)| i);
-        // Found by a content near the beginning, it may hold nothing else.
-        let unsought = first_near(tests, None).is_some_and(|near| near.bytes.len() >= SHORT)
-            && steps.iter().filter(|s| matches!(s, Step::Content { content, .. } if !content.negated)).count() > 1;
+        let contents: Vec<(u32, usize)> = steps.iter().enumerate().filter_map(must).collect();
+        let rarest = contents.iter().max_by_key(|(worth, _)| *worth).copied();
+        // Found by a content near the beginning that is less rare, it may hold nothing else.
+        let unsought = contents.len() > 1
+            && first_near(tests, None).is_some_and(|near| {
+                near.bytes.len() >= SHORT && rarest.is_some_and(|(w, _)| w > rarity::of(&near.bytes))
+            });
+        let rarest = rarest.map(|(_, i)| i);
         Self { steps, placed, rarest, unsought }
     }
 

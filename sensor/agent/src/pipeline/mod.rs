@@ -3,7 +3,8 @@
 //! The way of a packet: source → dispatcher → workers → ordered stage → sink. One way for files and for interfaces.
 //!
 //! - The dispatcher reads the source, puts fragments together, and hands each packet to the worker that owns its address
-//!   pair, in batches; a worker that is alone looks at it where it was read. A frame with packets in packets goes to the owner of each.
+//!   pair, in batches; a worker that is alone looks at it where it was read. A frame with packets in packets goes to the
+//!   owner of each.
 //! - A worker owns its flows: it decodes, finds the flow, its protocol and the rules that match. No locks.
 //! - The ordered stage takes the workers' output in the order of packets and thins alerts, so that any number of workers
 //!   gives the same events in the same order.

@@ -287,13 +287,8 @@ impl Half {
         }
         let needed = self.buffer.len() + data.len();
         if needed > self.buffer.capacity() {
-            // Doubling keeps the copies few; where memory is short the exact size will do.
             let roomy = needed.max(2 * self.buffer.capacity()).next_multiple_of(512);
-            let more = |size: usize| MARK_COST + size - self.buffer.capacity();
-            let size = if memory.allows(more(roomy)) { roomy } else { needed };
-            if !memory.allows(more(size)) {
-                return false;
-            }
+            let Some(size) = grown(self.buffer.capacity(), [roomy, needed], MARK_COST, memory) else { return false };
             self.buffer.reserve_exact(size - self.buffer.len());
         }
         self.buffer.extend_from_slice(data);
@@ -438,10 +433,8 @@ impl Half {
                             let had = before.data.capacity();
                             let needed = before.data.len() + n;
                             if needed > had {
-                                // Doubling keeps the copies few; where memory is short the exact size will do.
-                                let roomy = needed.max(2 * had);
-                                let more = roomy - had + BLOCK_COST + 2 * MARK_COST;
-                                let size = if memory.allows(more) { roomy } else { needed };
+                                let sizes = [needed.max(2 * had), needed];
+                                let size = grown(had, sizes, BLOCK_COST + 2 * MARK_COST, memory).unwrap_or(needed);
                                 before.data.reserve_exact(size - before.data.len());
                             }
                             before.data.extend_from_slice(now);
@@ -547,6 +540,12 @@ impl Half {
     pub(crate) const fn told(&self) -> usize {
         self.told
     }
+}
+
+/// To which of two sizes a buffer of `had` bytes may grow, with so much beside it: doubling keeps the copies few; where memory
+/// is short the exact size will do.
+fn grown(had: usize, [roomy, needed]: [usize; 2], beside: usize, memory: &Memory) -> Option<usize> {
+    [roomy, needed].into_iter().find(|size| memory.allows(beside + size - had))
 }
 
 /// The bytes `from..to` of data that begins at `base`.
