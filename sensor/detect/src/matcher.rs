@@ -17,6 +17,7 @@
 use std::collections::HashMap;
 
 use memchr::{memchr, memchr2, memmem};
+use multiversion::multiversion;
 
 use crate::rarity;
 
@@ -29,8 +30,8 @@ const FOLDED: [u8; 128] = folded();
 /// Most patterns of two bytes, and most of zeros and blanks, that are searched for one by one. Threat: a set with every pair
 /// of bytes.
 const MAX_SINGLE: usize = 8;
-/// Spreads windows over the filter: 2^64 divided by the golden ratio.
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Spreads windows over the filter: 2^32 divided by the golden ratio.
+const MIX: u32 = 0x9e37_79b9;
 
 /// Bytes to look for. With `nocase` they are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -211,13 +212,25 @@ impl Matcher {
 /// A block at a time: first its strides that pass, then the places in them, then those are looked up. Neither of the first
 /// two branches on what the bytes are, which no processor can foresee.
 #[inline]
-fn pass<const W: usize>(filter: &[u64; W], data: &[u8], blanks: bool, mut look: impl FnMut(usize, u32)) {
+fn pass<const W: usize>(filter: &[u32; W], data: &[u8], blanks: bool, mut look: impl FnMut(usize, u32)) {
     // Blanks that are not looked for can pass by chance, and there are many of them.
-    let wanted = |window: u32| passes(filter, window) & u64::from(blanks || window | FOLD != BLANK) & 1;
+    let wanted = |window: u32| passes(filter, window) & u32::from(blanks || window | FOLD != BLANK) & 1;
+    let Some(last) = data.len().checked_sub(STRIDE + 2) else {
+        for i in (0..data.len()).step_by(2) {
+            let Some(window) = window(data, i) else { return };
+            if wanted(window) == 1 {
+                look(i, window | FOLD);
+            }
+        }
+        return;
+    };
     let mut strides = [0u16; BLOCK];
     let mut places = [0u16; BLOCK * STRIDE / 2];
     let mut from = 0;
-    while let Some(block) = data.get(from..).filter(|b| b.len() >= STRIDE + 2) {
+    while from + 4 <= data.len() {
+        // The last stride begins within the one before, at an even place.
+        from = from.min(last & !1);
+        let Some(block) = data.get(from..) else { return };
         let (end, passed) = passing(filter, block, &mut strides);
         let mut found = 0;
         for at in strides.iter().take(passed) {
@@ -237,64 +250,59 @@ fn pass<const W: usize>(filter: &[u64; W], data: &[u8], blanks: bool, mut look: 
         }
         from += end;
     }
-    // What is shorter than a stride.
-    for i in (from..data.len()).step_by(2) {
-        let Some(window) = window(data, i) else { return };
-        if wanted(window) == 1 {
-            look(i, window | FOLD);
-        }
-    }
 }
 
 /// Strides of a block.
-const BLOCK: usize = 64;
+const BLOCK: usize = 32;
 /// Bytes that are looked at with one test of what the filter says.
-const STRIDE: usize = 8;
+const STRIDE: usize = 16;
 
 fn window(data: &[u8], i: usize) -> Option<u32> {
     data.get(i..).and_then(|d| d.first_chunk()).map(|w| u32::from_le_bytes(*w))
 }
 
-/// The four windows of the stride that begins there, of which the last reaches two bytes into the next one.
+/// The eight windows of the stride that begins there, of which the last reaches two bytes into the next one.
 #[inline(always)]
 fn stride(data: &[u8], i: usize) -> Option<[u32; STRIDE / 2]> {
-    // Two overlapping words hold them.
     let bytes = data.get(i..).and_then(|d| d.first_chunk::<{ STRIDE + 2 }>())?;
-    let (even, odd) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
-    let (even, odd) = (u64::from_le_bytes(*even), u64::from_le_bytes(*odd));
-    Some([even as u32, odd as u32, (even >> 32) as u32, (odd >> 32) as u32])
+    let windows = bytes.array_windows::<4>().step_by(2).map(|w| u32::from_le_bytes(*w));
+    let mut all = [0; STRIDE / 2];
+    all.iter_mut().zip(windows).for_each(|(to, w)| *to = w);
+    Some(all)
 }
 
 /// Where the strides of the first block of `data` begin of which a window passes the filter: where the block ends, and how
-/// many they are. A function by itself, so that all it needs stays in registers.
-#[inline(never)]
-fn passing<const W: usize>(filter: &[u64; W], data: &[u8], strides: &mut [u16; BLOCK]) -> (usize, usize) {
+/// many they are. A function by itself, so that all it needs stays in registers, and compiled a second time for processors
+/// that hash eight windows at once (the attribute calls that one, which is `unsafe`, where the processor says it can).
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2"))]
+fn passing<const W: usize>(filter: &[u32; W], data: &[u8], strides: &mut [u16; BLOCK]) -> (usize, usize) {
     let (mut i, mut passed) = (0, 0);
     while let (Some(windows), Some(at)) = (stride(data, i), strides.get_mut(passed)) {
         if i == BLOCK * STRIDE {
             break;
         }
         *at = i as u16; // below the length of a block
-        passed += (windows.into_iter().fold(0, |any, w| any | passes(filter, w)) & 1) as usize;
+        passed += (windows.map(|w| passes(filter, w)).into_iter().fold(0, |any, p| any | p) & 1) as usize;
         i += STRIDE;
     }
     (i, passed)
 }
 
 /// The lowest bit is set where the window may be one that is looked for; the others say nothing.
-#[inline]
-fn passes<const W: usize>(filter: &[u64; W], window: u32) -> u64 {
+#[inline(always)]
+fn passes<const W: usize>(filter: &[u32; W], window: u32) -> u32 {
     let (word, bit) = place::<W>(window);
     filter[word].wrapping_shr(bit) // a place below W
 }
 
 /// The word of a window in a filter of `W` words, which its first three bytes choose, and its bit there, which its fourth
-/// byte chooses: the lowest six bits of the number. The bit that tells cases apart has no say.
-#[inline]
+/// byte chooses, too: the lowest five bits of the number. The bit that tells cases apart has no say.
+///
+/// One product says both: the lowest 24 bits of a product know nothing of the fourth byte.
+#[inline(always)]
 const fn place<const W: usize>(window: u32) -> (usize, u32) {
-    let folded = window & !FOLD;
-    let h = ((folded << 8) as u64).wrapping_mul(MIX);
-    ((h >> (u64::BITS - W.ilog2())) as usize & (W - 1), (h >> 32) as u32 ^ folded >> 24)
+    let h = (window & !FOLD).wrapping_mul(MIX);
+    (h as usize >> (24 - W.ilog2()) & (W - 1), h >> 24)
 }
 
 /// What is put into a filter.
@@ -308,16 +316,16 @@ enum Window {
 /// A bit for each window. Of a few sizes, each known when compiled: that saves a test at each place.
 #[derive(Debug)]
 enum Filter {
-    Small(Box<[u64; 64]>),
-    Middle(Box<[u64; 1_024]>),
-    Large(Box<[u64; 8_192]>),
-    Huge(Box<[u64; 65_536]>),
+    Small(Box<[u32; 128]>),
+    Middle(Box<[u32; 2_048]>),
+    Large(Box<[u32; 16_384]>),
+    Huge(Box<[u32; 131_072]>),
 }
 
 impl Filter {
     /// At least 32 bits for a window, but for the largest sets: one in thirty then passes by chance.
     fn of(windows: &[Window]) -> Self {
-        let bits: usize = windows.iter().map(|w| if matches!(w, Window::Open(_)) { CLASSES } else { 1 }).sum();
+        let bits: usize = windows.iter().map(|w| if matches!(w, Window::Open(_)) { 32 } else { 1 }).sum();
         match bits {
             0..=128 => Self::Small(filled(windows)),
             129..=2_048 => Self::Middle(filled(windows)),
@@ -327,20 +335,13 @@ impl Filter {
     }
 }
 
-/// Into so many classes the fourth byte of a window falls.
-const CLASSES: usize = 32;
-
-fn filled<const W: usize>(windows: &[Window]) -> Box<[u64; W]> {
-    let mut filter = Box::new([0u64; W]);
-    let mut set = |window: u32| {
-        let (word, bit) = place::<W>(window);
-        filter[word] |= 1u64.wrapping_shl(bit); // a place below W
-    };
+fn filled<const W: usize>(windows: &[Window]) -> Box<[u32; W]> {
+    let mut filter = Box::new([0u32; W]);
     for w in windows {
-        match *w {
-            Window::Of(window) => set(window),
-            Window::Open(window) => FOLDED.iter().for_each(|fourth| set(window | u32::from(*fourth) << 24)),
-        }
+        let (Window::Of(window) | Window::Open(window)) = *w;
+        let (word, bit) = place::<W>(window);
+        // Places below W. A fourth byte can choose any bit of a word.
+        filter[word] |= if matches!(w, Window::Open(_)) { u32::MAX } else { 1u32.wrapping_shl(bit) };
     }
     filter
 }
@@ -517,8 +518,8 @@ impl Pairs {
             self.bits[usize::from(pair >> 6)] >> (pair & 63) // 10 bits
         };
         // Eight pairs are told with one test; the last of them begins with the last byte of a stride.
-        for i in (0..data.len()).step_by(STRIDE) {
-            let stride = data.get(i..).map_or(&[][..], |d| d.get(..=STRIDE).unwrap_or(d));
+        for i in (0..data.len()).step_by(8) {
+            let stride = data.get(i..).map_or(&[][..], |d| d.get(..=8).unwrap_or(d));
             if stride.array_windows().fold(0, |any, pair| any | bit(pair)) & 1 == 0 {
                 continue;
             }
@@ -542,13 +543,13 @@ struct Slots {
     shift: u32,
     slots: Vec<Slot>,
     /// A bit for the hash of each window that there is.
-    bits: Box<[u64; 64]>,
+    bits: Box<[u32; 128]>,
 }
 
 impl Slots {
     fn of(mut slots: Vec<Slot>) -> Self {
         let size = (4 * slots.len()).next_power_of_two().max(2);
-        let shift = 64 - size.ilog2();
+        let shift = 32 - size.ilog2();
         slots.sort_by_key(|s| (bucket(s.window, shift), s.pattern));
         let mut buckets = vec![0u32; size + 1];
         for s in &slots {
@@ -559,10 +560,7 @@ impl Slots {
             sum += *b;
             *b = sum;
         }
-        let mut bits = Box::new([0; 64]);
-        for (word, bit) in slots.iter().map(|s| place::<64>(s.window)) {
-            bits[word] |= 1u64.wrapping_shl(bit); // a place below 64
-        }
+        let bits = filled(&slots.iter().map(|s| Window::Of(s.window)).collect::<Vec<_>>());
         Self { buckets, shift, slots, bits }
     }
 
@@ -581,7 +579,7 @@ impl Slots {
 }
 
 fn bucket(window: u32, shift: u32) -> usize {
-    (u64::from(window).wrapping_mul(MIX) >> shift) as usize
+    (window.wrapping_mul(MIX) >> shift) as usize
 }
 
 #[cfg(test)]
@@ -624,7 +622,8 @@ mod tests {
     #[test]
     fn patterns_are_found_at_every_place_and_at_both_ends() {
         for pattern in ["ab", "abc", "abcd", "abcde", "abcdef"] {
-            for before in 0..24 {
+            // Within a stride, from one to the next, and from one block to the next.
+            for before in (0..24).chain(BLOCK * STRIDE - 20..BLOCK * STRIDE + 20) {
                 for after in 0..24 {
                     let data = format!("{}{}{}", ".".repeat(before), pattern.to_uppercase(), "-".repeat(after));
                     assert_eq!(hits(&[(pattern, true)], &data), [0], "{pattern} in {data}");
