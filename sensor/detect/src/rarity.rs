@@ -18,6 +18,12 @@ const COMMON: &[&str] = &[
     "function var return document. window. width height color name value data file system program this object class ",
     "tion ation ment ing ent ions and the for with from that http/1.0 post / 404 not found 302 microsoft windows ",
     "certificate digicert global root ca inc. rsa validation secure server co ltd \u{ff}smb \u{fe}smb ipc$ ",
+    " http/1.1\r\nhost: \r\nconnection: close\r\n\r\nuser-agent: \r\naccept: */*\r\naccept-encoding: \r\naccept-language: ",
+    "\r\ncontent-type: \r\ncontent-length: \r\nserver: apache\r\ndate: \r\nlast-modified: \r\ncache-control: \r\ncookie: \r\n",
+    "\r\nset-cookie: \r\nreferer: \r\nlocation: \r\nfrom: \r\nto: <\r\nsubject: \r\nmessage-id: <\r\nmime-version: 1.0\r\n",
+    "ehlo mail from:<> rcpt to:<> 250 ok 250- 220 welcome update google open request response archive version auth config ",
+    "link list host domain main base back work group play every change service agent support time name number local home ",
+    "\x06\x03\x55\x04\x03\x13 \x06\x09\x2a\u{86}\x48\u{86}\u{f7}\x0d\x01\x01\x0b\x05\0 \u{fe}smb@\0 ",
     "000000 111111 123456789 ffff //// ---- ==== **** .... ,,,, //// ;;;; xxxx aaaa zzzz %20 %2f &amp; 19 20 201 202 ",
 ];
 
