@@ -359,11 +359,13 @@ impl State {
         });
     }
     /// Writes what an alert on a transaction carries: what its protocol says of it, and its files.
-    pub fn metadata(&self, place: usize, config: &Config, w: &mut JsonWriter) {
+    pub fn metadata(&self, place: usize, direction: Direction, config: &Config, w: &mut JsonWriter) {
         self.members(place, config, w);
-        if let (Some(files), Some(core)) = (self.files(place).filter(|f| !f.is_empty()), self.core(place)) {
+        let Some((files, core)) = self.files(place).zip(self.core(place)) else { return };
+        let mut towards = files.towards(direction).peekable();
+        if towards.peek().is_some() {
             w.key("files").open_array();
-            for f in files.iter() {
+            for f in towards {
                 w.open();
                 f.log(core.id, w);
                 w.close();
@@ -451,7 +453,7 @@ mod tests {
             let mut w = JsonWriter::new();
             w.open();
             s.log(0, &config, &mut w);
-            s.metadata(0, &config, &mut w);
+            s.metadata(0, Direction::ToServer, &config, &mut w);
             w.close();
             assert_eq!(w.as_str(), "{}", "{proto:?}");
             assert!(s.core(0).is_none() && s.core_mut(0).is_none() && s.event_type(0, &config).is_none(), "{proto:?}");

@@ -307,11 +307,12 @@ impl Engine {
 }
 
 impl Output {
-    pub(crate) fn transaction(&self, state: &State, place: usize, config: &AppConfig) -> TxPart {
+    /// What alerts on a transaction show of it, seen from a packet that goes this way.
+    pub(crate) fn transaction(&self, state: &State, place: usize, way: Direction, config: &AppConfig) -> TxPart {
         let mut w = JsonWriter::with_capacity(256);
         w.open();
         if self.app_layer {
-            state.metadata(place, config, &mut w);
+            state.metadata(place, way, config, &mut w);
         }
         let xff = config.xff.alert.as_ref();
         let client = xff.and_then(|x| state.forwarded(place, x));

@@ -280,7 +280,7 @@ impl Engine {
             let states = app.states().filter(|s| s.proto() == frame.kind.proto());
             let mut places = states.flat_map(|s| (0..s.len()).map(move |n| (s, n)));
             let (state, place) = places.find(|(s, n)| s.core(*n).is_some_and(|c| c.id == tx))?;
-            Some(self.output.transaction(state, place, config))
+            Some(self.output.transaction(state, place, direction, config))
         };
         let transaction = frame.tx.map(|tx| Arc::new(of(tx).unwrap_or_else(|| TxPart::gone(tx))));
         About { transaction, frame: Some(self.output.frame(frame, direction)) }

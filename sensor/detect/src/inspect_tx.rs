@@ -133,7 +133,8 @@ impl Engine {
                     if let Some(files) = &rule.files {
                         files.store(state, place, &mut keep, direction);
                     }
-                    let made = part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, config)));
+                    let made =
+                        part.get_or_insert_with(|| Arc::new(self.output.transaction(state, place, direction, config)));
                     let about = About { transaction: Some(Arc::clone(made)), frame: None };
                     if !self.fire((i, entry), p, flow, &mut context, about, s, out) {
                         break;
@@ -182,7 +183,7 @@ impl Engine {
         for c in out {
             if !datagram || self.entries.get(c.place() as usize).is_some_and(|e| e.rule.of_protocols) {
                 let made = part.get_or_insert_with(|| {
-                    let mut made = self.output.transaction(state, place, config);
+                    let mut made = self.output.transaction(state, place, flow.direction, config);
                     made.guessed = !datagram;
                     Arc::new(made)
                 });

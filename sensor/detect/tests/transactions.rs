@@ -14,6 +14,7 @@ use lagewarte_rules::{
     buffers::{BUFFERS, PROTOCOLS},
     registry::{APP_EVENTS, LAYER_EVENTS},
 };
+use serde_json::Value;
 
 const DNS: End = End([192, 0, 2, 53], 53);
 const TEMPLATE: End = End([192, 0, 2, 1], 4000);
@@ -190,6 +191,23 @@ fn shares_and_calls_are_looked_into() {
     ] {
         let text = format!("alert tcp any any -> any any ({rule} sid:1;)");
         assert_eq!(sids(&alerts(&text, &common::small::stream(port, &said))), want, "{rule}");
+    }
+}
+
+#[test]
+fn an_alert_names_the_files_that_go_its_way() {
+    let request = b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let server = End(SERVER.0, 80);
+    let (asked, answered) =
+        (1001 + u32::try_from(request.len()).unwrap(), 9001 + u32::try_from(response.len()).unwrap());
+    let mut frames = session(CLIENT, server, &[(true, request), (false, response)]);
+    frames.push(tcp(CLIENT, server, "A", asked, answered, b""));
+    frames.push(tcp(server, CLIENT, "A", answered, asked, b""));
+    for (rule, size) in [("http.method; content:\"POST\";", 3), ("http.stat_code; content:\"200\";", 2)] {
+        let out = alerts(&format!("alert http any any -> any any ({rule} sid:1;)"), &frames);
+        let sizes: Vec<&Value> = out.iter().flat_map(|a| a["files"].as_array().unwrap()).map(|f| &f["size"]).collect();
+        assert_eq!((out.len(), sizes), (1, vec![&Value::from(size)]), "{rule}");
     }
 }
 
