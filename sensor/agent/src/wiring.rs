@@ -75,6 +75,7 @@ pub fn options(settings: &Settings, engine: &cli::Engine, in_iface: Option<&str>
             stream: streams(settings),
             community_id: eve.community_id,
             records: eve.flow,
+            netflow: eve.netflow,
             ethernet: eve.ethernet,
             in_iface: in_iface.map(str::to_owned),
         },
@@ -174,7 +175,8 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     (app.pgsql, app.ssh) = (choices.pgsql, choices.ssh);
     (app.smb, app.dcerpc) = (choices.smb, choices.dcerpc);
     app.websocket = choices.websocket;
-    [app.http.dump_request, app.http.dump_response] = eve.dump_headers;
+    app.http_written = eve.http.clone();
+    app.dhcp.extended = eve.dhcp_extended;
     app.files.hashes = eve.file_hashes;
     app.files.magic = eve.file_magic || settings.file_store.enabled && settings.file_store.magic;
     if app.files.magic {

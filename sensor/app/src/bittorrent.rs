@@ -13,6 +13,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    config::Config,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
     tx::Events,
@@ -304,10 +305,10 @@ impl Kind for Messages {
     fn number(_: &Message, _: Field, _: usize) -> Option<u64> {
         None
     }
-    fn written(m: &Message) -> (bool, bool) {
+    fn written(m: &Message, _: &Config) -> (bool, bool) {
         (m.request.is_some() || m.response.is_some() || m.error.is_some(), true)
     }
-    fn log(m: &Message, w: &mut JsonWriter) {
+    fn log(m: &Message, _: &Config, w: &mut JsonWriter) {
         let hex = |key: &str, t: &Option<Vec<u8>>, w: &mut JsonWriter| {
             if let Some(t) = t {
                 w.key(key).string(&hex::encode(t));

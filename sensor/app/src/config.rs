@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dcerpc, dnp3, dns, file, http1, ike, mqtt, pgsql, smb, smtp, ssh, tls, websocket, xff};
+use crate::{dcerpc, dhcp, dnp3, dns, file, http1, ike, mqtt, pgsql, smb, smtp, ssh, tls, websocket, xff};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub struct Config {
     pub tls: tls::Choices,
     /// HTTP/1, and what HTTP/2 shares with it.
     pub http: http1::Choices,
+    /// What of HTTP is written.
+    pub http_written: http1::Written,
     /// Mail.
     pub smtp: smtp::Choices,
     /// MQTT.
@@ -96,6 +98,8 @@ pub struct Config {
     pub ssh: ssh::Choices,
     /// DNP3.
     pub dnp3: dnp3::Choices,
+    /// DHCP.
+    pub dhcp: dhcp::Choices,
     /// IKE.
     pub ike: ike::Choices,
     /// WebSocket.
@@ -158,6 +162,8 @@ impl Default for Config {
             dns: dns::Choices::default(),
             tls: tls::Choices::default(),
             http: http1::Choices::default(),
+            http_written: http1::Written::default(),
+            dhcp: dhcp::Choices::default(),
             smtp: smtp::Choices::default(),
             mqtt: mqtt::Choices::default(),
             pgsql: pgsql::Choices::default(),

@@ -12,6 +12,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    config::Config,
     names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
@@ -20,6 +21,20 @@ use crate::{
 
 /// Most options of a message that are kept. Threat: a datagram of two-byte options.
 pub const MAX_OPTIONS: usize = 128;
+
+/// What is written: `outputs.eve-log.types.dhcp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// `extended`: every message with all that it says. Else acknowledgements alone, with no more than tells which address
+    /// belongs to which hardware (Suricata user guide, "EVE JSON Format", DHCP).
+    pub extended: bool,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self { extended: true }
+    }
+}
 
 /// A flow's state.
 pub type Dhcp = Single<Messages>;
@@ -146,13 +161,20 @@ impl Kind for Messages {
             _ => None,
         }
     }
-    fn log(m: &Message, w: &mut JsonWriter) {
+    fn written(m: &Message, config: &Config) -> (bool, bool) {
+        (config.dhcp.extended || m.option(53) == Some(&[5]), true)
+    }
+    fn log(m: &Message, config: &Config, w: &mut JsonWriter) {
+        let extended = config.dhcp.extended;
         w.key("type").string(if m.op == 1 { "request" } else { "reply" }).key("id").u64(m.id.into());
         w.key("client_mac").mac(m.mac);
         let ip = |a: [u8; 4]| IpAddr::V4(Ipv4Addr::from(a));
         let [client, assigned, next, relay] = m.addresses;
-        w.key("assigned_ip").ip(ip(assigned)).key("client_ip").ip(ip(client));
-        if m.op == 2 {
+        w.key("assigned_ip").ip(ip(assigned));
+        if extended {
+            w.key("client_ip").ip(ip(client));
+        }
+        if m.op == 2 && extended {
             w.key("relay_ip").ip(ip(relay)).key("next_server_ip").ip(ip(next));
         }
         if let Some([kind]) = m.option(53) {
@@ -161,6 +183,9 @@ impl Kind for Messages {
                 Some(name) => w.string(name),
                 None => w.string("unknown"),
             };
+        }
+        if !extended {
+            return;
         }
         for (code, name) in [(51, "lease_time"), (59, "rebinding_time"), (58, "renewal_time")] {
             if let Some(n) = m.seconds(code) {
@@ -206,7 +231,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::single::testing::{Talk, hostile};
+    use crate::{
+        protocol::Protocol,
+        single::testing::{Talk, hostile},
+    };
 
     fn wire(options: &[u8]) -> Vec<u8> {
         let mut out = vec![2, 1, 6, 0, 0, 0, 0, 9, 0, 0, 0, 0];
@@ -220,6 +248,18 @@ mod tests {
         out
     }
     const OPTIONS: &[u8] = b"\x35\x01\x05\x33\x04\0\0\x0e\x10\x0c\x02pc\x37\x02\x01\x06\x06\x04\xc0\0\x02\x35\xff";
+
+    #[test]
+    fn without_extended_acknowledgements_alone_say_which_address_is_whose() {
+        let mut t = Talk::<Dhcp>::new();
+        t.config.dhcp.extended = false;
+        t.say(Direction::ToClient, &wire(OPTIONS), true);
+        t.say(Direction::ToClient, &wire(b"\x35\x01\x02\xff"), true); // an offer
+        let written = |tx| t.state.event_type(tx, &t.config).is_some();
+        assert_eq!(t.state.txs().iter().map(written).collect::<Vec<_>>(), [true, false]);
+        let all = r#"{"dhcp":{"type":"reply","id":9,"client_mac":"02:00:00:00:00:07","assigned_ip":"192.0.2.2","dhcp_type":"ack"}}"#;
+        assert_eq!(t.json()[0], all);
+    }
 
     #[test]
     fn a_message_and_each_of_its_truncations() {

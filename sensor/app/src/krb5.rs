@@ -11,6 +11,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     ber::{Element, Head, INTEGER, head},
     buffer::{Buffer, Field},
+    config::Config,
     names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
@@ -160,10 +161,10 @@ impl Kind for Exchange {
             _ => None,
         }
     }
-    fn written(m: &Message) -> (bool, bool) {
+    fn written(m: &Message, _: &Config) -> (bool, bool) {
         (m.kind > 0, m.datagram)
     }
-    fn log(m: &Message, w: &mut JsonWriter) {
+    fn log(m: &Message, _: &Config, w: &mut JsonWriter) {
         w.key("msg_type").string(kind_name(m.kind));
         if let Some((code, failed)) = m.error {
             w.key("failed_request").string(failed.map_or("UNKNOWN", kind_name));

@@ -10,6 +10,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    config::Config,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
     tx::Events,
@@ -78,7 +79,7 @@ impl Kind for Packets {
             _ => None,
         }
     }
-    fn log(p: &Packet, w: &mut JsonWriter) {
+    fn log(p: &Packet, _: &Config, w: &mut JsonWriter) {
         w.key("version").u64(p.version.into()).key("mode").u64(p.mode.into());
         if let Some((stratum, [a, b, c, d])) = p.clock {
             w.key("stratum").u64(stratum.into());

@@ -11,6 +11,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    config::Config,
     names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
@@ -256,10 +257,10 @@ impl Kind for Greeting {
     fn number(_: &Message, _: Field, _: usize) -> Option<u64> {
         None
     }
-    fn written(_: &Message) -> (bool, bool) {
+    fn written(_: &Message, _: &Config) -> (bool, bool) {
         (true, false)
     }
-    fn log(m: &Message, w: &mut JsonWriter) {
+    fn log(m: &Message, _: &Config, w: &mut JsonWriter) {
         match m {
             Message::InitialRequest { cookie, flags } => {
                 w.key("event_type").string("initial_request");

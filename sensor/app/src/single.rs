@@ -56,11 +56,11 @@ pub trait Kind: std::fmt::Debug + Default {
     /// The `index`-th instance of a number.
     fn number(message: &Self::Message, field: Field, index: usize) -> Option<u64>;
     /// Whether an event is written of it, and whether its ends are those of its direction (else the client's first).
-    fn written(_message: &Self::Message) -> (bool, bool) {
+    fn written(_message: &Self::Message, _config: &Config) -> (bool, bool) {
         (true, true)
     }
     /// Writes the members of the protocol's object.
-    fn log(message: &Self::Message, w: &mut JsonWriter);
+    fn log(message: &Self::Message, config: &Config, w: &mut JsonWriter);
 }
 
 /// A message as a transaction.
@@ -161,17 +161,17 @@ impl<K: Kind> Protocol for Single<K> {
     fn number_at(_: Field, _: Direction) -> u8 {
         DONE
     }
-    fn event_type(&self, tx: &Self::Tx, _: &Config) -> Option<(&'static str, Option<Direction>)> {
-        let (written, own_way) = K::written(&tx.message);
+    fn event_type(&self, tx: &Self::Tx, config: &Config) -> Option<(&'static str, Option<Direction>)> {
+        let (written, own_way) = K::written(&tx.message, config);
         written.then_some((K::NAME, own_way.then_some(tx.direction)))
     }
     fn log(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter) {
         w.key("tx_id").u64(tx.core.id);
         self.metadata(tx, config, w);
     }
-    fn metadata(&self, tx: &Self::Tx, _: &Config, w: &mut JsonWriter) {
+    fn metadata(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter) {
         w.key(K::NAME).open();
-        K::log(&tx.message, w);
+        K::log(&tx.message, config, w);
         w.close();
     }
 }

@@ -11,6 +11,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    config::Config,
     frames::Kind as Frame,
     protocol::{Cx, Input, Skip, Step},
     sdp::{self, Sdp},
@@ -242,7 +243,7 @@ impl Kind for Messages {
     fn number(_: &Message, _: Field, _: usize) -> Option<u64> {
         None
     }
-    fn log(m: &Message, w: &mut JsonWriter) {
+    fn log(m: &Message, _: &Config, w: &mut JsonWriter) {
         let [first, second, third] = m.parts.map(|s| m.get(s));
         if m.response {
             w.key("version").bytes(first).key("code").bytes(second).key("reason").bytes(third);

@@ -15,6 +15,7 @@ use lagewarte_flow::{AppProto, Direction};
 use crate::{
     ber::{Element, INTEGER, OCTETS, SEQUENCE},
     buffer::{Buffer, Field},
+    config::Config,
     names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
@@ -209,10 +210,10 @@ impl Kind for Messages {
             _ => None,
         }
     }
-    fn written(m: &Message) -> (bool, bool) {
+    fn written(m: &Message, _: &Config) -> (bool, bool) {
         (m.version > 0, true)
     }
-    fn log(m: &Message, w: &mut JsonWriter) {
+    fn log(m: &Message, _: &Config, w: &mut JsonWriter) {
         w.key("version").u64(m.version.into());
         if m.encrypted {
             w.key("pdu_type").string("encrypted");

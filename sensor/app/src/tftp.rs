@@ -10,6 +10,7 @@ use lagewarte_flow::{AppProto, Direction};
 
 use crate::{
     buffer::{Buffer, Field},
+    config::Config,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
     tx::Events,
@@ -93,7 +94,7 @@ impl Kind for Requests {
     fn number(_: &Request, _: Field, _: usize) -> Option<u64> {
         None
     }
-    fn log(r: &Request, w: &mut JsonWriter) {
+    fn log(r: &Request, _: &Config, w: &mut JsonWriter) {
         w.key("packet").string(if r.write { "write" } else { "read" });
         w.key("file").bytes(&r.file).key("mode").bytes(&r.mode);
     }

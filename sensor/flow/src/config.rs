@@ -125,6 +125,8 @@ pub struct Config {
     pub community_id: Option<u16>,
     /// Whether flow records are wanted.
     pub records: bool,
+    /// Whether ended flows give two `netflow` events, one a direction.
+    pub netflow: bool,
     /// Whether flow records carry MAC addresses: `eve-log.ethernet`.
     pub ethernet: bool,
     /// `in_iface` of records, where packets come from an interface.
@@ -146,6 +148,7 @@ impl Default for Config {
             stream: stream::Config::default(),
             community_id: None,
             records: true,
+            netflow: false,
             ethernet: false,
             in_iface: None,
         }

@@ -93,6 +93,8 @@ pub struct Side {
     pub packets: u64,
     /// Bytes of captured frames, as Suricata counts them.
     pub bytes: u64,
+    /// The lowest and the highest time to live (hop limit) of its packets.
+    pub ttl: (u8, u8),
 }
 
 /// One flow.

@@ -87,26 +87,7 @@ impl Flow {
 /// The record of a flow that ended with `reason`, noticed at packet `index`.
 pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> Record {
     let mut w = JsonWriter::with_capacity(768);
-    let ports = matches!(f.proto, 6 | 17 | 132);
-    if let Some(seed) = cfg.community_id {
-        f.community_id(seed);
-    }
-    w.head(&Head {
-        time: f.last,
-        flow_id: Some(f.id),
-        in_iface: cfg.in_iface.as_deref(),
-        event_type: "flow",
-        vlans: f.vlans.as_slice(),
-        src: Some(f.client),
-        src_port: ports.then_some(f.client_port),
-        dest: Some(f.server),
-        dest_port: ports.then_some(f.server_port),
-        proto: Some(f.proto),
-        icmp: f.icmp,
-        response_icmp: f.icmp_response,
-        community_id: f.community_id.as_deref(),
-        ..Head::default()
-    });
+    begin(f, "flow", Direction::ToServer, cfg, &mut w);
     if f.proto == 50 {
         w.key("spi").u64(u64::from(f.client_port) << 16 | u64::from(f.server_port));
     }
@@ -146,15 +127,70 @@ pub(crate) fn record(f: &mut Flow, reason: Reason, index: u64, cfg: &Config) -> 
         tcp(f, &mut w);
     }
     w.close();
+    made(f, "flow", Direction::ToServer, index, w)
+}
+
+/// What one side of a flow that ended sent: EVE `netflow` (Suricata user guide, "EVE JSON Format"). None where that is
+/// nothing.
+pub(crate) fn netflow(f: &mut Flow, d: Direction, index: u64, cfg: &Config) -> Option<Record> {
+    let side = f.sides[d.index()];
+    if side.packets == 0 {
+        return None;
+    }
+    let mut w = JsonWriter::with_capacity(512);
+    begin(f, "netflow", d, cfg, &mut w);
+    w.key("app_proto").string(f.app.proto.name().unwrap_or("unknown"));
+    w.key("netflow").open().key("pkts").u64(side.packets).key("bytes").u64(side.bytes);
+    w.key("start").time(f.start).key("end").time(f.last);
+    w.key("age").i64(f.last.secs().saturating_sub(f.start.secs()));
+    w.key("min_ttl").u64(side.ttl.0.into()).key("max_ttl").u64(side.ttl.1.into()).close();
+    if f.proto == 6 {
+        let flags = f.tcp.as_ref().map_or(0, |t| t.flags[d.index()]);
+        w.key("tcp").open().key("tcp_flags").string(&format!("{flags:02x}"));
+        named_flags(flags, &mut w);
+        w.close();
+    }
+    w.close();
+    Some(made(f, "netflow", d, index, w))
+}
+
+// What all records of flows begin with, from the side that sends in this direction.
+fn begin(f: &mut Flow, event_type: &'static str, d: Direction, cfg: &Config, w: &mut JsonWriter) {
+    let ports = matches!(f.proto, 6 | 17 | 132);
+    if let Some(seed) = cfg.community_id {
+        f.community_id(seed);
+    }
+    let ends = [(f.client, f.client_port), (f.server, f.server_port)];
+    let (from, to) = (ends[d.index()], ends[d.reverse().index()]); // indices of two
+    w.head(&Head {
+        time: f.last,
+        flow_id: Some(f.id),
+        in_iface: cfg.in_iface.as_deref(),
+        event_type,
+        vlans: f.vlans.as_slice(),
+        src: Some(from.0),
+        src_port: ports.then_some(from.1),
+        dest: Some(to.0),
+        dest_port: ports.then_some(to.1),
+        proto: Some(f.proto),
+        icmp: f.icmp,
+        response_icmp: f.icmp_response,
+        community_id: f.community_id.as_deref(),
+        ..Head::default()
+    });
+}
+
+fn made(f: &Flow, event_type: &'static str, d: Direction, index: u64, w: JsonWriter) -> Record {
+    let ends = [f.client, f.server];
     Record {
         class: Class::Flow,
-        event_type: "flow",
+        event_type,
         event: f.last,
         observed: Timestamp::default(),
         packet_index: index,
         vlan: f.vlans.outer(),
-        src: Some(f.client),
-        dest: Some(f.server),
+        src: Some(ends[d.index()]), // indices of two
+        dest: Some(ends[d.reverse().index()]),
         ruleset: None,
         json: w.finish(),
     }
@@ -178,21 +214,21 @@ fn exceptions(f: &Flow, cfg: &Config, w: &mut JsonWriter) {
     w.close_array();
 }
 
-fn tcp(f: &Flow, w: &mut JsonWriter) {
-    const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
-    let sides = f.tcp.as_ref().map_or([0; 2], |t| t.flags);
-    w.key("tcp").open();
-    for (key, flags) in [("tcp_flags", sides[0] | sides[1]), ("tcp_flags_ts", sides[0]), ("tcp_flags_tc", sides[1])] {
-        let mut text = String::with_capacity(2);
-        text.push_str(HEX[usize::from(flags >> 4)]);
-        text.push_str(HEX[usize::from(flags & 15)]);
-        w.key(key).string(&text);
-    }
+fn named_flags(flags: u8, w: &mut JsonWriter) {
     for (bit, name) in ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"].into_iter().enumerate() {
-        if (sides[0] | sides[1]) >> bit & 1 == 1 {
+        if flags >> bit & 1 == 1 {
             w.key(name).bool(true);
         }
     }
+}
+
+fn tcp(f: &Flow, w: &mut JsonWriter) {
+    let sides = f.tcp.as_ref().map_or([0; 2], |t| t.flags);
+    w.key("tcp").open();
+    for (key, flags) in [("tcp_flags", sides[0] | sides[1]), ("tcp_flags_ts", sides[0]), ("tcp_flags_tc", sides[1])] {
+        w.key(key).string(&format!("{flags:02x}"));
+    }
+    named_flags(sides[0] | sides[1], w);
     if let Some(t) = &f.tcp {
         w.key("state").string(t.state.name());
         let (ts, tc) = (Direction::ToServer, Direction::ToClient);

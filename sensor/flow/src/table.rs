@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Exception, Exceptions, FullPolicy, Timeouts},
     flow::{DetectMarks, Direction, Flow, FlowBits, FlowInts, FlowRef, MAX_FLOWBITS, MAX_FLOWINTS, Side, State},
     key::{Key, Tuple, tuple},
-    record::{Reason, record},
+    record::{Reason, netflow, record},
     stream::{Fed, Memory, feed},
     tags::{MAX_TAGS, Tags},
     tcp::TcpState,
@@ -363,6 +363,13 @@ impl FlowTable {
             let made = record(&mut e.flow, why, index, &self.cfg);
             out.record(made, &e.flow);
         }
+        if self.cfg.netflow {
+            for d in [Direction::ToServer, Direction::ToClient] {
+                if let Some(made) = netflow(&mut e.flow, d, index, &self.cfg) {
+                    out.record(made, &e.flow);
+                }
+            }
+        }
     }
 
     fn measure(&mut self) {
@@ -451,6 +458,12 @@ fn update<'f>(
     }
     let sealed = f.app.sealed;
     let side = &mut f.sides[direction.index()];
+    if let Some(ip) = &p.ip {
+        side.ttl = match side.packets {
+            0 => (ip.ttl, ip.ttl),
+            _ => (side.ttl.0.min(ip.ttl), side.ttl.1.max(ip.ttl)),
+        };
+    }
     side.packets += 1;
     side.bytes += p.frame.len() as u64;
     if !t.quoted {

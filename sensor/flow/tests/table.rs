@@ -89,6 +89,46 @@ fn a_tcp_session_is_one_flow_with_the_record_that_eve_has() {
 }
 
 #[test]
+fn each_side_of_a_flow_is_a_netflow_event_where_that_is_wished() {
+    let (client, server) = ((ip("192.0.2.1"), 40_000), (ip("198.51.100.9"), 80));
+    let mut c = Capture::ethernet();
+    let mut s = Session::open(&mut c, client, server, Timestamp::from_parts(1_700_000_000, 500_000));
+    s.client(b"GET / HTTP/1.1\r\n\r\n").server(b"HTTP/1.1 200 OK\r\n\r\n").wait(2_000_000).close();
+    let mut run = Run::new(Config { records: false, netflow: true, ..Config::default() });
+    for (n, p) in c.packets.iter().enumerate() {
+        let mut frame = p.data.clone();
+        if n == 3 {
+            // The time to live of one of the client's, and the checksum of its head with it (RFC 1624).
+            frame[22] = 7;
+            let sum = u32::from(u16::from_be_bytes([frame[24], frame[25]])) + ((64 - 7) << 8);
+            frame[24..26].copy_from_slice(&((sum & 0xffff) as u16 + (sum >> 16) as u16).to_be_bytes());
+        }
+        run.time(p.time, &frame);
+    }
+    run.at(1_700_000_001, &udp((client.0, 7), server, b"never answered"));
+    let records = run.finish();
+    let of = |r: &Value| {
+        (r["src_ip"].clone(), r["src_port"].clone(), r["dest_port"].clone(), r["netflow"].clone(), r["tcp"].clone())
+    };
+    let times = |mut v: Value| {
+        v["start"] = "2023-11-14T22:13:20.500000+0000".into();
+        v["end"] = "2023-11-14T22:13:22.509000+0000".into();
+        v["age"] = 2.into();
+        v
+    };
+    let flags = serde_json::json!({"tcp_flags": "1b", "syn": true, "fin": true, "psh": true, "ack": true});
+    let up = times(serde_json::json!({"pkts": 6, "bytes": 6 * 54 + 18, "min_ttl": 7, "max_ttl": 64}));
+    let down = times(serde_json::json!({"pkts": 4, "bytes": 4 * 54 + 19, "min_ttl": 64, "max_ttl": 64}));
+    let tcp: Vec<&Value> = records.iter().filter(|r| r["proto"] == "TCP").collect();
+    assert_eq!(tcp.len(), 2);
+    assert_eq!(of(tcp[0]), ("192.0.2.1".into(), 40_000.into(), 80.into(), up, flags.clone()));
+    assert_eq!(of(tcp[1]), ("198.51.100.9".into(), 80.into(), 40_000.into(), down, flags));
+    assert_eq!(tcp[0]["flow_id"], tcp[1]["flow_id"]);
+    assert!(records.iter().all(|r| r["event_type"] == "netflow" && r["app_proto"] == "unknown"));
+    assert_eq!(records.iter().filter(|r| r["proto"] == "UDP").count(), 1, "one side said nothing");
+}
+
+#[test]
 fn establishment_is_what_was_known_before_a_tcp_packet_and_with_a_udp_answer() {
     let (a, b) = ((ip("192.0.2.1"), 40_000), (ip("198.51.100.9"), 80));
     let mut run = Run::new(Config::default());

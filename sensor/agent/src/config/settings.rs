@@ -255,8 +255,12 @@ pub struct Eve {
     pub dns: Dns,
     /// `types.tls`.
     pub tls: Tls,
-    /// `types.http.dump-all-headers`: of requests, of responses.
-    pub dump_headers: [bool; 2],
+    /// `types.http`, and `types.alert.http-body`.
+    pub http: lagewarte_app::http1::Written,
+    /// `types.dhcp.extended`.
+    pub dhcp_extended: bool,
+    /// Records by direction, where they are listed.
+    pub netflow: bool,
     /// `types.files.force-hash`.
     pub file_hashes: lagewarte_app::file::Hashes,
     /// `types.files.force-magic`.
@@ -494,6 +498,9 @@ impl Eve {
                 named || types.get(name).is_some() && r.flag(&key(&format!("types.{name}.enabled"))).unwrap_or(true)
             }
         };
+        let everything = matches!(listed, None | Some(Node::Null));
+        // Where types are listed, they are written short unless asked otherwise, as in Suricata.
+        let extended = |name: &str| r.flag(&key(&format!("types.{name}.extended"))).unwrap_or(everything);
         let alert = |k: &str| r.flag(&key(&format!("types.alert.{k}"))).unwrap_or(false);
         // `metadata: no` leaves out all of its parts.
         let all = r.flag(&key("types.alert.metadata")).unwrap_or(true);
@@ -555,12 +562,20 @@ impl Eve {
                 formats: r.list(&key("types.dns.formats")),
                 types: r.list(&key("types.dns.types")),
             },
-            dump_headers: match r.text(&key("types.http.dump-all-headers")).as_deref() {
-                Some("both") => [true; 2],
-                Some("request") => [true, false],
-                Some("response") => [false, true],
-                _ => [false; 2],
+            http: lagewarte_app::http1::Written {
+                extended: extended("http"),
+                custom: r.list(&key("types.http.custom")),
+                dump: match r.text(&key("types.http.dump-all-headers")).as_deref() {
+                    Some("both") => [true; 2],
+                    Some("request") => [true, false],
+                    Some("response") => [false, true],
+                    _ => [false; 2],
+                },
+                body: alert("http-body"),
+                body_printable: alert("http-body-printable"),
             },
+            dhcp_extended: extended("dhcp"),
+            netflow: !everything && on("netflow"),
             file_magic: r.flag(&key("types.files.force-magic")).unwrap_or(false),
             file_hashes: {
                 let list = r.list(&key("types.files.force-hash"));

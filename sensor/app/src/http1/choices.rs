@@ -15,10 +15,6 @@ pub struct Choices {
     pub response: Pieces,
     /// Content codings.
     pub codec: codec::Limits,
-    /// Whether all request headers are written (`dump-all-headers: request|both`).
-    pub dump_request: bool,
-    /// Whether all response headers are written.
-    pub dump_response: bool,
 }
 
 impl Default for Choices {
@@ -30,8 +26,6 @@ impl Default for Choices {
             request: Pieces { limit: STOCK, least: 32 * 1024, back: 4 * 1024 },
             response: Pieces { limit: STOCK, least: 40 * 1024, back: 16 * 1024 },
             codec: codec::Limits::default(),
-            dump_request: false,
-            dump_response: false,
         }
     }
 }

@@ -2,13 +2,52 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! EVE `http`, field for field in Suricata's order. What a message does not have is left out.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lagewarte_event::eve::JsonWriter;
-use lagewarte_flow::Direction;
+use lagewarte_flow::{Direction, printable};
 
-use super::{Choices, Tx, body::content_range, message::URI_NOT_SEEN};
+use super::{Tx, body::content_range, detect, message::URI_NOT_SEEN};
+use crate::buffer::Buffer;
 
-/// Writes `"http":{...}` into an open object. `dump`: with all header fields, where that is chosen.
-pub(crate) fn write(tx: &Tx, choices: &Choices, dump: bool, w: &mut JsonWriter) {
+/// Most bytes of a body that an alert shows. Threat: many alerts on one transaction, each with a whole body.
+const MAX_BODY: usize = 32 * 1024;
+
+/// Header fields that stand by themselves, and are not among those that [`Written::custom`] asks for.
+const OWN: [&str; 3] = ["host", "user-agent", "x-forwarded-for"];
+
+/// What is written: `outputs.eve-log.types.http`, and `http-body` of `types.alert`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// `extended`: who linked here, method, protocol, status, redirection and length. Alerts have them always.
+    pub extended: bool,
+    /// `custom`: further header fields, by name.
+    pub custom: Vec<String>,
+    /// `dump-all-headers`: of requests, of responses.
+    pub dump: [bool; 2],
+    /// `http-body`: bodies in alerts, in base64.
+    pub body: bool,
+    /// `http-body-printable`.
+    pub body_printable: bool,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self { extended: true, custom: Vec::new(), dump: [false; 2], body: false, body_printable: false }
+    }
+}
+
+/// What an `http` object is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// An event of its own.
+    Event,
+    /// An alert.
+    Alert,
+}
+
+/// Writes `"http":{...}` into an open object.
+pub(crate) fn write(tx: &Tx, written: &Written, of: Of, w: &mut JsonWriter) {
+    let extended = written.extended || of == Of::Alert;
     w.key("http").open();
     let h2 = tx.h2.as_deref();
     if h2.is_some() {
@@ -49,7 +88,7 @@ pub(crate) fn write(tx: &Tx, choices: &Choices, dump: bool, w: &mut JsonWriter) 
             w.close();
         }
     }
-    if let Some(r) = &tx.request {
+    if let Some(r) = tx.request.as_ref().filter(|_| extended) {
         if let Some(referer) = r.message.value(b"referer") {
             w.key("http_refer").bytes(referer);
         }
@@ -60,7 +99,7 @@ pub(crate) fn write(tx: &Tx, choices: &Choices, dump: bool, w: &mut JsonWriter) 
             w.key("protocol").bytes(r.protocol());
         }
     }
-    if let Some(r) = &tx.response {
+    if let Some(r) = tx.response.as_ref().filter(|_| extended) {
         if let Some(status) = r.status {
             w.key("status").u64(status.into());
         } else if !r.status_text().is_empty() {
@@ -72,29 +111,56 @@ pub(crate) fn write(tx: &Tx, choices: &Choices, dump: bool, w: &mut JsonWriter) 
             w.key("redirect").bytes(to);
         }
     }
-    if h2.is_none() || tx.response.is_some() {
+    if extended && (h2.is_none() || tx.response.is_some()) {
         // As it went over the line, the framing of chunks with it.
         let length = tx.response.as_ref().map_or(0, |r| r.message.wire_len + r.message.framing_len);
         w.key("length").u64(length);
     }
-    if dump {
-        for (on, name, d) in [
-            (choices.dump_request, "request_headers", Direction::ToServer),
-            (choices.dump_response, "response_headers", Direction::ToClient),
+    if of == Of::Event || h2.is_some() {
+        for (all, name, d) in [
+            (written.dump[0], "request_headers", Direction::ToServer), // of two
+            (written.dump[1], "response_headers", Direction::ToClient),
         ] {
-            if let Some(m) = tx.message(d).filter(|_| on || h2.is_some()) {
-                w.key(name).open_array();
-                for (name, value) in m.fields() {
-                    w.open().key("name").bytes(name).key("value").bytes(value).close();
-                }
-                w.close_array();
+            let all = all || h2.is_some();
+            let Some(m) = tx.message(d).filter(|_| all || !written.custom.is_empty()) else { continue };
+            let is = |name: &[u8], of: &str| name.eq_ignore_ascii_case(of.as_bytes());
+            let asked =
+                |name: &[u8]| written.custom.iter().any(|c| is(name, c)) && !OWN.iter().any(|own| is(name, own));
+            w.key(name).open_array();
+            for (name, value) in m.fields().filter(|(name, _)| all || asked(name)) {
+                w.open().key("name").bytes(name).key("value").bytes(value).close();
             }
+            w.close_array();
         }
+    }
+    if of == Of::Alert && h2.is_none() {
+        bodies(tx, written, w);
     }
     if let Some(part) = h2 {
         write2(part, w);
     }
     w.close();
+}
+
+// What is shown to rules of both bodies.
+fn bodies(tx: &Tx, written: &Written, w: &mut JsonWriter) {
+    let shown = |b, d| detect::buffer(tx, b, d, 0).filter(|v| !v.is_empty()).map(|v| v.get(..MAX_BODY).unwrap_or(v));
+    let request = shown(Buffer::HttpRequestBody, Direction::ToServer);
+    let response = shown(Buffer::HttpResponseBody, Direction::ToClient);
+    if written.body_printable {
+        for (key, body) in [("http_request_body_printable", request), ("http_response_body_printable", response)] {
+            if let Some(body) = body {
+                w.key(key).string(&printable(body));
+            }
+        }
+    }
+    if written.body {
+        for (key, body) in [("http_request_body", request), ("http_response_body", response)] {
+            if let Some(body) = body {
+                w.key(key).string(&STANDARD.encode(body));
+            }
+        }
+    }
 }
 
 // The `http2` object: stream, and what other frames than HEADERS and DATA said.

@@ -23,7 +23,7 @@ pub mod uri;
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::{AppProto, Direction};
 
-pub use self::{body::Flowing, choices::Choices};
+pub use self::{body::Flowing, choices::Choices, log::Written};
 use self::{
     events::Event,
     message::{Request, Response},
@@ -221,10 +221,10 @@ impl Protocol for Http1 {
     }
     fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
         w.key("tx_id").u64(tx.core.id);
-        log::write(tx, &config.http, true, w);
+        log::write(tx, &config.http_written, log::Of::Event, w);
     }
     fn metadata(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
-        log::write(tx, &config.http, false, w);
+        log::write(tx, &config.http_written, log::Of::Alert, w);
     }
     fn files<'a>(&'a self, tx: &'a Tx) -> Option<&'a Files> {
         Some(&tx.files)

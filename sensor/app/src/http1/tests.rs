@@ -641,3 +641,56 @@ proptest! {
         prop_assert_eq!(run(&cuts), run(&[usize::MAX]));
     }
 }
+
+// The second of Suricata's user guide, "EVE JSON Format", event type http; checked against Suricata 7.0.10.
+#[test]
+fn what_is_written_is_chosen() {
+    let mut t = Talk::new(Config::default());
+    t.say(
+        ToServer,
+        b"POST /a HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\nCookie: c=1\r\nX-A: 1\r\nReferer: r\r\nContent-Length: 3\r\n\r\na\0c",
+        false,
+    );
+    t.say(ToClient, b"HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 2\r\n\r\nok", false);
+    let tx = t.http.txs.iter().next().unwrap();
+    let short = r#""hostname":"h","url":"/a","http_user_agent":"u""#;
+    let long = r#","http_refer":"r","http_method":"POST","protocol":"HTTP/1.1","status":200,"length":2"#;
+    let custom = concat!(
+        r#","request_headers":[{"name":"Cookie","value":"c=1"}]"#,
+        r#","response_headers":[{"name":"Server","value":"s"}]"#
+    );
+    let printable = r#","http_request_body_printable":"a.c","http_response_body_printable":"ok""#;
+    let base64 = r#","http_request_body":"YQBj","http_response_body":"b2s=""#;
+    let names: Vec<String> = ["cookie", "server", "user-agent", "host"].map(String::from).into();
+    let all = Written { custom: names, body: true, body_printable: true, ..Written::default() };
+    for (written, event, alert) in [
+        (Written::default(), format!("{short}{long}"), format!("{short}{long}")),
+        (Written { extended: false, ..Written::default() }, short.to_owned(), format!("{short}{long}")),
+        (all, format!("{short}{long}{custom}"), format!("{short}{long}{printable}{base64}")),
+    ] {
+        t.config.http_written = written;
+        for (of, want) in [(log::Of::Event, event), (log::Of::Alert, alert)] {
+            let mut w = JsonWriter::new();
+            w.open();
+            log::write(tx, &t.config.http_written, of, &mut w);
+            w.close();
+            assert_eq!(w.as_str(), format!(r#"{{"http":{{{want}}}}}"#), "{of:?} {:?}", t.config.http_written);
+        }
+    }
+}
+
+// Threat: many alerts on one transaction, each with a whole body.
+#[test]
+fn of_a_long_body_an_alert_shows_its_beginning() {
+    let mut t = Talk::new(Config::default());
+    t.config.http_written = Written { body_printable: true, ..Written::default() };
+    t.say(
+        ToServer,
+        format!("POST / HTTP/1.0\r\nContent-Length: 40000\r\n\r\n{}", "x".repeat(40_000)).as_bytes(),
+        false,
+    );
+    let mut w = JsonWriter::new();
+    w.open();
+    log::write(t.http.txs.iter().next().unwrap(), &t.config.http_written, log::Of::Alert, &mut w);
+    assert_eq!(w.as_str().matches('x').count(), 32 * 1024);
+}

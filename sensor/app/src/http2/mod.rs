@@ -558,20 +558,24 @@ impl Protocol for Http2 {
     }
     fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
         w.key("tx_id").u64(tx.core().id);
-        self.metadata(tx, config, w);
+        write(tx, config, http1::log::Of::Event, w);
     }
     fn metadata(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
-        http1::log::write(tx, &config.http, true, w);
-        // What was answered, which says what was asked too; else what was asked.
-        if let Some(message) = tx.carried(Direction::ToClient).or_else(|| tx.carried(Direction::ToServer)) {
-            dns::log::event(dns::Kind::Dns, message, &config.dns, w);
-        }
+        write(tx, config, http1::log::Of::Alert, w);
     }
     fn files<'a>(&'a self, tx: &'a Tx) -> Option<&'a Files> {
         Some(&tx.files)
     }
     fn files_mut(&mut self, place: usize) -> Option<&mut Files> {
         self.txs.at_mut(place).map(|t| &mut t.files)
+    }
+}
+
+fn write(tx: &Tx, config: &Config, of: http1::log::Of, w: &mut JsonWriter) {
+    http1::log::write(tx, &config.http_written, of, w);
+    // What was answered, which says what was asked too; else what was asked.
+    if let Some(message) = tx.carried(Direction::ToClient).or_else(|| tx.carried(Direction::ToServer)) {
+        dns::log::event(dns::Kind::Dns, message, &config.dns, w);
     }
 }
 
