@@ -18,6 +18,7 @@ pub fn read(tree: &Node) -> Choices {
     let log = |key: &str| format!("outputs.eve-log.types.smtp.{key}");
     for (key, value) in [
         (mime("decode-mime"), &mut c.decode),
+        ("app-layer.protocols.smtp.raw-extraction".to_owned(), &mut c.raw),
         (mime("decode-base64"), &mut c.mime.base64),
         (mime("decode-quoted-printable"), &mut c.mime.quoted_printable),
         (mime("extract-urls"), &mut c.mime.urls),

@@ -42,6 +42,9 @@ pub const MAX_PATH: usize = 1024;
 /// Most mails of a flow that wait for detection. Threat: a session of mails only.
 pub const MAX_TXS: usize = 256;
 
+/// What Suricata calls a mail as a whole.
+const RAW: &[u8] = b"rawmsg";
+
 /// Progress of the client's direction: it has said who it is.
 pub(crate) const HELO: u8 = 1;
 /// The envelope is complete.
@@ -54,6 +57,8 @@ pub(crate) const HEADER: u8 = 3;
 pub struct Choices {
     /// `mime.decode-mime`.
     pub decode: bool,
+    /// `raw-extraction`, where mails are not read: a mail as it came, but for doubled dots, is the file [`RAW`].
+    pub raw: bool,
     /// How messages are read.
     pub mime: mime::Choices,
     /// How `file.data` sees attachments: `inspected-tracker`.
@@ -66,6 +71,7 @@ impl Default for Choices {
     fn default() -> Self {
         Self {
             decode: true,
+            raw: false,
             mime: mime::Choices::default(),
             pieces: Pieces { limit: 100_000, least: 32 * 1024, back: 4096 },
             log: LogChoices::default(),
@@ -176,7 +182,6 @@ impl Tx {
     /// Feeds the reader of mail; `line` None ends the message.
     fn message(&mut self, line: Option<(&[u8], &'static [u8])>, cx: &mut Cx<'_>) {
         let config = cx.config;
-        let Some(mime) = &mut self.mime else { return };
         let choices = &config.smtp;
         let mut sink = Attachments {
             files: &mut self.files,
@@ -184,6 +189,24 @@ impl Tx {
             wanted: &config.files,
             pieces: choices.pieces,
             news: false,
+        };
+        let Some(mime) = &mut self.mime else {
+            if choices.raw && !choices.decode {
+                match line {
+                    Some((line, end)) => {
+                        if sink.open.is_none() {
+                            sink.open(RAW);
+                        }
+                        sink.data(line);
+                        sink.data(end);
+                    }
+                    None => sink.close(),
+                }
+                if sink.news {
+                    self.core.touch(Direction::ToServer);
+                }
+            }
+            return;
         };
         match line {
             Some((line, end)) => mime.line(line, end, &choices.mime, &mut sink),

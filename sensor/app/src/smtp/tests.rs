@@ -237,6 +237,21 @@ fn attachments_are_files_and_gaps_cut_them_off() {
     assert_eq!((file(&s).2, s.mails()[0].1), (FileState::Truncated, true));
 }
 
+/// As in Suricata (user guide, "suricata.yaml", SMTP; checked against 7.0.10).
+#[test]
+fn a_mail_that_is_not_read_is_a_file_where_that_is_wished() {
+    let mail = "Subject: a\n\n..dot\nend\n.\n";
+    for (decode, raw, want) in [(false, true, Some(("rawmsg", 25))), (false, false, None), (true, true, None)] {
+        let mut s = greeted();
+        (s.config.smtp.decode, s.config.smtp.raw) = (decode, raw);
+        s.client("DATA\n").server("354 go\n").client(mail).server("250 ok\n");
+        let files = &s.smtp.txs.at(0).expect("a mail").files;
+        let seen = files.at(0).map(|f| (std::str::from_utf8(&f.name).expect("a name"), f.size));
+        assert_eq!(seen, want, "{decode} {raw}");
+        assert!(files.at(0).is_none_or(|f| f.state == FileState::Closed));
+    }
+}
+
 /// Threat: commands, recipients and header fields without end. Every cap holds, and what is refused is counted.
 #[test]
 fn a_session_without_end_stays_below_its_caps() {

@@ -122,7 +122,13 @@ pub(super) static KEYS: &[Key] = &[
         "1000",
         "How much of an attachment `file.data` sees, in pieces of which size, with how much look-back.",
     ),
-    off("app-layer.protocols.smtp.raw-extraction", NotYet, "A mail as a whole is no file."),
+    on(
+        "app-layer.protocols.smtp.raw-extraction",
+        Flag,
+        "no",
+        "yes",
+        "Whether a mail as a whole is a file, `rawmsg`. Without effect where mails are read (`mime.decode-mime`).",
+    ),
     on(
         "app-layer.protocols.mqtt.max-msg-length",
         Size,
