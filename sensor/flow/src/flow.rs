@@ -175,6 +175,8 @@ impl Flow {
         std::mem::swap(&mut self.client_port, &mut self.server_port);
         self.sides.swap(0, 1);
         self.heard.swap(0, 1);
+        self.detect.addresses_done.swap(0, 1);
+        self.detect.protocol_done.swap(0, 1);
         self.macs = self.macs.map(|(a, b)| (b, a));
         if let Some(more) = &mut self.more_macs {
             more.swap(0, 1);

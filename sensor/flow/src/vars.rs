@@ -79,6 +79,7 @@ mod tests {
     #[test]
     fn captures_are_kept_up_to_a_cap() {
         let mut vars = FlowVars::default();
+        assert!(vars.is_empty());
         assert!(vars.set("a", b"x\0y") && vars.set("b", &[b'z'; 2 * MAX_FLOWVAR]) && vars.set("a", b"new"));
         assert!(vars.measure("file_data", 4.0) && vars.measure("file_data", 4.25));
         let mut w = JsonWriter::new();
@@ -97,5 +98,6 @@ mod tests {
             vars.measure(Box::leak(n.to_string().into_boxed_str()), 1.0);
         }
         assert_eq!(vars.1.len(), MAX_MEASURED);
+        assert!(!vars.measure("more", 1.0) && vars.measure("file_data", 5.0) && !vars.is_empty());
     }
 }
