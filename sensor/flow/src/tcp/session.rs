@@ -240,21 +240,18 @@ impl Session {
         matches!((o.timestamp, mine.clock), (Some(now), Some(recent)) if (now.wrapping_sub(recent) as i32) < 0)
     }
 
-    /// A segment without SYN or RST, once the handshake is done.
+    /// A segment without SYN or RST, once the handshake is done: both sides are known by now, if by what the other acknowledged.
     fn segment(&mut self, from: Direction, p: &Tcp<'_>, len: usize, o: &Options, pickup: Pickup, step: &mut Step) {
         let names = names(self.state);
         let free = self.midstream || pickup.async_oneside && self.alone(from);
         let has = |f: u8| p.flags & f != 0;
         let [mine, other] = self.sides(from);
-        if !mine.known || free && !mine.heard {
+        if free && !mine.heard {
             let (window, scale) = (mine.window, mine.scale);
             mine.guess(p.seq);
             (mine.window, mine.scale) = (window, scale);
         }
         mine.heard = true;
-        if !other.known && has(flag::ACK) {
-            other.guess(p.ack);
-        }
         let end = p.seq.wrapping_add(len as u32); // len < 2^16
         if has(flag::ACK) {
             let most = other.next.max_after(other.limit());
@@ -359,7 +356,7 @@ impl Session {
             let far = mine.window.max(BLIND_WINDOW / 2);
             let in_window = p.seq.wrapping_sub(mine.next.wrapping_sub(BLIND_WINDOW / 2)) < far + BLIND_WINDOW / 2;
             let sane = !acks || !other.heard || !p.ack.after(other.next.max_after(other.limit()));
-            (!mine.known || in_window) && sane
+            in_window && sane
         };
         if !fits {
             step.events.set(StreamEvent::RstInvalidAck);
