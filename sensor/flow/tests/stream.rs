@@ -130,6 +130,21 @@ fn bytes_are_handed_on_when_they_are_acknowledged_and_once() {
     assert_eq!(r.table.stream_memory().counters().reassembly_memuse, 0);
 }
 
+/// Both ends open at once (RFC 9293, section 3.5): what the client then said first was lost.
+#[test]
+fn bytes_of_a_session_that_both_ends_opened_are_handed_on() {
+    let mut r = Run::new(Config::default());
+    r.client(SYN, 1000, 0, b"");
+    r.server(SYN, 5000, 0, b"");
+    r.client(SYN | ACK, 1000, 5001, b"");
+    r.server(SYN | ACK, 5000, 1001, b"");
+    r.client(ACK, 1001, 5001, b"GET ");
+    r.server(ACK, 5001, 1005, b"page");
+    r.client(ACK, 1005, 5005, b"");
+    assert_eq!(r.take(), [data(TS, 0, b"GET "), data(TC, 0, b"page")]);
+    assert_eq!(r.odd(), [""; 0]);
+}
+
 #[test]
 fn inline_bytes_are_handed_on_as_they_come_and_holes_only_when_they_are_acknowledged() {
     let mut config = Config::default();

@@ -42,6 +42,7 @@ impl Session {
                     step.events.set(StreamEvent::FourWaySynackWithWrongSyn);
                 } else {
                     (self.state, self.four_way) = (TcpState::SynRecv, true);
+                    self.peers[1].may_send(p);
                 }
                 false
             }
@@ -80,8 +81,13 @@ impl Session {
                 false
             }
             (Direction::ToClient, true, false) => {
-                self.peers[1].begin(p);
-                self.peers[1].scale = o.scale.unwrap_or(0);
+                // Both ends open at once: how much the client may send is said here, and may be said nowhere else before it does.
+                let [client, server] = &mut self.peers;
+                server.begin(p);
+                client.window = p.window.into();
+                (client.scale, server.scale) = o.scale.map_or((0, 0), |shift| (client.scale, shift));
+                self.clocks &= o.timestamp.is_some();
+                server.clock = o.timestamp;
                 false
             }
             (Direction::ToServer, false, true) => {
@@ -136,8 +142,7 @@ impl Session {
         }
         self.clocks &= o.timestamp.is_some();
         server.clock = o.timestamp;
-        client.window = p.window.into();
-        client.acked = p.ack;
+        client.may_send(p);
     }
 
     pub(super) fn syn_recv(&mut self, from: Direction, p: &Tcp<'_>, o: &Options, step: &mut Step) -> bool {
@@ -151,6 +156,7 @@ impl Session {
                 // The second half of a handshake that both ends began.
                 if p.ack == self.peers[0].isn.wrapping_add(1) && p.seq == self.peers[1].isn {
                     self.state = TcpState::Established;
+                    self.peers[0].may_send(p);
                 } else {
                     step.events.set(StreamEvent::FourWaySynackWithWrongAck);
                 }

@@ -47,6 +47,10 @@ impl Peer {
     pub(super) fn guess(&mut self, ack: u32) {
         (self.isn, self.next, self.acked, self.known) = (ack.wrapping_sub(1), ack, ack, true);
     }
+    /// What the other side's SYN/ACK acknowledges and announces; its window is not scaled yet (RFC 7323, section 2.2).
+    pub(super) fn may_send(&mut self, p: &Tcp<'_>) {
+        (self.acked, self.window) = (p.ack, p.window.into());
+    }
     /// Last number that it may send, if it is known.
     const fn limit(&self) -> u32 {
         self.acked.wrapping_add(self.window)
