@@ -417,6 +417,47 @@ mod tests {
     }
 
     #[test]
+    fn a_row_says_what_is_written_in_it_and_nothing_else() {
+        let plain = Buffer {
+            name: "a",
+            aliases: &[],
+            legacy: None,
+            protocols: DNS,
+            ways: ToServer,
+            multi: false,
+            streaming: false,
+            served: false,
+            frame: false,
+        };
+        let row = || b("a", DNS, ToServer);
+        assert_eq!(row(), plain);
+        assert_eq!(row().alias(&["x"]), Buffer { aliases: &["x"], ..plain });
+        assert_eq!(row().old("x"), Buffer { legacy: Some("x"), ..plain });
+        assert_eq!(row().several(), Buffer { multi: true, ..plain });
+        assert_eq!(row().grows(), Buffer { streaming: true, ..plain });
+        assert_eq!(row().on(), Buffer { served: true, ..plain });
+    }
+
+    /// Suricata user guide: modifiers of the `content` before them, and sticky buffers under old and new names.
+    #[test]
+    fn old_and_new_names_mean_the_same_buffer() {
+        for (keyword, name, form) in [
+            ("http.uri", "http.uri", Form::Sticky),
+            ("http_uri", "http.uri", Form::Legacy),
+            ("http_client_body", "http.request_body", Form::Legacy),
+            ("tls_sni", "tls.sni", Form::Sticky),
+            ("file_data", "file.data", Form::Sticky),
+            ("DNS_Query", "dns.query", Form::Sticky),
+        ] {
+            assert_eq!(find(keyword).map(|(b, f)| (b.name, b.keyword(), f)), Some((name, name, form)), "{keyword}");
+        }
+        let frame = crate::frames::find("smb2.hdr", Some(SMB)).expect("a frame");
+        assert_eq!((frame.name, frame.keyword()), ("smb2.hdr", "frame"), "what it is called in a rule");
+        assert_eq!(protocol("IKEv2").map(|p| p.protocols), Some(IKE));
+        assert!(protocol("no-such").is_none());
+    }
+
+    #[test]
     fn every_buffer_belongs_to_a_protocol_that_rules_can_name() {
         for b in BUFFERS {
             for p in b.protocols {

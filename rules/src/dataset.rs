@@ -662,6 +662,112 @@ mod tests {
         assert!(Set::new("j", Kind::String, 1 << 20).load_json(&"[".repeat(100_000), &how).is_err());
     }
 
+    /// Suricata user guide, "Datasets": `isset`, `isnotset`, `set` and `unset` hold by what was there before; `datarep` compares
+    /// the value beside an entry.
+    #[test]
+    fn an_operation_holds_by_what_was_there_before() {
+        let mut set = Set::new("s", Kind::String, 1 << 20);
+        assert!(set.load("YQ==,7\n", true).is_ok());
+        DataSets::changes(&set);
+        let set = Arc::new(set);
+        let lookup = |op| Lookup { set: Arc::clone(&set), op, context: None };
+        let between = |from, to, negated| LookupOp::Value(crate::ast::Interval { from, to, negated });
+        for (op, entry, want, keyword) in [
+            (LookupOp::Isset, &b"a"[..], true, "dataset"),
+            (LookupOp::Isset, b"b", false, "dataset"),
+            (LookupOp::Isnotset, b"b", true, "dataset"),
+            (LookupOp::Set, b"b", true, "dataset"),
+            (LookupOp::Set, b"b", false, "dataset"), // it is there by now
+            (LookupOp::Isset, b"b", true, "dataset"),
+            (LookupOp::Unset, b"b", true, "dataset"),
+            (LookupOp::Unset, b"b", false, "dataset"),
+            (LookupOp::Isnotset, b"b", true, "dataset"),
+            (between(7, 7, false), b"a", true, "datarep"),
+            (between(8, u64::MAX, false), b"a", false, "datarep"),
+            (between(0, u64::MAX, false), b"b", false, "datarep"), // no entry has no value
+        ] {
+            let asks = lookup(op);
+            assert_eq!((asks.run(entry), asks.keyword()), (want, keyword), "{op:?} {entry:?}");
+            assert_eq!(asks.changes(), matches!(op, LookupOp::Set | LookupOp::Unset));
+        }
+        let mut md5 = Set::new("m", Kind::Md5, 1 << 20);
+        assert!(md5.load("900150983cd24fb0d6963f7d28e17f72\n", false).is_ok());
+        DataSets::changes(&md5);
+        assert!(!md5.put(b"abc", true) && !md5.has(b"abc"), "what is not of its type is left");
+        assert_eq!(lookup(LookupOp::Isset), lookup(LookupOp::Isset));
+    }
+
+    #[test]
+    fn an_alert_shows_what_stands_beside_the_entry_under_the_rules_own_name() {
+        let mut set = Set::new("j", Kind::Ip, 1 << 20);
+        let how = Json { lines: true, value: "ip".into(), array: None, remove: true };
+        assert!(set.load_json(r#"{"ip":"192.0.2.1","who":"x"}"#, &how).is_ok());
+        let set = Arc::new(set);
+        let lookup = |op, context: Option<&str>| Lookup { set: Arc::clone(&set), op, context: context.map(Into::into) };
+        let told = |op, context| {
+            let asks = lookup(op, context);
+            asks.told(&[192, 0, 2, 1]).map(|(key, json)| (key.to_string(), json.to_string()))
+        };
+        assert_eq!(told(LookupOp::Isset, Some("bad")), Some(("bad".to_owned(), r#"{"who":"x"}"#.to_owned())));
+        assert_eq!((told(LookupOp::Isset, None), told(LookupOp::Isnotset, Some("bad"))), (None, None));
+        assert!(lookup(LookupOp::Isset, Some("bad")).told(&[192, 0, 2, 2]).is_none());
+    }
+
+    #[test]
+    fn types_are_those_of_the_user_guide_and_entries_are_checked_by_them() {
+        for (name, good, bad) in [
+            ("string", "YQ==", "a?"),
+            ("md5", "900150983cd24fb0d6963f7d28e17f72", "9001"),
+            ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "ba78"),
+            ("ipv4", "192.0.2.1", "2001:db8::1"),
+            ("ip", "2001:db8::1", "192.0.2"),
+        ] {
+            let kind = Kind::parse(name).expect("a type");
+            assert!(Set::new("s", kind, 1 << 20).load(good, false).is_ok(), "{name}");
+            let refused = Set::new("s", kind, 1 << 20).load(&format!("\n{bad}"), false);
+            assert!(refused.is_err_and(|e| e.contains("line 2")), "{name}");
+        }
+        assert!(Kind::parse("ipv6").is_err_and(|e| e.contains("none of")));
+        let mut sha256 = Set::new("s", Kind::Sha256, 1 << 20);
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180: of "abc"
+        assert!(sha256.load(digest, false).is_ok());
+        assert!(sha256.has(&hex::decode(digest).expect("hex")) && !sha256.has(b"abc"));
+    }
+
+    #[test]
+    fn a_declaration_that_does_not_fit_an_earlier_one_is_refused() {
+        let folder = std::env::temp_dir().join(format!("lagewarte-declared-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("j"), "{\"h\":\"a\"}\n").expect("written");
+        std::fs::File::create(folder.join("large")).and_then(|f| f.set_len(MAX_SET_FILE + 1)).expect("a sparse file");
+        let json = Some(Json { lines: true, value: "h".into(), array: None, remove: false });
+        let plain = declared(Kind::String, None, None);
+        let with_json = Declared { json, load: Some("j".into()), ..plain.clone() };
+        let sets = DataSets { memcap: Some(70), ..DataSets::default() };
+        let declare = |name: &str, how: &Declared| sets.declare(name, how, false, Some(&folder)).map(|s| s.memcap);
+        assert_eq!(declare("plain", &plain), Ok(70), "what the operator says holds where the rule says nothing");
+        let roomy = Declared { memcap: Some(1 << 20), ..with_json.clone() };
+        assert_eq!(declare("json", &roomy), Ok(1 << 20));
+        assert_eq!(declare("json", &with_json), Ok(1 << 20), "the first declaration counts");
+        for (name, how, why) in [
+            ("plain", with_json.clone(), "without JSON before"),
+            ("plain", Declared { subdomains: true, ..plain.clone() }, "without `match subdomain`"),
+            ("new", Declared::default(), "give its type"),
+            ("new", declared(Kind::String, Some("missing"), None), "cannot be read"),
+            ("new", declared(Kind::String, Some("large"), None), "larger than"),
+            ("new", with_json, "memcap of 70 bytes"),
+        ] {
+            let got = declare(name, &how);
+            assert!(got.as_ref().is_err_and(|e| e.contains(why)), "{why}: {got:?}");
+        }
+        let mut n = 0;
+        while declare(&format!("n{n}"), &plain).is_ok() {
+            n += 1;
+        }
+        assert_eq!(n, MAX_SETS - 2, "and no more");
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
     #[test]
     fn a_set_has_one_type() {
         let sets = DataSets::default();

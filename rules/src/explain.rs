@@ -223,6 +223,95 @@ mod tests {
         }
     }
 
+    /// What the summary says of a rule, with its threshold.config.
+    fn told(rule: &str, config: &str) -> Vec<String> {
+        let mut set = crate::parse(&[("r.rules", rule.as_bytes())], &Options::default());
+        crate::thresholds::apply(&mut set, "threshold.config", config, &Options::default().variables);
+        assert_eq!(set.refused, [], "{rule}");
+        Explanation::of(&set.rules[0]).summary
+    }
+
+    /// Suricata user guide: "Rules Format" (actions, what a rule is looked at for), "Thresholding Keywords", "Bypass Keyword",
+    /// "Global-Thresholds".
+    #[test]
+    fn when_a_rule_is_looked_at_and_what_a_match_does() {
+        for (rule, want) in [
+            ("alert ip 192.0.2.1 any -> any any (sid:1;)", "once for each direction of a flow"),
+            ("alert tcp any any -> any any (flags:S; sid:1;)", "every packet that its header fits"),
+            ("alert tcp any any -> any any (content:\"abc\"; sid:1;)", "where its first pattern occurs"),
+            ("alert smb any any -> any any (frame:smb2.hdr; content:\"abc\"; sid:1;)", "each frame smb2.hdr of smb"),
+            ("alert http any any -> any any (http.uri; content:\"abc\"; sid:1;)", "each transaction of http"),
+            ("alert tcp any any -> any any (flow:to_client; sid:1;)", "Only what the server sends"),
+            ("alert tcp any any -> any any (flow:from_client; sid:1;)", "Only what the client sends"),
+            ("alert tcp any any -> any any (flow:established; sid:1;)", "Only established flows"),
+            ("alert tcp any any -> any any (flow:not_established; sid:1;)", "not established yet"),
+            ("alert tcp any any -> any any (content:\"abc\"; content:\"d\"; fast_pattern; sid:1;)", "first: \"d\""),
+            ("alert tcp any any -> any any (sid:1;)", "A match is reported."),
+            ("drop tcp any any -> any any (sid:1;)", "only listens and stops nothing"),
+            ("reject tcp any any -> any any (sid:1;)", "only listens and stops nothing"),
+            ("pass tcp any any -> any any (sid:1;)", "not reported, and rules that come later are not asked"),
+            ("pass tcp any any -> any any (alert; sid:1;)", "is reported, and rules that come later are not asked"),
+            ("alert tcp any any -> any any (flowbits:set,a; noalert; sid:1;)", "is not reported"),
+            ("alert tcp any any -> any any (content:\"abc\"; bypass; sid:1;)", "ends the inspection of its flow"),
+        ] {
+            let summary = told(rule, "");
+            assert!(summary.iter().any(|s| s.contains(want)), "{rule}: {summary:?}");
+        }
+        for (threshold, want) in [
+            (
+                "threshold:type limit, track by_dst, count 2, seconds 60",
+                "At most 2 alerts in 60 s for each destination address.",
+            ),
+            (
+                "threshold:type threshold, track by_rule, count 3, seconds 9",
+                "One alert for every 3 matches in 9 s for each rule.",
+            ),
+            (
+                "threshold:type both, track by_both, count 3, seconds 9",
+                "One alert in 9 s for each pair of addresses, once there were 3 matches.",
+            ),
+            (
+                "threshold:type backoff, track by_flow, count 1, multiplier 10",
+                "Alerts at match 1 of a flow, then each time the count is 10 times as high.",
+            ),
+            (
+                "detection_filter:track by_src, count 5, seconds 9",
+                "Alerts only after 5 matches in 9 s for each source address.",
+            ),
+            (
+                "detection_filter:track by_src, count 5, seconds 9, unique_on dst_port",
+                "Alerts once more than 5 different ports were seen in 9 s for each source address.",
+            ),
+        ] {
+            let summary = told(&format!("alert tcp any any -> any any (content:\"abc\"; {threshold}; sid:1;)"), "");
+            assert_eq!(summary.last().map(String::as_str), Some(want), "{threshold}");
+        }
+        let rule = "alert tcp any any -> any any (content:\"abc\"; sid:1;)";
+        for (config, want) in [
+            ("suppress gen_id 1, sig_id 1, track by_src, ip 192.0.2.1", "keeps alerts of it back"),
+            (
+                "rate_filter gen_id 1, sig_id 1, track by_src, count 2, seconds 3, new_action pass, timeout 4",
+                "another action",
+            ),
+        ] {
+            let summary = told(rule, config);
+            assert!(summary.last().is_some_and(|s| s.contains(want)), "{config}: {summary:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_means_what_the_registry_or_the_table_of_buffers_says() {
+        let text = r#"alert http any any -> any any (content:"a"; http_uri; file.data; content:"b"; noalert; sid:1;)"#;
+        let set = crate::parse(&[("r.rules", text.as_bytes())], &Options::default());
+        let meanings: Vec<_> =
+            Explanation::of(&set.rules[0]).options.into_iter().map(|o| (o.option, o.meaning)).collect();
+        let of = |option: &str| meanings.iter().find(|(o, _)| o == option).map(|(_, m)| m.as_str());
+        assert_eq!(of("http_uri"), Some("the content before looks into http.uri"));
+        assert_eq!(of("file.data"), Some("what follows looks into file.data"));
+        assert_eq!(of("noalert"), registry::find("noalert").map(|k| k.doc));
+        assert_eq!(meaning("no such"), "");
+    }
+
     #[test]
     fn refusals_point_at_the_keyword() {
         let text = "# c\nalert udp any any -> any any (msg:\"dsize:1\\;\"; \\\n  tcp.flags:S; content:\"a\"; sid:1;)\nalrt x\n";

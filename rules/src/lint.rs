@@ -244,6 +244,38 @@ mod tests {
         ] {
             assert_eq!(found(&rule(options, 1)), want, "{options}");
         }
+        // What it asks for is set by another, or not at all needed.
+        for (options, other, want) in [
+            ("flowint:n,isset;", "flowint:n,+,1;", vec![]),
+            ("flowint:n,isset;", "flowint:n,-,1;", k(Kind::NeverMatches, "flowint")),
+            ("flowint:n,isnotset;", "", vec![]),
+            ("flowbits:isnotset,n;", "", vec![]),
+            ("flowbits:isset,n;", "flowbits:toggle,n;", vec![]),
+            ("flowbits:isset,n;", "flowbits:unset,n;", k(Kind::NeverMatches, "flowbits")),
+            ("flowbits:isset,a|n;", "flowbits:set,n;", vec![]),
+            ("xbits:isset,n,track ip_src;", "xbits:toggle,n,track ip_src;", vec![]),
+            ("xbits:isset,n,track ip_src;", "xbits:unset,n,track ip_src;", k(Kind::NeverMatches, "xbits")),
+            ("xbits:isset,n,track ip_src;", "hostbits:set,n;", vec![]), // they share their names
+            ("xbits:set,n,track ip_src; noalert;", "", k(Kind::NoEffect, "xbits")),
+            ("xbits:set,n,track ip_src; noalert;", "xbits:isnotset,n,track ip_src;", vec![]),
+            ("flowbits:set,n; noalert;", "flowbits:isnotset,n;", vec![]),
+            ("flowbits:set,n;", "", vec![]), // it reports beside
+        ] {
+            let rules =
+                rule(&format!("content:\"abcd\"; {options}"), 1) + &rule(&format!("content:\"efgh\"; {other}"), 2);
+            assert_eq!(found(&rules), want, "{options} beside {other}");
+        }
+        for (rule, want) in [
+            ("alert tcp any any -> any 80 (content:\"a\";", vec![]), // ports make it rarer
+            ("alert tcp any any -> any any (content:!\"abcd\";", k(Kind::Costly, "")),
+            ("alert tcp any any <> any any (content:\"abcd\";", k(Kind::Odd, "")),
+            ("alert http any any -> any any (http.uri; content:\"a\";", vec![]),
+            ("alert smb any any -> any any (frame:smb2.hdr; content:\"a\";", vec![]),
+            ("alert ip any any -> any any (", vec![]), // addresses only: once for each flow
+            ("alert tcp any any -> any any (content:\"abcd\"; priority:1; priority:2;", k(Kind::Odd, "priority")),
+        ] {
+            assert_eq!(found(&format!("{rule} {GOOD} sid:1;)")), want, "{rule}");
+        }
         let two = rule(r#"content:"abcd";"#, 1).repeat(2);
         assert_eq!(found(&two), k(Kind::DuplicateSid, "sid"));
         let set_and_read = rule(r#"content:"abcd"; xbits:set,x,track ip_src; noalert;"#, 1)

@@ -241,6 +241,78 @@ mod tests {
         }
     }
 
+    /// A file of this text in a folder of its own, which goes with it.
+    fn files(test: &str, texts: &[(&str, &str)]) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("lagewarte-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, text) in texts {
+            std::fs::write(folder.join(name), text).expect("written");
+        }
+        folder
+    }
+
+    #[test]
+    fn lists_are_read_from_files_and_a_missing_one_is_told() {
+        let folder =
+            files("reputation", &[("names", "1,CnC,c2\n"), ("a", "192.0.2.1,1,9\n"), ("b", "x\n192.0.2.2, 1, 8\n")]);
+        let at = |name: &str| folder.join(name);
+        let (all, odd) = Reputations::read(&at("names"), &[at("a"), at("b")]).expect("lists");
+        let of = |ip: &str| all.category("CnC").and_then(|c| c.score(ip.parse().expect("an address")));
+        assert_eq!((of("192.0.2.1"), of("192.0.2.2"), of("192.0.2.3")), (Some(9), Some(8), None));
+        assert!(odd.len() == 1 && odd[0].contains("line 1 of") && odd[0].contains("/b "), "{odd:?}");
+        for (names, list) in [("none", "a"), ("names", "none")] {
+            let got = Reputations::read(&at(names), &[at(list)]);
+            assert!(got.is_err_and(|e| e.contains("cannot be read") && e.contains("none")));
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn only_the_first_hundred_odd_lines_are_told() {
+        let (_, odd) = of(&"x\n".repeat(500), 100);
+        assert_eq!(odd.len(), 100);
+    }
+
+    /// Suricata user guide, "IP Reputation Keyword": an address of which nothing is said has no score to compare.
+    #[test]
+    fn a_score_is_asked_of_either_end_or_both() {
+        let (all, _) = of("192.0.2.1,1,50\n192.0.2.2,1,50\n", 100);
+        let options = crate::Options { reputations: Some(Arc::new(all)), ..crate::Options::default() };
+        let test = |value: &str| {
+            let rule = format!("alert ip any any -> any any (iprep:{value}; sid:1;)");
+            let set = crate::parse(&[("r", rule.as_bytes())], &options);
+            assert_eq!(set.refused, [], "{value}");
+            let crate::ast::PacketTest::Reputation(test) = set.rules[0].packet[0].clone() else { panic!("{value}") };
+            test
+        };
+        for (value, bad_to_good, good_to_bad, both_bad, both_good) in [
+            ("src,Bad,>,30", true, false, true, false),
+            ("src,Bad,>,50", false, false, false, false),
+            ("src,Bad,>=,50", true, false, true, false),
+            ("dst,Bad,=,50", false, true, true, false),
+            ("any,Bad,<,51", true, true, true, false),
+            ("both,Bad,<=,50", false, false, true, false),
+            ("any,Bad,isset", true, true, true, false),
+            ("src,Bad,isnotset", false, true, false, true),
+            ("both,Bad,isnotset", false, false, false, true),
+        ] {
+            let asks = test(value);
+            let on = |src: &str, dest: &str| {
+                asks.matches(src.parse().expect("an address"), dest.parse().expect("an address"))
+            };
+            let (bad, other, good, fine) = ("192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2");
+            let got = (on(bad, good), on(good, bad), on(bad, other), on(good, fine));
+            assert_eq!(got, (bad_to_good, good_to_bad, both_bad, both_good), "{value}");
+        }
+        assert!(test("src,Bad,>,30") == test("src,Bad,>,30") && test("src,Bad,>,30") != test("src,Good,>,30"));
+        let asked = |values: &[&str]| values.iter().map(|v| test(v)).collect::<std::collections::HashSet<_>>().len();
+        assert_eq!(
+            asked(&["src,Bad,>,30", "src,Bad,>,30", "src,Bad,>,31", "dst,Bad,>,30"]),
+            3,
+            "the same question is asked once"
+        );
+    }
+
     #[test]
     fn more_entries_than_the_cap_are_left_out_and_told() {
         let list: String = (0..20).map(|n| format!("192.0.2.{n},1,1\n")).collect();
