@@ -455,6 +455,165 @@ mod tests {
         }
     }
 
+    /// The functions of the specification (6.1 to 6.21, with its own examples), and of its Annex A those that are reserved; names,
+    /// accesses and categories as Suricata's EVE has them.
+    #[test]
+    fn each_function_says_what_it_is_and_what_it_touches() {
+        type Range = Option<(u64, u64)>;
+        let rows: &[(&[u8], &str, &str, &str, Range, Range)] = &[
+            (&[1, 0, 0x13, 0, 0x13], "RdCoils", "READ | COILS", "PUBLIC_ASSIGNED", Some((19, 19)), None),
+            (&[2, 0, 0xc4, 0, 0x16], "RdDiscreteInputs", "READ | DISCRETES", "PUBLIC_ASSIGNED", Some((196, 22)), None),
+            (&[3, 0, 0x6b, 0, 3], "RdHoldRegs", "READ | HOLDING", "PUBLIC_ASSIGNED", Some((107, 3)), None),
+            (&[4, 0, 8, 0, 1], "RdInputRegs", "READ | INPUT", "PUBLIC_ASSIGNED", Some((8, 1)), None),
+            (&[5, 0, 0xac, 0xff, 0], "WrSingleCoil", "WRITE | COILS | SINGLE", "PUBLIC_ASSIGNED", None, Some((172, 1))),
+            (&[6, 0, 1, 0, 3], "WrSingleReg", "WRITE | HOLDING | SINGLE", "PUBLIC_ASSIGNED", None, Some((1, 1))),
+            (&[7], "RdExcStatus", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[8, 0, 0, 0xa5, 0x37], "Diagnostic", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[8, 0, 21], "Diagnostic", "NONE", "RESERVED", None, None),
+            (&[9], "Program484", "NONE", "RESERVED", None, None),
+            (&[10], "Poll484", "NONE", "RESERVED", None, None),
+            (&[11], "GetCommEventCtr", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[12], "GetCommEventLog", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[13], "ProgramController", "NONE", "RESERVED", None, None),
+            (&[14], "PollController", "NONE", "RESERVED", None, None),
+            (
+                &[15, 0, 0x13, 0, 0x0a, 2, 0xcd, 1],
+                "WrMultCoils",
+                "WRITE | COILS | MULTIPLE",
+                "PUBLIC_ASSIGNED",
+                None,
+                Some((19, 10)),
+            ),
+            (
+                &[16, 0, 1, 0, 2, 4, 0, 10, 1, 2],
+                "WrMultRegs",
+                "WRITE | HOLDING | MULTIPLE",
+                "PUBLIC_ASSIGNED",
+                None,
+                Some((1, 2)),
+            ),
+            (&[17], "ReportServerID", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[18], "Program884", "NONE", "PUBLIC_UNASSIGNED", None, None),
+            (&[19], "ResetCommLink", "NONE", "PUBLIC_UNASSIGNED", None, None),
+            (&[20, 7, 6, 0, 4, 0, 1, 0, 2], "RdFileRec", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[21, 9, 6, 0, 4, 0, 7, 0, 1, 6, 0xaf], "WrFileRec", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (
+                &[22, 0, 4, 0, 0xf2, 0, 0x25],
+                "MaskWrReg",
+                "WRITE | HOLDING | SINGLE",
+                "PUBLIC_ASSIGNED",
+                None,
+                Some((4, 1)),
+            ),
+            (
+                &[23, 0, 3, 0, 6, 0, 14, 0, 3, 6, 0, 0xff, 0, 0xfe, 0, 0xfd],
+                "RdWrMultRegs",
+                "READ | WRITE | HOLDING | MULTIPLE",
+                "PUBLIC_ASSIGNED",
+                Some((3, 6)),
+                Some((14, 3)),
+            ),
+            (&[24, 4, 0xde], "RdFIFOQueue", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[43, 14, 1, 0], "MEI", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[66], "Unknown", "NONE", "USER_DEFINED", None, None),
+            (&[99], "Unknown", "NONE", "PUBLIC_UNASSIGNED", None, None),
+            (&[127], "Unknown", "NONE", "RESERVED", None, None),
+        ];
+        for (pdu, name, access, category, read, write) in rows {
+            let mut t = Talk::<Modbus>::new();
+            t.say(ToServer, &wire(7, pdu), false);
+            let told: serde_json::Value = serde_json::from_str(&t.json()[0]).unwrap();
+            let asked = &told["modbus"]["request"];
+            let words = [&asked["function_code"], &asked["access_type"], &asked["category"]];
+            assert_eq!(words, [name, access, category], "{pdu:?}");
+            let range = |key: &str| Some((asked[key]["address"].as_u64()?, asked[key]["quantity"].as_u64()?));
+            assert_eq!((range("read"), range("write")), (*read, *write), "{pdu:?}");
+            // What rules compare is the same; its addresses count from 1.
+            let ends = |f| (0..3).map_while(|i| t.number(0, f, ToServer, i)).collect::<Vec<_>>();
+            let counted = |r: &Range| r.map_or_else(Vec::new, |(at, n)| vec![at + 1, at + n]);
+            assert_eq!((ends(Field::ModbusRead), ends(Field::ModbusWrite)), (counted(read), counted(write)), "{pdu:?}");
+            assert_eq!(ends(Field::ModbusFunction), [u64::from(pdu[0])]);
+            assert_eq!(ends(Field::ModbusUnit), [10]);
+            assert_eq!(t.events(), if *name == "Unknown" { vec!["invalid_function_code"] } else { vec![] }, "{pdu:?}");
+            assert_eq!(t.number(0, Field::ModbusFunction, ToClient, 0), None, "only of the request");
+        }
+    }
+
+    #[test]
+    fn rules_compare_the_subfunction_and_the_registers_that_are_written() {
+        let numbers = |pdu: &[u8], f| {
+            let mut t = Talk::<Modbus>::new();
+            t.say(ToServer, &wire(1, pdu), false);
+            (0..4).map_while(|i| t.number(0, f, ToServer, i)).collect::<Vec<_>>()
+        };
+        for (pdu, sub) in [
+            (&[8, 0, 18][..], vec![18]),
+            (&[8, 1, 0], vec![256]),
+            (&[43, 13, 9], vec![13]),
+            (&[8, 0], vec![]), // cut off
+            (&[43], vec![]),
+            (&[3, 0, 0, 0, 1], vec![]),
+        ] {
+            assert_eq!(numbers(pdu, Field::ModbusSubfunction), sub, "{pdu:?}");
+        }
+        let at = |address: u64, value: u64| address << 16 | value;
+        for (pdu, written) in [
+            (&[6, 0, 1, 0, 3][..], vec![at(2, 3)]),
+            (&[16, 0, 1, 0, 2, 4, 0, 10, 1, 2], vec![at(2, 10), at(3, 258)]),
+            (&[16, 0, 1, 0, 2, 4, 0, 10], vec![at(2, 10)]), // cut off
+            (&[23, 0, 3, 0, 6, 0, 14, 0, 2, 4, 0, 0xff, 0, 0xfe], vec![at(15, 0xff), at(16, 0xfe)]),
+            (&[5, 0, 1, 0xff, 0], vec![]),           // a coil is no register
+            (&[22, 0, 4, 0, 0xf2, 0, 0x25], vec![]), // which value results depends on what was there
+            (&[3, 0, 0, 0, 1], vec![]),
+        ] {
+            assert_eq!(numbers(pdu, Field::ModbusWritten), written, "{pdu:?}");
+        }
+        assert_eq!(numbers(&[66], Field::ModbusCategory), [u64::from(category::USER)]);
+        assert_eq!(numbers(&[4, 0, 8, 0, 1], Field::ModbusAccess), [u64::from(access::READ | access::INPUT)]);
+        assert!(numbers(&[4, 0, 8, 0, 1], Field::DnsOpcode).is_empty(), "nobody else's number");
+    }
+
+    /// Exceptions of the specification (7).
+    #[test]
+    fn an_exception_is_named_and_stands_for_the_whole_response() {
+        for (code, name) in [
+            (1, "IllegalFunction"),
+            (2, "IllegalDataAddr"),
+            (3, "IllegalDataValue"),
+            (4, "ServerDeviceFail"),
+            (5, "Ack"),
+            (6, "ServerDeviceBusy"),
+            (7, "NegAck"),
+            (8, "MemParityErr"),
+            (9, "Unknown"),
+            (10, "GatewayUnavailable"),
+            (11, "GatewayTargetFailToResp"),
+            (12, "Unknown"),
+        ] {
+            let mut t = Talk::<Modbus>::new();
+            t.say(ToServer, &wire(1, &[8, 0, 0, 1, 2]), false);
+            t.say(ToClient, &wire(1, &[0x88, code]), false);
+            let told: serde_json::Value = serde_json::from_str(&t.json()[0]).unwrap();
+            assert_eq!(told["modbus"]["request"]["diagnostic"]["raw"], 0);
+            let response = &told["modbus"]["response"];
+            assert_eq!(response["exception"], serde_json::json!({"raw": code, "code": name}));
+            assert_eq!((&response["function_raw"], response.get("diagnostic")), (&8.into(), None));
+            assert_eq!(t.events(), if name == "Unknown" { vec!["invalid_exception_code"] } else { vec![] });
+        }
+    }
+
+    /// Without a byte of its length nothing says where the next frame begins: after a gap nothing is read any more.
+    #[test]
+    fn a_gap_ends_it_and_what_is_cut_off_at_the_end_is_no_request() {
+        let mut t = Talk::<Modbus>::new();
+        t.say(ToServer, &wire(1, &[7]), false);
+        t.say(ToServer, &wire(2, &[7])[..7], false);
+        t.end();
+        assert!(!t.stopped && t.state.txs().len() == 1 && t.state.proto() == AppProto::Modbus);
+        let mut cx = Cx::marking(&t.config, &mut t.memory, (50_000, 502));
+        assert_eq!(t.state.gap(ToServer, 1, &mut cx), Step::Error);
+    }
+
     #[test]
     fn functions_have_their_category() {
         let of = |pdu: &[u8]| frame(&wire(1, pdu)).map(|(f, _)| f.category());
