@@ -367,6 +367,7 @@ mod tests {
         f.push(b"def");
         f.close();
         assert_eq!((f.state, f.gaps, f.size, f.digests().sha256), (FileState::Truncated, true, 11, None));
+        assert!(!f.gap(5) && f.size == 11, "nothing is missing in what has ended");
     }
 
     #[test]

@@ -115,10 +115,6 @@ impl Window {
     pub fn held(&self) -> &[u8] {
         &self.data
     }
-    /// Whether the body has ended.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
 }
 
 #[cfg(test)]

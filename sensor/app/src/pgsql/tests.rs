@@ -72,6 +72,82 @@ fn a_session_however_it_comes() {
     }
 }
 
+fn told(t: &Talk<Pgsql>) -> Vec<serde_json::Value> {
+    let of = |j: &String| serde_json::from_str::<serde_json::Value>(j).unwrap()["pgsql"].take();
+    t.json().iter().map(of).collect()
+}
+
+/// PostgreSQL's manual, "SASL Authentication": the mechanism and the client's first words, the server's challenge, the client's
+/// answer, the server's last words.
+#[test]
+fn a_password_may_be_proved_by_a_challenge() {
+    for (mechanism, name) in [
+        (&b"SCRAM-SHA-256\0"[..], "scram_SHA256"),
+        (b"SCRAM-SHA-256-PLUS\0", "scram_SHA256_plus"),
+        (b"OTHER\0", "unknown"),
+    ] {
+        let mut t = Talk::<Pgsql>::new();
+        t.say(ToServer, &startup(), false);
+        t.say(ToClient, &msg(b'R', &[&[0, 0, 0, 10], mechanism, b"\0"]), false);
+        t.say(ToServer, &msg(b'p', &[mechanism, &[0, 0, 0, 9], b"n,,n=,r=a"]), false);
+        t.say(ToClient, &msg(b'R', &[&[0, 0, 0, 11], b"r=ab,s=c,i=4096"]), false);
+        t.say(ToServer, &msg(b'p', &[b"c=biws,r=ab,p=d"]), false);
+        let last = [msg(b'R', &[&[0, 0, 0, 12], b"v=e"]), msg(b'R', &[&[0; 4]]), msg(b'Z', &[b"I"])];
+        t.say(ToClient, &last.concat(), false);
+        let all = told(&t);
+        assert_eq!(all.len(), 3);
+        assert_eq!(all[0]["response"], serde_json::json!({"message": "authentication_sasl"}));
+        assert_eq!(
+            all[1],
+            serde_json::json!({
+                "tx_id": 2,
+                "request": {"sasl_authentication_mechanism": name, "sasl_param": "n,,n=,r=a"},
+                "response": {"message": "authentication_sasl_continue"},
+            })
+        );
+        assert_eq!(
+            all[2],
+            serde_json::json!({
+                "tx_id": 3,
+                "request": {"sasl_response": "c=biws,r=ab,p=d"},
+                "response": {"authentication_sasl_final": "v=e", "message": "authentication_ok"},
+            })
+        );
+        assert!(t.events().is_empty());
+    }
+}
+
+/// PostgreSQL's manual, "Message Formats": codes of the authentication; the request to cancel; and Suricata's
+/// `app-layer.protocols.pgsql.log-passwords` (here `passwords`).
+#[test]
+fn passwords_are_written_only_where_the_operator_says_so() {
+    for (passwords, want) in
+        [(false, serde_json::json!({"password_redacted": true})), (true, serde_json::json!({"password": "secret"}))]
+    {
+        let mut t = Talk::<Pgsql>::new();
+        t.config.pgsql.passwords = passwords;
+        t.say(ToServer, &startup(), false);
+        t.say(ToClient, &msg(b'R', &[&[0, 0, 0, 3]]), false);
+        t.say(ToServer, &msg(b'p', &[b"secret\0"]), false);
+        let all = told(&t);
+        assert_eq!(all[0]["response"]["message"], "authentication_cleartext_password");
+        assert_eq!(all[1]["request"], want);
+    }
+    for (code, name) in [(0, "authentication_ok"), (7, "authentication_unknown"), (9, "authentication_unknown")] {
+        let mut t = Talk::<Pgsql>::new();
+        t.say(ToServer, &startup(), false);
+        t.say(ToClient, &msg(b'R', &[&[0, 0, 0, code]]), false);
+        assert_eq!(told(&t)[0]["response"]["message"], name, "{code}");
+    }
+    let mut t = Talk::<Pgsql>::new();
+    t.say(ToServer, &first(parser::CANCEL_REQUEST, &[0, 0, 0, 7, 0, 0, 0, 8]), false);
+    assert_eq!(
+        told(&t)[0]["request"],
+        serde_json::json!({"message": "cancel_request", "process_id": 7, "secret_key": 8})
+    );
+    assert_eq!(t.state.proto(), AppProto::Pgsql);
+}
+
 #[test]
 fn tls_is_agreed_on_or_not() {
     for (answer, changes) in [(b'S', true), (b'N', false)] {
@@ -92,10 +168,28 @@ fn what_is_damaged_is_an_event() {
         (ToServer, first(77, b""), "malformed_request"),
         (ToServer, vec![0, 0, 0, 2, 0, 0, 0, 0], "malformed_request"),
         (ToServer, msg(b'#', &[]), "malformed_request"),
+        (ToServer, first(parser::CANCEL_REQUEST, &[0, 0, 0, 7]), "malformed_request"),
         (ToClient, vec![b'R', 0, 0, 0, 1], "malformed_response"),
         (ToServer, vec![b'Q', 0x7f, 0, 0, 0], "invalid_length"),
     ] {
         let mut t = Talk::<Pgsql>::new();
+        t.say(d, &wire, false);
+        assert_eq!(t.events(), [event], "{wire:?}");
+    }
+    // What only asks or answers where something is open.
+    for (before, d, wire, event) in [
+        (
+            msg(b'R', &[&[0, 0, 0, 10], b"SCRAM-SHA-256\0\0"]),
+            ToServer,
+            msg(b'p', &[b"SCRAM-SHA-256\0"]),
+            "malformed_request",
+        ),
+        (Vec::new(), ToClient, msg(b'R', &[&[0, 0, 0]]), "malformed_response"),
+        (Vec::new(), ToClient, msg(b'#', &[]), "malformed_response"),
+    ] {
+        let mut t = Talk::<Pgsql>::new();
+        t.say(ToServer, &startup(), false);
+        t.say(ToClient, &before, false);
         t.say(d, &wire, false);
         assert_eq!(t.events(), [event], "{wire:?}");
     }

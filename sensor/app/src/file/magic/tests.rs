@@ -222,3 +222,32 @@ proptest! {
         prop_assert!(tell(&bytes).trouble != Some(Trouble::Failed));
     }
 }
+
+/// Every way in which rules may read is paid for: with steps, and with the bytes that it may look at. Where either is spent,
+/// every place is out of reach.
+#[test]
+fn every_way_of_reading_ends_with_the_budget() {
+    type Read = fn(&mut Bounded<'_>) -> io::Result<usize>;
+    let ways: [(&str, bool, Read); 6] = [
+        ("a range", true, |b| b.read_range(0..4).map(<[u8]>::len)),
+        ("up to one of several", true, |b| b.read_until_any_delim_or_limit(b"\r\n", 4).map(<[u8]>::len)),
+        ("up to one", true, |b| b.read_until_or_limit(b'\n', 4).map(<[u8]>::len)),
+        ("as long as", true, |b| b.read_while_or_limit(|c| c == b'a', 4).map(<[u8]>::len)),
+        ("up to one of two bytes", true, |b| b.read_until_utf16_or_limit(b"\n\0", 4).map(<[u8]>::len)),
+        ("to another place", false, |b| b.seek(SeekFrom::Start(1)).map(|at| at as usize)),
+    ];
+    for (way, bytes, read) in ways {
+        for (steps, left, good) in [(5, 5, true), (1, 5, false), (5, 4, !bytes), (5, 0, false), (0, 5, false)] {
+            let mut b = Bounded { bytes: BufReader::from_slice(b"aaaaaaaa"), steps, left };
+            assert_eq!(read(&mut b).is_ok(), good, "{way} with {steps} steps and {left} bytes");
+            assert_eq!((b.spent(), b.data_size()), (!good, 8), "{way}");
+            assert!(good || read(&mut b).is_err(), "{way}: it stays spent");
+        }
+    }
+}
+
+#[test]
+fn the_database_is_there_before_the_first_file() {
+    prepare();
+    assert!(DATABASE.is_some());
+}
