@@ -219,3 +219,45 @@ impl Config {
         self.types.as_ref().is_none_or(|t| t.iter().any(|n| n == listed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nowhere;
+    impl file::store::Store for Nowhere {
+        fn begin(&self) -> Option<Box<dyn file::store::Storing>> {
+            None
+        }
+    }
+
+    /// Suricata user guide: `app-layer.protocols.smb.stream-depth` (0, which is all, in the stock file), and
+    /// `file-store.stream-depth` for protocols with files, where files are stored.
+    #[test]
+    fn a_protocols_own_depth_gives_way_to_that_of_stored_files() {
+        let mut c = Config::default();
+        let depths = |c: &Config| [AppProto::Http, AppProto::Smb, AppProto::Dns].map(|p| c.stream_depth(p));
+        assert_eq!(depths(&c), [None, Some(0), None]);
+        c.files.store_depth = Some(1 << 20);
+        assert_eq!(depths(&c), [None, Some(0), None], "nothing is stored");
+        c.files.store = Some(std::sync::Arc::new(Nowhere));
+        assert_eq!(depths(&c), [None, Some(0), None], "no rule stores anything");
+        c.files.asked.store = true;
+        assert_eq!(depths(&c), [Some(1 << 20), Some(1 << 20), None]);
+        c.files.store_depth = None;
+        assert_eq!(depths(&c), [None, Some(0), None]);
+    }
+
+    #[test]
+    fn the_list_of_types_has_its_own_words_for_some_events() {
+        let mut c = Config::default();
+        assert!(c.writes("dns") && c.writes("fileinfo"), "all, where nothing is said");
+        c.types = Some(["files", "ftp", "bittorrent-dht"].map(String::from).to_vec());
+        for (event, written) in
+            [("fileinfo", true), ("ftp_data", true), ("ftp", true), ("bittorrent_dht", true), ("dns", false)]
+        {
+            assert_eq!(c.writes(event), written, "{event}");
+        }
+    }
+}

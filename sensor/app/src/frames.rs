@@ -411,6 +411,97 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_has_a_name_of_its_own_within_its_protocol() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::by_name(kind.proto(), kind.name()), Some(*kind));
+        }
+        // Names of Suricata's `frame` keyword.
+        for (proto, name, want) in [
+            (AppProto::Smb, "smb2.hdr", Some(Kind::Smb2Hdr)),
+            (AppProto::Tls, "pdu", Some(Kind::TlsPdu)),
+            (AppProto::Mqtt, "pdu", Some(Kind::MqttPdu)),
+            (AppProto::Tls, "smb2.hdr", None),
+            (AppProto::Ntp, "pdu", None),
+        ] {
+            assert_eq!(Kind::by_name(proto, name), want, "{proto:?} {name}");
+        }
+        let mut kinds = Kinds::default();
+        assert!(kinds.is_empty() && !kinds.has(Kind::DnsPdu));
+        kinds.set(Kind::WebsocketData);
+        assert!(!kinds.is_empty() && kinds.has(Kind::WebsocketData) && !kinds.has(Kind::DnsPdu));
+    }
+
+    /// What a parser says of a piece of which it has read `consumed` bytes.
+    fn said(frames: &mut Frames, memory: &mut [Memory], piece: &Piece<'_>, say: impl FnOnce(&mut Cx<'_>)) -> u64 {
+        let (config, mut own) = (Config::default(), Memory::default());
+        let mut cx = Cx::marking(&config, &mut own, (1, 2));
+        say(&mut cx);
+        let sink = cx.frames;
+        frames.take(sink, piece, memory)
+    }
+
+    #[test]
+    fn a_frame_without_an_end_ends_where_that_is_said_and_has_its_transaction() {
+        let (mut frames, mut memory) = (Frames::default(), caps(1 << 20));
+        let mut piece = Piece { direction: ToClient, at: 10, data: b"ab cd|", consumed: 6, datagram: false };
+        said(&mut frames, &mut memory, &piece, |cx| {
+            cx.frame(Kind::SmtpCommandLine, 6, 2);
+            cx.frames_of(3);
+            cx.frame_begins(Kind::SmtpData, 3);
+            cx.frames_of(None); // it has none yet
+        });
+        (piece.at, piece.data) = (16, b"ef|gh|");
+        said(&mut frames, &mut memory, &piece, |cx| {
+            cx.frame_ends(Kind::SmtpData, 3);
+            cx.frame_ends(Kind::SmtpResponseLine, 3); // none was begun
+            cx.frames_of(4);
+        });
+        let all: Vec<_> =
+            frames.towards(ToClient).iter().map(|f| (f.id, f.kind, f.offset, f.len, f.tx, f.bytes())).collect();
+        assert_eq!(
+            all,
+            [
+                (1, Kind::SmtpCommandLine, Some(10), Some(2), Some(3), &b"ab"[..]),
+                (2, Kind::SmtpData, Some(13), Some(6), Some(4), b"cd|ef|"),
+            ]
+        );
+        assert!(frames.towards(ToClient).iter().all(|f| f.ended() && f.complete()));
+    }
+
+    #[test]
+    fn a_frame_of_a_datagram_has_no_place_in_a_stream_and_does_not_go_on() {
+        let (mut frames, mut memory) = (Frames::default(), caps(1 << 20));
+        let piece = Piece { direction: ToServer, at: 0, data: b"question", consumed: 8, datagram: true };
+        said(&mut frames, &mut memory, &piece, |cx| {
+            assert!(cx.asks_frames(AppProto::Dns) && cx.asks_frame(Kind::DnsPdu));
+            cx.frame(Kind::DnsPdu, 8, 12); // longer than what came
+        });
+        let f = &frames.towards(ToServer)[0];
+        assert_eq!((f.offset, f.ended(), f.complete(), f.bytes()), (None, true, false, &b"question"[..]));
+    }
+
+    /// Threat: a segment of the smallest messages; a message of 16 MiB. Neither is kept beyond its cap, and that is counted.
+    #[test]
+    fn no_more_frames_and_bytes_are_kept_than_the_caps_say() {
+        let (mut frames, mut memory) = (Frames::default(), caps(64 << 20));
+        let data = vec![b'x'; 5 * MAX_FRAMES];
+        let many = Piece { direction: ToServer, at: 0, data: &data, consumed: data.len(), datagram: false };
+        let lost = said(&mut frames, &mut memory, &many, |cx| {
+            (0..data.len()).for_each(|n| cx.frame(Kind::MqttPdu, data.len() - n, 1));
+        });
+        assert_eq!((frames.towards(ToServer).len(), lost), (MAX_FRAMES, 4 * MAX_FRAMES as u64));
+        let mut frames = Frames::default();
+        let data = vec![b'x'; MAX_BYTES - 1];
+        let mut long = Piece { direction: ToServer, at: 0, data: &data, consumed: data.len(), datagram: false };
+        let lost = said(&mut frames, &mut memory, &long, |cx| cx.frame(Kind::MqttPdu, data.len(), 16 << 20));
+        assert_eq!((lost, frames.towards(ToServer)[0].ended()), (0, false));
+        long.at = data.len() as u64;
+        assert_eq!(said(&mut frames, &mut memory, &long, |_| ()), 1);
+        let f = &frames.towards(ToServer)[0];
+        assert_eq!((f.bytes().len(), f.ended(), f.complete()), (MAX_BYTES, true, false));
+    }
+
+    #[test]
     fn nobody_asks_and_nothing_is_said() {
         let (config, mut memory) = (Config::default(), Memory::default());
         let mut cx = Cx::alone(&config, &mut memory, (1, 2));

@@ -57,3 +57,27 @@ impl LayerEvents {
         LayerEvent::ALL.iter().copied().filter(move |&e| self.has(e))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packets_events_are_a_set_in_their_order() {
+        let (mut one, mut other) = (LayerEvents::default(), LayerEvents::default());
+        assert!(one.is_empty() && one.iter().next().is_none());
+        one.set(LayerEvent::UnexpectedProtocol);
+        one.set(LayerEvent::UnexpectedProtocol);
+        other.set(LayerEvent::WrongDirectionFirstData);
+        other.set(LayerEvent::NoTlsAfterStarttls);
+        one.join(other);
+        assert!(
+            one.has(LayerEvent::NoTlsAfterStarttls) && !one.has(LayerEvent::ProtoDetectionSkipped) && !one.is_empty()
+        );
+        // As Suricata's EVE writes them; its rules have them in lower case, without `applayer_`.
+        assert_eq!(
+            one.iter().map(LayerEvent::name).collect::<Vec<_>>(),
+            ["APPLAYER_WRONG_DIRECTION_FIRST_DATA", "APPLAYER_NO_TLS_AFTER_STARTTLS", "APPLAYER_UNEXPECTED_PROTOCOL"]
+        );
+    }
+}

@@ -464,4 +464,45 @@ mod tests {
         assert!(parsed >= 32, "{parsed}");
         assert!(State::new(AppProto::Imap, false).is_none() && State::events_of(AppProto::Imap).is_none());
     }
+
+    #[test]
+    fn a_transaction_tells_its_files_its_client_and_when_it_may_be_asked() {
+        let mut memory = crate::protocol::Memory { cap: 1 << 20, ..Default::default() };
+        let config = Config::default();
+        let mut s = State::new(AppProto::Http, false).expect("it is parsed");
+        let mut say = |s: &mut State, direction, data: &[u8]| {
+            let mut cx = Cx::alone(&config, &mut memory, (50_000, 80));
+            assert_eq!(s.data(Input { direction, data, eof: false, datagram: false }, &mut cx), Step::Ok(data.len()));
+        };
+        let [up, down] = BOTH;
+        say(&mut s, up, b"GET /a HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.5\r\n\r\n");
+        let ready = |s: &State, b, d: Direction| s.core(0).is_some_and(|c| c.progress(d) >= s.buffer_at(b, d));
+        assert!(ready(&s, Buffer::HttpUri, up) && !ready(&s, Buffer::HttpStatCode, down));
+        say(&mut s, down, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        assert!(ready(&s, Buffer::HttpStatCode, down));
+        assert_eq!(s.buffer(0, Buffer::HttpStatCode, down, 0), Some(&b"200"[..]));
+        assert_eq!((s.proto(), s.len(), s.total()), (AppProto::Http, 1, 1));
+        let told = |s: &State, place| {
+            let mut w = JsonWriter::new();
+            w.open();
+            s.metadata(place, &config, &mut w);
+            w.close();
+            serde_json::from_str::<serde_json::Value>(w.as_str()).expect("JSON")
+        };
+        let all = told(&s, 0);
+        assert_eq!((&all["http"]["url"], &all["files"][0]["filename"]), (&"/a".into(), &"/a".into()));
+        assert_eq!((&all["files"][0]["size"], &all["files"][0]["tx_id"]), (&2.into(), &0.into()));
+        assert_eq!(told(&s, 1), serde_json::json!({}), "there is no other");
+        let xff = Xff::default();
+        assert_eq!((s.forwarded(0, &xff), s.forwarded(1, &xff)), ("203.0.113.5".parse().ok(), None));
+        let other = Xff { header: "X-Real-IP".into(), ..xff };
+        assert_eq!(s.forwarded(0, &other), None);
+        // A number is there with its message.
+        let mut s = State::new(AppProto::Dns, true).expect("it is parsed");
+        let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+        let mut cx = Cx::alone(&config, &mut memory, (50_000, 53));
+        s.data(Input { direction: up, data: query, eof: false, datagram: true }, &mut cx);
+        assert!(s.core(0).is_some_and(|c| c.progress(up) >= s.number_at(Field::DnsOpcode, up)));
+        assert_eq!(s.number(0, Field::DnsOpcode, up, 0), Some(0));
+    }
 }

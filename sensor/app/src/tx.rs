@@ -239,3 +239,50 @@ impl<T: Transaction> Txs<T> {
         self.lost + self.list.iter().map(|t| t.core().charged).sum::<u64>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use Direction::{ToClient, ToServer};
+
+    #[test]
+    fn a_direction_goes_forward_only_and_detection_looks_where_there_is_news() {
+        let mut c = TxCore::default();
+        let look = |c: &mut TxCore, d: Direction| c.marks[d.index()].seen = c.revision(d) + 1;
+        assert!(!c.looked(ToServer), "never looked at");
+        look(&mut c, ToServer);
+        look(&mut c, ToClient);
+        c.reach(ToServer, 3);
+        assert!(!c.looked(ToServer) && c.looked(ToClient));
+        look(&mut c, ToServer);
+        c.reach(ToServer, 3);
+        c.reach(ToServer, 2);
+        assert!(c.progress(ToServer) == 3 && c.looked(ToServer), "nothing new");
+        c.touch(ToClient);
+        assert!(c.looked(ToServer) && !c.looked(ToClient));
+        look(&mut c, ToClient);
+        assert!(c.events.is_empty());
+        c.raise(5); // an event is both directions' matter
+        assert!(!c.looked(ToServer) && !c.looked(ToClient) && c.events.has(5) && !c.events.is_empty());
+        assert!(!c.finished());
+        c.finish();
+        assert!(c.finished() && c.progress(ToClient) == DONE);
+    }
+
+    #[test]
+    fn bytes_that_came_are_told_once_and_one_way() {
+        let mut c = TxCore::default();
+        c.came(ToServer);
+        c.came(ToServer);
+        assert_eq!((c.take_more(ToClient), c.take_more(ToServer), c.take_more(ToServer)), (false, true, false));
+    }
+
+    #[test]
+    fn a_direction_that_the_transaction_does_not_have_is_inspected() {
+        let mut c = TxCore { only: Some(ToServer), ..TxCore::default() };
+        assert!(c.inspected(ToClient) && !c.inspected(ToServer));
+        c.marks[0].done = true;
+        assert!(c.inspected(ToServer));
+    }
+}

@@ -133,6 +133,36 @@ fn the_form_of_version_three_is_the_documented_one() {
     );
 }
 
+/// Suricata 7's user guide, "DNS": version 2 of the form, with one question beside the message's own members.
+#[test]
+fn the_form_of_version_two_is_the_documented_one() {
+    let mut c = config();
+    c.dns.version = 2;
+    let mut r = Rig::new(c, 53);
+    r.datagram(TS, &Message::new(0x0140, [1, 0, 0, 0]).query("no.example", 1).0);
+    let soa = types().into_iter().find(|t| t.0 == 6).expect("an SOA").1;
+    r.datagram(TC, &Message::new(0x8583, [1, 0, 1, 0]).query("no.example", 1).record("example", 6, &soa).0);
+    let answer = Message::new(0x8180, [1, 1, 0, 0]).query("a.example", 1).record("a.example", 1, &[192, 0, 2, 7]);
+    r.datagram(TC, &answer.0);
+    let written: Vec<Value> =
+        r.written().into_iter().filter(|e| e["event_type"] == "dns").map(|e| e["dns"].clone()).collect();
+    assert_eq!(
+        written,
+        [
+            json!({"version": 2, "type": "query", "id": 0x1234, "rrname": "no.example", "rrtype": "A", "tx_id": 0,
+                "z": true, "opcode": 0}),
+            json!({"version": 2, "type": "answer", "id": 0x1234, "flags": "8583", "qr": true, "aa": true, "rd": true,
+                "ra": true, "opcode": 0, "rrname": "no.example", "rrtype": "A", "rcode": "NXDOMAIN",
+                "authorities": [{"rrname": "example", "rrtype": "SOA", "ttl": 60, "soa": {"mname": "ns.a",
+                    "rname": "me.a", "serial": 1, "refresh": 2, "retry": 3, "expire": 4, "minimum": 5}}]}),
+            json!({"version": 2, "type": "answer", "id": 0x1234, "flags": "8180", "qr": true, "rd": true, "ra": true,
+                "opcode": 0, "rrname": "a.example", "rrtype": "A", "rcode": "NOERROR",
+                "answers": [{"rrname": "a.example", "rrtype": "A", "ttl": 60, "rdata": "192.0.2.7"}],
+                "grouped": {"A": ["192.0.2.7"]}}),
+        ]
+    );
+}
+
 #[test]
 fn names_that_go_in_circles_and_names_without_end_are_cut_and_told() {
     // A pointer to itself.

@@ -5,7 +5,12 @@
 mod common;
 
 use common::{CLIENT, Rig, SERVER, TC, TS, config};
-use lagewarte_app::{Config, DETECT, MAX_CHANGES, Mode, template};
+use lagewarte_app::{
+    Apps, Config, DETECT, Encrypted, MAX_CHANGES, Mode,
+    file::{Asked, Hashes},
+    frames::{Kind, Kinds},
+    template,
+};
 use lagewarte_flow::AppProto;
 use lagewarte_testkit::tcp;
 use proptest::prelude::*;
@@ -405,4 +410,131 @@ fn of_dns_over_http2_the_server_is_not_asked_what_it_speaks() {
         all.iter().any(|e| e["http"]["http2"]["stream_id"] == 1 && e["http"]["status"] == 200),
         "it is read: {all:?}"
     );
+}
+
+const REQUEST: &[u8] = b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+
+#[test]
+fn what_rules_ask_of_files_holds_from_then_on() {
+    let mut r = Rig::open(config(), 80);
+    let before = r.parts.apps.config_handle();
+    r.parts.apps.ask(Asked { hashes: Hashes { md5: true, ..Hashes::default() }, ..Asked::default() });
+    assert!(r.parts.apps.config().files.asked.hashes.md5 && !before.files.asked.hashes.md5);
+    r.send(TS, REQUEST);
+    r.send(TC, RESPONSE);
+    r.finish();
+    let all = r.written();
+    let file = all.iter().find(|e| e["event_type"] == "fileinfo").expect("a file");
+    assert_eq!(file["fileinfo"]["md5"], "900150983cd24fb0d6963f7d28e17f72", "RFC 1321: of \"abc\"");
+}
+
+#[test]
+fn frames_that_rules_ask_for_are_kept_and_no_others() {
+    let mut asked = Kinds::default();
+    asked.set(Kind::HttpResponse);
+    for (kinds, want) in [(Kinds::default(), vec![]), (asked, vec![("response", RESPONSE.to_vec(), true)])] {
+        let mut r = Rig::open(config(), 80);
+        r.parts.apps.ask_frames(kinds);
+        r.send(TS, REQUEST);
+        r.send(TC, RESPONSE);
+        assert_eq!(r.parts.frames, want);
+        r.finish();
+        assert_eq!((r.memuse(), r.parts.apps.counters().frames), (0, 0));
+    }
+}
+
+#[test]
+fn a_flow_of_which_both_beginnings_are_missing_is_not_recognised() {
+    let mut r = Rig::open(config(), 4000);
+    for d in [TS, TC] {
+        r.lose(d, 10);
+        r.send(d, b"ask who\n");
+    }
+    assert!(r.parts.over);
+    r.finish();
+    assert_eq!((&r.flow()["app_proto"], r.memuse()), (&json!("failed"), 0));
+    assert_eq!(r.written(), [] as [Value; 0]);
+}
+
+/// Threat: many flows that each say a little of something unknown. What is held over all of them has a cap, beyond which a flow
+/// is given up, and counted.
+#[test]
+fn what_all_flows_of_a_worker_hold_has_a_cap() {
+    let mut r = Rig::open(config(), 4000);
+    r.parts.apps = Apps::new(std::sync::Arc::new(config()), 1 << 20); // 64 bytes for each of a million workers
+    r.send(TC, &[b'x'; 64]);
+    assert_eq!((r.memuse(), r.parts.apps.counters().held), (64, 0));
+    r.send(TC, b"x");
+    assert_eq!(r.events(), ["APPLAYER_PROTO_DETECTION_SKIPPED"]);
+    assert_eq!((r.memuse(), r.parts.apps.counters().held), (0, 1));
+}
+
+#[test]
+fn an_empty_datagram_says_nothing_of_its_flow() {
+    let mut r = Rig::new(config(), 53);
+    r.datagram(TS, b"");
+    r.datagram(TS, b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01");
+    assert_eq!(r.written().len(), 1);
+    r.finish();
+    assert_eq!(r.flow()["app_proto"], "dns");
+}
+
+/// Suricata user guide, "Encrypted traffic": from the keys on (RFC 4253, section 7.3) SSH is encrypted; `track-only` keeps rules
+/// from its payload, `bypass` besides parses it no more, `full` changes nothing.
+#[test]
+fn what_is_made_of_an_encrypted_session_is_configured() {
+    let packet = |kind: u8, payload: &[u8]| {
+        let len = (payload.len() + 6) as u32;
+        [&len.to_be_bytes()[..], &[4, kind], payload, &[0; 4]].concat()
+    };
+    let offer = [vec![7; 16], vec![0; 4 * 10], vec![0; 5]].concat();
+    for (encrypted, sealed, over) in
+        [(Encrypted::TrackOnly, true, false), (Encrypted::Bypass, true, true), (Encrypted::Full, false, false)]
+    {
+        let mut c = config();
+        c.of_mut(AppProto::Ssh).encrypted = encrypted;
+        let mut r = Rig::open(c, 22);
+        for d in [TS, TC] {
+            r.send(d, b"SSH-2.0-Some_1\r\n");
+            r.send(d, &packet(20, &offer));
+        }
+        r.send(TS, &packet(21, b""));
+        assert_eq!((r.parts.sealed, r.parts.over), (false, false), "only one side has");
+        r.send(TC, &packet(21, b""));
+        assert_eq!((r.parts.sealed, r.parts.over), (sealed, over), "{encrypted:?}");
+        r.send(TS, &[0xff; 300]);
+        r.finish();
+        let kinds: Vec<Value> = r.written().iter().map(|e| e["event_type"].clone()).collect();
+        assert_eq!((kinds, &r.flow()["app_proto"], r.memuse()), (vec![json!("ssh")], &json!("ssh"), 0));
+    }
+}
+
+/// RFC 6455, sections 1.3 and 5.7, with its own examples: after the upgrade both sides speak WebSocket, whatever their bytes are
+/// like.
+#[test]
+fn an_upgrade_to_websocket_is_believed() {
+    let request = concat!(
+        "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
+    let response = concat!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    );
+    for (mode, frames) in [(Mode::On, 2), (Mode::DetectionOnly, 0)] {
+        let mut c = config();
+        c.of_mut(AppProto::Websocket).tcp.mode = mode;
+        let mut r = Rig::open(c, 80);
+        r.send(TS, request.as_bytes());
+        r.send(TC, response.as_bytes());
+        r.send(TS, &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+        r.send(TC, b"\x81\x05Hello");
+        r.finish();
+        let all = r.written();
+        let texts: Vec<_> = all.iter().filter(|e| e["event_type"] == "websocket").map(|e| &e["websocket"]).collect();
+        assert_eq!(texts.len(), frames, "{all:?}");
+        assert!(texts.iter().all(|t| t["opcode"] == "text" && t["fin"] == true), "{texts:?}");
+        assert_eq!((&r.flow()["app_proto"], &r.flow()["app_proto_orig"]), (&json!("websocket"), &json!("http")));
+    }
 }

@@ -52,6 +52,11 @@ pub(crate) struct Parts {
     pub(crate) events: LayerEvents,
     /// `app_proto` and the like of flows that ended.
     pub(crate) flows: Vec<Value>,
+    /// Frames that were kept for rules: what each is, its bytes, and whether it is whole.
+    pub(crate) frames: Vec<(&'static str, Vec<u8>, bool)>,
+    /// Of the last packet's flow: whether its bytes are taken to be encrypted from now on, and whether nothing of it is parsed.
+    pub(crate) sealed: bool,
+    pub(crate) over: bool,
 }
 
 impl Parts {
@@ -93,6 +98,9 @@ impl Rig {
                 out: Vec::new(),
                 events: LayerEvents::default(),
                 flows: Vec::new(),
+                frames: Vec::new(),
+                sealed: false,
+                over: false,
             },
             n: 0,
             server: (SERVER, port),
@@ -150,13 +158,25 @@ impl Rig {
             wire_len: frame.len() as u32,
             data: frame,
         };
-        let p = Decoder::default().decode(raw);
+        let decoder = Decoder::default();
+        let mut p = decoder.decode(raw);
+        while let Some(inner) = decoder.inner(&p) {
+            p = inner; // what a tunnel carries, and nothing of the tunnel itself
+        }
         if let Outcome::Flow(mut f) = self.table.packet(&p, &mut self.parts) {
             if let Transport::Udp(_) = p.transport {
                 let events = self.parts.apps.udp(&mut f, p.payload, p.time);
                 self.parts.events.join(events);
             }
             self.parts.stream(&mut f, p.time);
+            (self.parts.sealed, self.parts.over) = (f.flow.app.sealed, f.flow.app.over);
+            if let Some(frames) = self.parts.apps.get_mut(f.flow).and_then(|app| app.frames.as_mut()) {
+                let both = [TS, TC].map(|d| {
+                    let all = frames.towards(d).iter();
+                    all.map(|f| (f.kind.name(), f.bytes().to_vec(), f.complete())).collect::<Vec<_>>()
+                });
+                self.parts.frames.extend(both.concat());
+            }
             let direction = f.direction;
             self.parts.apps.write(f.flow, &Moment { packet: &p, direction }, false, &mut self.parts.out);
             f.release();
