@@ -460,7 +460,8 @@ mod tests {
     #[test]
     fn each_function_says_what_it_is_and_what_it_touches() {
         type Range = Option<(u64, u64)>;
-        let rows: &[(&[u8], &str, &str, &str, Range, Range)] = &[
+        type Row<'a> = (&'a [u8], &'a str, &'a str, &'a str, Range, Range);
+        let rows: &[Row<'_>] = &[
             (&[1, 0, 0x13, 0, 0x13], "RdCoils", "READ | COILS", "PUBLIC_ASSIGNED", Some((19, 19)), None),
             (&[2, 0, 0xc4, 0, 0x16], "RdDiscreteInputs", "READ | DISCRETES", "PUBLIC_ASSIGNED", Some((196, 22)), None),
             (&[3, 0, 0x6b, 0, 3], "RdHoldRegs", "READ | HOLDING", "PUBLIC_ASSIGNED", Some((107, 3)), None),

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const QUERY: &[u8] = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
 
 fn of<'v>(all: &'v [Value], kind: &str) -> &'v Value {
-    all.iter().find(|e| e["event_type"] == kind).unwrap_or_else(|| panic!("{kind} in {all:?}"))
+    all.iter().find(|e| e["event_type"] == kind).expect("it is written")
 }
 
 /// Suricata user guide, "EVE JSON Output": `in_iface`, `vlan`, `community_id`, `ether`, `pcap_cnt`, as they are configured.
@@ -123,7 +123,7 @@ impl Storing for Place {
         self.1.extend_from_slice(bytes);
     }
     fn keep(self: Box<Self>, _: &[u8; 32]) -> Option<u64> {
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.0.lock().ok()?;
         all.push(self.1);
         Some(all.len() as u64)
     }

@@ -3,6 +3,7 @@
 //! Requests and responses in pairs, StartTLS, and what is damaged.
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::single::testing::{Talk, hostile};
@@ -64,6 +65,89 @@ fn a_search_and_its_responses_however_they_come() {
         assert_eq!(numbers.map(|f| t.number(0, f, ToClient, 0)), [Some(2), Some(4), Some(4)]);
         assert!(t.events().is_empty() && t.state.txs().iter().all(|t| t.core.finished()));
     }
+}
+
+/// RFC 4511, sections 4.2 to 4.11 (`increment`: RFC 4525), in the words of Suricata's user guide, "LDAP".
+#[test]
+fn each_request_is_told_with_its_parts() {
+    let set = |values: &[&str]| tlv(0x31, &[&values.iter().flat_map(|v| text(v)).collect::<Vec<_>>()]);
+    let attribute = |name: &str, values: &[&str]| tlv(0x30, &[&text(name), &set(values)]);
+    let change = |how: u8, name: &str, values: &[&str]| tlv(0x30, &[&[10, 1, how], &attribute(name, values)]);
+    let changes = [
+        change(0, "a", &["1", "2"]),
+        change(1, "b", &[]),
+        change(2, "c", &["3"]),
+        change(3, "d", &["4"]),
+        change(9, "e", &[]),
+    ];
+    let primitive = |op: u8, content: &[u8]| tlv(0x30, &[&[2, 1, 7], &tlv(0x40 | op, &[content])]);
+    for (wire, operation, want) in [
+        (
+            envelope(7, 0, &[&[2, 1, 3], &text("cn=me"), &tlv(0xa3, &[&text("GSS-SPNEGO"), &text("x")])]),
+            "bind_request",
+            json!({"version": 3, "name": "cn=me", "sasl": {"mechanism": "GSS-SPNEGO"}}),
+        ),
+        (
+            envelope(7, 0, &[&[2, 1, 3], &text("cn=me"), &tlv(0x80, &[b"password"])]),
+            "bind_request",
+            json!({"version": 3, "name": "cn=me"}),
+        ),
+        (
+            envelope(7, 6, &[&text("cn=x"), &tlv(0x30, &[&changes.concat()])]),
+            "modify_request",
+            json!({"object": "cn=x", "changes": [
+                {"operation": "add", "modification_type": "a", "modification_values": ["1", "2"]},
+                {"operation": "delete", "modification_type": "b", "modification_values": []},
+                {"operation": "replace", "modification_type": "c", "modification_values": ["3"]},
+                {"operation": "increment", "modification_type": "d", "modification_values": ["4"]},
+                {"operation": "unknown", "modification_type": "e", "modification_values": []},
+            ]}),
+        ),
+        (
+            envelope(7, 8, &[&text("cn=x"), &tlv(0x30, &[&attribute("a", &["1"])])]),
+            "add_request",
+            json!({"entry": "cn=x", "attributes": [{"name": "a", "values": ["1"]}]}),
+        ),
+        (primitive(10, b"cn=x"), "del_request", json!({"dn": "cn=x"})),
+        (
+            envelope(7, 12, &[&text("cn=x"), &text("cn=y"), &[1, 1, 0xff], &tlv(0x80, &[b"dc=b"])]),
+            "mod_dn_request",
+            json!({"entry": "cn=x", "new_rdn": "cn=y", "delete_old_rdn": true, "new_superior": "dc=b"}),
+        ),
+        (
+            envelope(7, 12, &[&text("cn=x"), &text("cn=y"), &[1, 1, 0]]),
+            "mod_dn_request",
+            json!({"entry": "cn=x", "new_rdn": "cn=y", "delete_old_rdn": false}),
+        ),
+        (
+            envelope(7, 14, &[&text("cn=x"), &tlv(0x30, &[&text("a"), &text("1")])]),
+            "compare_request",
+            json!({"entry": "cn=x", "attribute_value_assertion": {"description": "a", "value": "1"}}),
+        ),
+        (primitive(16, &[5]), "abandon_request", json!({"message_id": 5})),
+        (
+            envelope(7, 23, &[&tlv(0x80, &[b"1.2.3"]), &tlv(0x81, &[b"v"])]),
+            "extended_request",
+            json!({"name": "1.2.3", "value": "v"}),
+        ),
+    ] {
+        let mut t = Talk::<Ldap>::new();
+        t.say(ToServer, &wire, false);
+        let told: Value = serde_json::from_str(&t.json()[0]).unwrap();
+        let request = &told["ldap"]["request"];
+        assert_eq!((&request["operation"], &request["message_id"]), (&json!(operation), &json!(7)));
+        assert_eq!(request[operation], want, "{operation}");
+        assert!(t.events().is_empty(), "{operation}: {:?}", t.events());
+    }
+    let mut t = Talk::<Ldap>::new();
+    t.say(ToServer, &envelope(7, 23, &[&tlv(0x80, &[b"1.2.3"])]), false);
+    let result = [&[10, 1, 99][..], &text(""), &text("no")].concat();
+    t.say(ToClient, &envelope(7, 24, &[&result, &tlv(0x8a, &[b"1.2.4"]), &tlv(0x8b, &[b"w"])]), false);
+    let told: Value = serde_json::from_str(&t.json()[0]).unwrap();
+    assert_eq!(
+        told["ldap"]["responses"][0]["extended_response"],
+        json!({"result_code": "unknown(99)", "matched_dn": "", "message": "no", "name": "1.2.4", "value": "w"})
+    );
 }
 
 #[test]

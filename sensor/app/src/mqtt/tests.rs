@@ -3,6 +3,7 @@
 //! Sessions of versions 4 and 5, what is passed over, and what is damaged.
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::single::testing::{Talk, hostile};
@@ -65,6 +66,90 @@ fn a_session_however_it_comes() {
         assert_eq!(t.number(1, Field::MqttReasonCode, ToServer, 1), Some(135));
         assert_eq!(t.number(0, Field::MqttProtocolVersion, ToServer, 0), Some(5));
     }
+}
+
+fn told(t: &Talk<Mqtt>, place: usize, what: &str) -> Value {
+    let mut one = serde_json::from_str::<Value>(&t.json()[place]).unwrap()["mqtt"][what].take();
+    for flag in ["qos", "retain", "dup"] {
+        one.as_object_mut().unwrap_or_else(|| panic!("{what}: {:?}", t.json())).remove(flag);
+    }
+    one
+}
+
+/// MQTT 5.0, table 2-4: each property by its number and form.
+#[test]
+fn each_property_of_version_5_has_its_name_and_form() {
+    let bytes = [0, 2, b'a', b'b'];
+    for (id, value, name, want) in [
+        (1, &[1][..], "payload_format_indicator", json!(1)),
+        (2, &[0, 1, 0, 0], "message_expiry_interval", json!(65_536)),
+        (3, &bytes, "content_type", json!("ab")),
+        (8, &bytes, "response_topic", json!("ab")),
+        (9, &bytes, "correlation_data", json!("ab")),
+        (11, &[0x80, 1], "subscription_identifier", json!(128)),
+        (17, &[0, 0, 0, 9], "session_expiry_interval", json!(9)),
+        (18, &bytes, "assigned_client_identifier", json!("ab")),
+        (19, &[1, 0], "server_keep_alive", json!(256)),
+        (21, &bytes, "authentication_method", json!("ab")),
+        (22, &bytes, "authentication_data", json!("ab")),
+        (23, &[0], "request_problem_information", json!(0)),
+        (24, &[0, 0, 0, 9], "will_delay_interval", json!(9)),
+        (25, &[1], "request_response_information", json!(1)),
+        (26, &bytes, "response_information", json!("ab")),
+        (28, &bytes, "server_reference", json!("ab")),
+        (31, &bytes, "reason_string", json!("ab")),
+        (33, &[1, 0], "receive_maximum", json!(256)),
+        (34, &[1, 0], "topic_alias_maximum", json!(256)),
+        (35, &[1, 0], "topic_alias", json!(256)),
+        (36, &[1], "maximum_qos", json!(1)),
+        (37, &[1], "retain_available", json!(1)),
+        (38, &[0, 1, b'k', 0, 1, b'v'], "k", json!("v")),
+        (39, &[0, 1, 0, 0], "maximum_packet_size", json!(65_536)),
+        (40, &[1], "wildcard_subscription_available", json!(1)),
+        (41, &[1], "subscription_identifier_available", json!(1)),
+        (42, &[1], "shared_subscription_available", json!(1)),
+    ] {
+        let mut t = Talk::<Mqtt>::new();
+        // Twice: of a property that may be there once the first counts.
+        let all = [&[id], value, &[id], value].concat();
+        t.say(ToServer, &connect(5), false);
+        t.say(ToServer, &msg(3, 0, &[&text("t"), &[u8::try_from(all.len()).unwrap()], &all, b"x"]), false);
+        let publish = told(&t, 1, "publish");
+        assert_eq!(publish, json!({"topic": "t", "message": "x", "properties": {name: want}}), "{id}");
+        assert!(t.events().is_empty(), "{id}");
+    }
+}
+
+/// MQTT 5.0, sections 3.1.3 (the will), 3.10, 3.11 (unsubscribing), 3.14 and 3.15 (goodbye, authentication).
+#[test]
+fn wills_and_reasons_are_told_and_passwords_where_the_operator_says_so() {
+    for (passwords, password) in [(true, Some("pass")), (false, None)] {
+        let mut t = Talk::<Mqtt>::new();
+        t.config.mqtt.passwords = passwords;
+        let will = [&[5, 24, 0, 0, 0, 7][..], &text("gone"), &text("bye")].concat();
+        let flags = 0x80 | 0x40 | 0x20 | 4;
+        let head = [text("MQTT"), vec![5, flags, 0, 60, 0], text("id")].concat();
+        t.say(ToServer, &msg(1, 0, &[&head, &will, &text("user"), &text("pass")]), false);
+        let mut want = json!({
+            "protocol_string": "MQTT", "protocol_version": 5, "client_id": "id", "username": "user",
+            "flags": {"username": true, "password": true, "will_retain": true, "will": true, "clean_session": false},
+            "will": {"topic": "gone", "message": "bye", "properties": {"will_delay_interval": 7}},
+        });
+        if let Some(password) = password {
+            want["password"] = json!(password);
+        }
+        assert_eq!(told(&t, 0, "connect"), want);
+    }
+    let mut t = Talk::<Mqtt>::new();
+    t.say(ToServer, &connect(5), false);
+    t.say(ToServer, &msg(10, 2, &[&[0, 7, 0], &text("a"), &text("b")]), false);
+    t.say(ToClient, &msg(11, 0, &[&[0, 7, 0, 0, 17]]), false);
+    t.say(ToClient, &msg(15, 0, &[&[0x18, 5, 21, 0, 2, b'm', b'e']]), false);
+    t.say(ToServer, &msg(14, 0, &[&[4, 4, 31, 0, 1, b'r']]), false);
+    assert_eq!(told(&t, 1, "unsubscribe"), json!({"message_id": 7, "topics": ["a", "b"]}));
+    assert_eq!(told(&t, 1, "unsuback"), json!({"message_id": 7, "reason_codes": [0, 17]}));
+    assert_eq!(told(&t, 2, "auth"), json!({"reason_code": 24, "properties": {"authentication_method": "me"}}));
+    assert_eq!(told(&t, 3, "disconnect"), json!({"reason_code": 4, "properties": {"reason_string": "r"}}));
 }
 
 #[test]

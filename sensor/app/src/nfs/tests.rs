@@ -132,6 +132,17 @@ fn procedures_of_version_2_and_operations_of_version_4() {
     .concat();
     let wrote = [&words(&[38])[..], &[0; 16], &words(&[0, 0, 2]), &opaque(b"data")].concat();
     let renamed = [words(&[29]), opaque(b"x"), opaque(b"y")].concat();
+    // RFC 7530, 16.4 and 16.16; RFC 8881, 18.16: kinds of files that are made, and ways to open one.
+    let made = |kind: u32, with: Vec<u8>| {
+        [words(&[6, kind]), with, opaque(b"made"), words(&[1, 0]), opaque(b"attributes")].concat()
+    };
+    let opens = |how: Vec<u8>, claim: Vec<u8>| {
+        [words(&[18, 1, 2, 0, 0, 9]), opaque(b"owner"), how, claim, opaque(b"it")].concat()
+    };
+    let state = [0; 16];
+    let removed = [words(&[28]), opaque(b"old")].concat();
+    let set = [&words(&[34])[..], &state, &words(&[1, 0]), &opaque(b"")].concat();
+    let listed = [&words(&[26])[..], &[0; 24], &words(&[1, 0])].concat();
     for (version, procedure, arguments, want) in [
         (2, 8, [FILE, &words(&[0, 0, 0])].concat(), r#""procedure":"WRITE","filename":"","#),
         (2, 11, [FOLDER, &opaque(b"x"), FOLDER, &opaque(b"y")].concat(), r#""rename":{"from":"x","to":"y"}"#),
@@ -140,6 +151,31 @@ fn procedures_of_version_2_and_operations_of_version_4() {
         (4, 1, operations(&[&putfh, &opened, &getattr]), r#""procedure":"OPEN","filename":"new","#),
         (4, 1, operations(&[&putfh, &renamed]), r#""rename":{"from":"x","to":"y"}"#),
         (4, 1, operations(&[&putfh, &getattr]), r#""procedure":"GETATTR","filename":"","#),
+        (4, 1, operations(&[&putfh, &made(2, vec![]), &getattr]), r#""procedure":"CREATE","filename":"made","#),
+        (4, 1, operations(&[&putfh, &made(5, opaque(b"target"))]), r#""procedure":"CREATE","filename":"made","#),
+        (4, 1, operations(&[&putfh, &made(3, words(&[8, 1]))]), r#""procedure":"CREATE","filename":"made","#),
+        (4, 1, operations(&[&putfh, &removed, &getattr]), r#""procedure":"REMOVE","filename":"old","#),
+        (4, 1, operations(&[&putfh, &set, &removed]), r#""procedure":"SETATTR","#),
+        (4, 1, operations(&[&putfh, &listed]), r#""procedure":"READDIR","#),
+        (4, 1, operations(&[&putfh, &opens(words(&[0]), words(&[0]))]), r#""procedure":"OPEN","filename":"it","#),
+        (
+            4,
+            1,
+            operations(&[&putfh, &opens(words(&[1, 2, 7, 7]), words(&[0]))]),
+            r#""procedure":"OPEN","filename":"it","#,
+        ),
+        (
+            4,
+            1,
+            operations(&[&putfh, &opens([words(&[1, 3, 7, 7, 1, 0]), opaque(b"")].concat(), words(&[0]))]),
+            r#""procedure":"OPEN","filename":"it","#,
+        ),
+        (
+            4,
+            1,
+            operations(&[&putfh, &opens(words(&[0]), [&words(&[2])[..], &state].concat())]),
+            r#""procedure":"OPEN","filename":"it","#,
+        ),
         (4, 0, vec![], r#""procedure":"NULL","filename":"","id":1,"#),
     ] {
         let mut t = Talk::<Nfs>::new();
