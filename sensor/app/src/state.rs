@@ -482,17 +482,18 @@ mod tests {
         assert!(ready(&s, Buffer::HttpStatCode, down));
         assert_eq!(s.buffer(0, Buffer::HttpStatCode, down, 0), Some(&b"200"[..]));
         assert_eq!((s.proto(), s.len(), s.total()), (AppProto::Http, 1, 1));
-        let told = |s: &State, place| {
+        let told = |s: &State, place, direction| {
             let mut w = JsonWriter::new();
             w.open();
-            s.metadata(place, &config, &mut w);
+            s.metadata(place, direction, &config, &mut w);
             w.close();
             serde_json::from_str::<serde_json::Value>(w.as_str()).expect("JSON")
         };
-        let all = told(&s, 0);
+        let all = told(&s, 0, down);
         assert_eq!((&all["http"]["url"], &all["files"][0]["filename"]), (&"/a".into(), &"/a".into()));
         assert_eq!((&all["files"][0]["size"], &all["files"][0]["tx_id"]), (&2.into(), &0.into()));
-        assert_eq!(told(&s, 1), serde_json::json!({}), "there is no other");
+        assert_eq!(told(&s, 0, up).get("files"), None, "it goes the other way");
+        assert_eq!(told(&s, 1, down), serde_json::json!({}), "there is no other");
         let xff = Xff::default();
         assert_eq!((s.forwarded(0, &xff), s.forwarded(1, &xff)), ("203.0.113.5".parse().ok(), None));
         let other = Xff { header: "X-Real-IP".into(), ..xff };
