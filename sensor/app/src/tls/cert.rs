@@ -47,16 +47,19 @@ pub struct Chain {
 
 impl Chain {
     /// Reads the body of a Certificate message. What cannot be read is named in `events`; what stands before is kept.
-    pub fn parse(body: &[u8], events: &mut Events) -> Self {
+    /// `cut`: the body's end is missing because nobody kept it; the certificates before are read, and that is no fault of theirs.
+    pub fn parse(body: &[u8], cut: bool, events: &mut Events) -> Self {
         let mut chain = Self::default();
         let mut r = Reader::new(body);
-        let Some(mut list) = u24(&mut r).and_then(|n| r.sub(n)) else {
+        let list = u24(&mut r).and_then(|n| r.sub(n).or(cut.then_some(r)));
+        let Some(mut list) = list else {
             events.set(Event::InvalidCertificate);
             return chain;
         };
         while !list.is_empty() && chain.certificates.len() < MAX_CHAIN {
             match u24(&mut list).and_then(|n| list.take(n)) {
                 Some(der) => chain.push(der, events),
+                None if cut => break,
                 None => {
                     events.set(Event::InvalidCertificate);
                     break;
@@ -100,6 +103,16 @@ impl Chain {
         }
         Ok(text)
     }
+}
+
+/// Serials of a Certificate message's certificates, as hexadecimal numbers; what cannot be read is left out.
+pub fn serials(body: &[u8]) -> Vec<String> {
+    let serial = |der: &Vec<u8>| {
+        let (_, cert) = X509Certificate::from_der(der).ok()?;
+        let digits: String = cert.raw_serial().iter().map(|b| format!("{b:02x}")).collect();
+        Some(digits.trim_start_matches('0').to_owned())
+    };
+    Chain::parse(body, false, &mut Events::default()).certificates.iter().filter_map(serial).collect()
 }
 
 fn u24(r: &mut Reader<'_>) -> Option<usize> {

@@ -19,10 +19,12 @@ pub const MAX_LIST: usize = 128;
 const EXT_SERVER_NAME: u16 = 0;
 const EXT_GROUPS: u16 = 10;
 const EXT_POINT_FORMATS: u16 = 11;
-const EXT_SIGNATURE_ALGORITHMS: u16 = 13;
+/// Number of the extension of that name.
+pub const EXT_SIGNATURE_ALGORITHMS: u16 = 13;
 const EXT_ALPN: u16 = 16;
 const EXT_SESSION_TICKET: u16 = 35;
-const EXT_SUPPORTED_VERSIONS: u16 = 43;
+/// Number of the extension of that name.
+pub const EXT_SUPPORTED_VERSIONS: u16 = 43;
 
 /// One extension as it stands in the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct ClientHello {
     pub versions: Vec<u16>,
     /// Whether a session ticket was sent along.
     pub ticket: bool,
+    /// Whether the extension of session tickets is there at all, be it empty.
+    pub knows_tickets: bool,
     /// What was wrong.
     pub events: Events,
 }
@@ -91,6 +95,9 @@ const RETRY: [u8; 32] = [
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
+/// What stands for the drafts of TLS 1.3 before 16, which said 0x0304 themselves; its final form says 0x0303 in that place.
+pub const BEFORE_DRAFT_16: u16 = 0x7f01;
+
 impl ServerHello {
     /// Whether this asks the client to try again.
     pub fn is_retry(&self) -> bool {
@@ -109,7 +116,10 @@ impl ServerHello {
     fn fields(&mut self, r: &mut Reader<'_>) -> Option<()> {
         self.random = r.array()?;
         // The first drafts of TLS 1.3 (up to 21) have neither a session id nor a compression method here.
-        let old_draft = self.legacy_version >> 8 == 0x7f;
+        let old_draft = self.legacy_version >> 8 == 0x7f || self.legacy_version == 0x0304;
+        if self.legacy_version == 0x0304 {
+            self.version = BEFORE_DRAFT_16;
+        }
         if !old_draft {
             self.session_id = session_id(r)?;
         }
@@ -167,7 +177,7 @@ impl ClientHello {
                     alpns(&mut body, &mut self.alpns);
                     values.clone_from(&self.alpns);
                 }
-                EXT_SESSION_TICKET => self.ticket = !body.is_empty(),
+                EXT_SESSION_TICKET => (self.ticket, self.knows_tickets) = (!body.is_empty(), true),
                 EXT_SUPPORTED_VERSIONS => {
                     let len = body.u8().unwrap_or(0).into();
                     let mut list = body.sub(len).unwrap_or(body);

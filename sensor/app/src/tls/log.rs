@@ -131,7 +131,7 @@ pub fn event(s: &Session, from: Option<&str>, choices: &Choices, w: &mut JsonWri
         w.key("sni").bytes(sni);
     }
     if on(P::Version) {
-        w.key("version").string(&version_name(s.version));
+        w.key("version").string(&version_name(s.spoken()));
     }
     validity(server, [on(P::NotBefore), on(P::NotAfter)], w);
     certificates(server, [on(P::Certificate), on(P::Chain)], w);

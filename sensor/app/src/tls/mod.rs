@@ -187,8 +187,7 @@ impl Protocol for Tls {
     }
 
     fn event_type(&self, tx: &Tx, config: &Config) -> Option<(&'static str, Option<Direction>)> {
-        let wanted = tx.session.telling() && (config.tls.session_resumption || !tx.session.resumed);
-        wanted.then_some(("tls", None))
+        tx.session.telling(config.tls.session_resumption).then_some(("tls", None))
     }
     fn log(&self, tx: &Tx, config: &Config, w: &mut JsonWriter) {
         log::event(&tx.session, self.from.name(), &config.tls, w);

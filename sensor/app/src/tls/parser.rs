@@ -106,7 +106,8 @@ enum Place {
 
 const CHANGE_CIPHER: u8 = 20;
 const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
+/// Type of a record with handshake messages.
+pub const HANDSHAKE: u8 = 22;
 const DATA: u8 = 23;
 const HEARTBEAT: u8 = 24;
 

@@ -139,12 +139,19 @@ impl Session {
     pub fn complete(&self) -> bool {
         self.client_state >= ClientState::CertDone && self.server_state >= ServerState::CertDone
     }
-    /// Whether there is something to say in an EVE `tls` event: a certificate, a resumed session, or TLS 1.3, which
-    /// encrypts its certificates.
-    pub fn telling(&self) -> bool {
-        self.resumed
+    /// Whether there is something to say in an EVE `tls` event: a certificate, or TLS 1.3, which encrypts its
+    /// certificates; with `resumption` also a session taken up again, or one that may be: the client knows of tickets.
+    /// The last says at the flow's end what a client wanted whom nobody answered.
+    pub fn telling(&self, resumption: bool) -> bool {
+        let resumable = self.resumed || self.client.as_ref().is_some_and(|c| c.knows_tickets);
+        resumption && resumable
             || self.server.is_some() && is_13(self.version)
             || self.server_chain.as_ref().is_some_and(|c| c.subject.is_some() && c.issuer.is_some())
+    }
+    /// The version that the server speaks: of its hello, else of its records' headers; 0 where it has said nothing.
+    pub fn spoken(&self) -> u16 {
+        let answered = self.server.is_some() || self.seen.server_hello;
+        if answered { self.version } else { self.records[Direction::ToClient.index()].version() } // index() is 0 or 1
     }
     /// Memory held, in bytes, roughly.
     pub fn memory(&self) -> usize {
@@ -233,7 +240,7 @@ impl Session {
             }
             handshake::CERTIFICATE => {
                 let mut events = Events::default();
-                let chain = Chain::parse(self.records[side].message(), &mut events);
+                let chain = Chain::parse(self.records[side].message(), cut, &mut events);
                 if !events.is_empty() {
                     events.set(Event::InvalidHandshakeMessage);
                     self.events.add(events);

@@ -77,7 +77,7 @@ fn the_captures_say_what_their_scenario_does() {
     ];
     assert_eq!(seen.iter().map(|(v, n)| (v.as_str(), *n)).collect::<Vec<_>>(), want);
     for s in &versions {
-        assert!(s.telling() && s.complete() && s.encrypted(), "{}", told(s));
+        assert!(s.telling(true) && s.complete() && s.encrypted(), "{}", told(s));
         assert!(s.events.is_empty() && !s.resumed);
         match &s.server_chain {
             Some(c) => {
@@ -124,7 +124,7 @@ fn the_captures_say_what_their_scenario_does() {
     assert!(asked[1].client_chain.is_none() && asked[1].client_state == ClientState::HandshakeDone);
 
     let refused: Vec<_> = streams("tls/refused.pcap").iter().map(whole).collect();
-    assert!(refused.iter().all(|s| !s.telling()), "nothing was agreed");
+    assert!(refused.iter().all(|s| !s.telling(false)), "nothing was agreed");
     let relayed = whole(&streams("tls/byte-by-byte.pcap")[0]);
     assert_eq!((sni(&relayed), relayed.version), (Some(NAME), 0x0303));
 }
@@ -207,13 +207,13 @@ fn every_truncation_of_a_message_keeps_its_beginning() {
     let message = chain_message(&[der]);
     for n in 0..message.len() {
         let mut events = Events::default();
-        let chain = Chain::parse(&message[..n], &mut events);
+        let chain = Chain::parse(&message[..n], false, &mut events);
         assert!(!events.is_empty() && chain.subject.is_none(), "{n}");
     }
     // The certificate itself cut, its lengths around it right.
     for n in 0..der.len() {
         let mut events = Events::default();
-        let chain = Chain::parse(&chain_message(&[&der[..n]]), &mut events);
+        let chain = Chain::parse(&chain_message(&[&der[..n]]), false, &mut events);
         assert!(chain.subject.is_none() && chain.certificates.len() == 1 && (n == 0 || !events.is_empty()), "{n}");
     }
 }
@@ -259,7 +259,7 @@ fn limits_of_a_hello_hold() {
 #[test]
 fn limits_of_a_chain_and_of_a_message_hold() {
     let mut events = Events::default();
-    let chain = Chain::parse(&chain_message(&[b"x".as_slice(); 100]), &mut events);
+    let chain = Chain::parse(&chain_message(&[b"x".as_slice(); 100]), false, &mut events);
     assert_eq!(chain.certificates.len(), MAX_CHAIN);
     assert!(events.has(Event::CertificateInvalidDer) || events.has(Event::CertificateInvalidLength));
     // Sixteen times the limit: cut, and the next message is found all the same.
@@ -268,6 +268,45 @@ fn limits_of_a_chain_and_of_a_message_hold() {
     assert!(records(22, &huge).chunks(1400).all(|c| s.data(ToClient, c)));
     assert!(s.memory() < 2 * MAX_MESSAGE && s.events.has(Event::HandshakeInvalidLength));
     assert_eq!(s.server_state, ServerState::HelloDone);
+}
+
+/// A server may send its chain in hundreds of kilobytes of certificates behind its own: its own is told.
+#[test]
+fn a_chain_beyond_the_limit_is_read_as_far_as_it_was_kept() {
+    let servers: Vec<Session> = streams("tls/versions.pcap").iter().map(whole).collect();
+    let chain = servers.iter().find_map(|s| s.server_chain.as_ref()).expect("a server with a certificate");
+    let own = chain.certificates.first().expect("its certificate");
+    let filler = vec![0; 1000];
+    let many: Vec<&[u8]> =
+        std::iter::once(&own[..]).chain(std::iter::repeat_n(&filler[..], 2 * MAX_MESSAGE / 1000)).collect();
+    let mut s = Session::default();
+    assert!(records(22, &message(11, &chain_message(&many))).chunks(1400).all(|c| s.data(ToClient, c)));
+    let told = s.server_chain.as_ref().expect("a chain");
+    assert_eq!((&told.subject, &told.fingerprint), (&chain.subject, &chain.fingerprint));
+    assert!(s.events.has(Event::HandshakeInvalidLength) && !s.events.has(Event::InvalidCertificate));
+}
+
+/// Drafts of TLS 1.3 before 16 said 0x0304 in the hello itself, and had neither a session id nor a compression method in it.
+#[test]
+fn a_servers_hello_of_an_early_draft_is_read() {
+    let body = [&[3, 4][..], &[7; 32], &[0xc0, 0x2b], &[0, 8], &[0, 40, 0, 4, 0, 23, 0, 0]].concat();
+    let s = of(ToClient, &records(22, &message(2, &body)));
+    let hello = s.server.as_ref().expect("a hello");
+    assert_eq!((hello.cipher, hello.extensions.len(), hello.legacy_version), (0xc02b, 1, 0x0304));
+    assert_eq!(version_name(s.version), "TLS 1.3 draft-<16");
+    assert!(s.events.is_empty() && s.telling(true));
+}
+
+/// At the flow's end a client without an answer is told of, if it knows of tickets; the version is what the server speaks.
+#[test]
+fn a_client_that_nobody_answered_is_told_of_where_it_knows_tickets() {
+    let with = of(ToServer, &records(22, &message(1, &hello(&[(35, b"")]))));
+    assert!(with.telling(true) && !with.telling(false) && !with.resumed);
+    assert_eq!((version_name(with.version), version_name(with.spoken())), ("TLS 1.2".into(), "UNDETERMINED".into()));
+    assert!(!of(ToServer, &records(22, &message(1, &hello(&[(10, b"")])))).telling(true));
+    let mut refused = with;
+    refused.data(ToClient, &[21, 3, 1, 0, 2, 2, 40]);
+    assert!(refused.telling(true) && refused.spoken() == 0x0301, "the alert's record names a version");
 }
 
 #[test]
@@ -345,11 +384,11 @@ fn the_old_hello_is_read() {
     for b in record {
         assert!(s.data(ToClient, &[b]));
     }
-    assert!(s.telling() && s.complete() && s.events.is_empty(), "{}", told(&s));
+    assert!(s.telling(true) && s.complete() && s.events.is_empty(), "{}", told(&s));
     // A newer client that begins the old way is answered the new way.
     let mut s = of(ToServer, &old(0x0301));
     assert!(s.data(ToClient, &streams("tls/versions.pcap")[0].side(ToClient)));
-    assert!(s.telling() && s.version == 0x0301);
+    assert!(s.telling(true) && s.version == 0x0301);
 }
 
 #[test]
@@ -411,7 +450,7 @@ proptest! {
                 bytes[n] ^= 1 << bit;
                 let mut session = Session::default();
                 session.data(d, &bytes);
-                let _ = (session.telling(), session.memory());
+                let _ = (session.telling(true), session.memory());
             }
         }
     }

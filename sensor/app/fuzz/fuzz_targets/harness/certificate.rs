@@ -9,7 +9,11 @@ use lagewarte_app::tls::{
 /// Runs one input.
 pub(crate) fn run(input: &[u8]) {
     let mut events = Events::default();
-    for chain in [Chain::parse(input, &mut events), Chain::of_one(input, &mut events)] {
+    for chain in [
+        Chain::parse(input, false, &mut events),
+        Chain::parse(input, true, &mut events),
+        Chain::of_one(input, &mut events),
+    ] {
         assert!(chain.certificates.len() <= MAX_CHAIN && chain.alternative_names.len() <= MAX_ALTERNATIVE_NAMES);
     }
 }
