@@ -23,7 +23,7 @@ import re
 import subprocess
 import sys
 
-SKIPPED = {"flow_id", "pcap_cnt", "in_iface"}
+SKIPPED = {"flow_id", "parent_id", "pcap_cnt", "in_iface"}
 # Of more pairs than this likeness is not measured.
 PAIRS = 40000
 # What tells events of a type apart before they are matched.

@@ -44,10 +44,19 @@ pub struct Announced {
 /// Who listens where, for whom.
 type Key = (IpAddr, u16, IpAddr);
 
+/// An announcement: when, its number, by which flow.
+#[derive(Debug)]
+struct Entry {
+    since: Timestamp,
+    number: u64,
+    parent: i64,
+    transfer: Transfer,
+}
+
 /// The table of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
-    table: HashMap<Key, (Timestamp, u64, Transfer)>,
+    table: HashMap<Key, Entry>,
     order: VecDeque<(u64, Key)>,
     next: u64,
 }
@@ -56,26 +65,25 @@ impl Expected {
     /// Notes what a flow announces.
     pub(crate) fn add(&mut self, by: &Flow, a: Announced, now: Timestamp) {
         let (listener, peer) = if a.to_client { (by.client, by.server) } else { (by.server, by.client) };
-        self.insert(listener, a.port, peer, a.transfer, now);
+        self.insert((listener, a.port, peer), by.id, a.transfer, now);
     }
 
-    fn insert(&mut self, listener: IpAddr, port: u16, peer: IpAddr, mut t: Transfer, now: Timestamp) {
-        t.name.truncate(MAX_NAME);
-        let key = (listener, port, peer);
+    fn insert(&mut self, key: Key, parent: i64, mut transfer: Transfer, since: Timestamp) {
+        transfer.name.truncate(MAX_NAME);
         self.next += 1;
-        self.table.insert(key, (now, self.next, t));
+        self.table.insert(key, Entry { since, number: self.next, parent, transfer });
         self.order.push_back((self.next, key));
         // The order may hold what was announced anew since: at most as much again.
         while self.table.len() > MAX_EXPECTED || self.order.len() > 2 * MAX_EXPECTED {
             let Some((number, key)) = self.order.pop_front() else { return };
-            if self.table.get(&key).is_some_and(|(_, n, _)| *n == number) {
+            if self.table.get(&key).is_some_and(|e| e.number == number) {
                 self.table.remove(&key);
             }
         }
     }
 
-    /// Takes the announcement of a flow, where there is one.
-    pub(crate) fn take(&mut self, f: &Flow, now: Timestamp) -> Option<Transfer> {
+    /// Takes the announcement of a flow, where there is one, and says which flow announced it.
+    pub(crate) fn take(&mut self, f: &Flow, now: Timestamp) -> Option<(Transfer, i64)> {
         if self.table.is_empty() {
             return None;
         }
@@ -83,7 +91,7 @@ impl Expected {
         let found = [(f.server, f.server_port, f.client), (f.client, f.client_port, f.server)]
             .iter()
             .find_map(|key| self.table.remove(key));
-        found.filter(|(since, _, _)| now.since(*since) <= EXPIRES_S * 1_000_000).map(|(_, _, t)| t)
+        found.filter(|e| now.since(e.since) <= EXPIRES_S * 1_000_000).map(|e| (e.transfer, e.parent))
     }
 }
 
@@ -100,7 +108,7 @@ mod tests {
     fn the_table_is_bounded_and_the_oldest_makes_room() {
         let mut e = Expected::default();
         for n in 0..20_000u32 {
-            e.insert(ip(n % 9000), 5, ip(1), Transfer::default(), Timestamp::default());
+            e.insert((ip(n % 9000), 5, ip(1)), 1, Transfer::default(), Timestamp::default());
             assert!(e.table.len() <= MAX_EXPECTED && e.order.len() <= 2 * MAX_EXPECTED);
         }
         assert!(!e.table.contains_key(&(ip(2000), 5, ip(1))) && e.table.contains_key(&(ip(1999), 5, ip(1))));

@@ -220,6 +220,7 @@ fn head(
     w.head(&Head {
         time: m.packet.time,
         flow_id: Some(f.id),
+        parent_id: f.parent_id(),
         in_iface: cfg.in_iface.as_deref(),
         pcap_cnt: (cfg.pcap_cnt && !m.packet.never_sent()).then_some(m.packet.index),
         event_type,

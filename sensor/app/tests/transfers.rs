@@ -59,6 +59,8 @@ fn a_file_has_the_name_that_its_command_gave_it() {
         r.finish();
         let written = r.written();
         let [transfer] = of(&written, "ftp_data")[..] else { panic!("{command}: {written:?}") };
+        let control = of(&written, "ftp").first().map(|e| e["flow_id"].clone()).expect("the control connection");
+        assert!(transfer["parent_id"] == control && transfer["flow_id"] != control, "{written:?}");
         assert_eq!(transfer["ftp_data"], json!({"filename": name, "command": &command[..4]}));
         let [file] = of(&written, "fileinfo")[..] else { panic!("{command}: {written:?}") };
         assert_eq!(

@@ -344,7 +344,7 @@ impl Output {
         let mut head = JsonWriter::with_capacity(384);
         let mut tail = JsonWriter::with_capacity(512);
         let mut made = None;
-        let (mut flow_id, mut community) = (None, None);
+        let (mut flow_id, mut parent_id, mut community) = (None, None, None);
         tail.open();
         if let Some(m) = p.ether.filter(|_| self.ethernet) {
             tail.key("ether").open().key("src_mac").mac(m.src).key("dest_mac").mac(m.dst).close();
@@ -360,7 +360,7 @@ impl Output {
             tail.key("pkt_src").string(PacketSource::Wire.name()).close();
         }
         if let Some(f) = flow {
-            flow_id = Some(f.flow.id);
+            (flow_id, parent_id) = (Some(f.flow.id), f.flow.parent_id());
             if let Some(seed) = self.community_id {
                 f.flow.community_id(seed);
             }
@@ -406,6 +406,7 @@ impl Output {
         head.head(&Head {
             time: p.time,
             flow_id,
+            parent_id,
             in_iface: self.in_iface.as_deref(),
             pcap_cnt: (self.pcap_cnt && !p.never_sent()).then_some(p.index),
             event_type: "alert",

@@ -69,10 +69,10 @@ impl Engine {
             return None;
         }
         let bytes = u32::try_from(p.frame.len()).unwrap_or(u32::MAX);
-        let mut flow_id = None;
+        let (mut flow_id, mut parent_id) = (None, None);
         let mut recorded = false;
         if let Some(f) = flow {
-            flow_id = Some(f.flow.id);
+            (flow_id, parent_id) = (Some(f.flow.id), f.flow.parent_id());
             recorded |= f.flow.tags.count(bytes, p.time);
         }
         if let Some(ip) = p.ip.filter(|_| self.host_tags) {
@@ -84,7 +84,7 @@ impl Engine {
                 }
             }
         }
-        (recorded && self.output.tagged_packets).then(|| self.output.packet_record(p, flow_id))
+        (recorded && self.output.tagged_packets).then(|| self.output.packet_record(p, flow_id, parent_id))
     }
 
     /// A rule matched on this packet: what its tags ask for begins with the next one.
@@ -111,13 +111,14 @@ impl Engine {
 }
 
 impl Output {
-    fn packet_record(&self, p: &Packet<'_>, flow_id: Option<i64>) -> Record {
+    fn packet_record(&self, p: &Packet<'_>, flow_id: Option<i64>, parent_id: Option<i64>) -> Record {
         let (src, dest) = p.ip.map_or((None, None), |ip| (Some(ip.src), Some(ip.dst)));
         let ports = p.ports();
         let mut w = JsonWriter::with_capacity(384 + p.frame.len() * 4 / 3);
         w.head(&Head {
             time: p.time,
             flow_id,
+            parent_id,
             in_iface: self.in_iface.as_deref(),
             pcap_cnt: self.pcap_cnt.then_some(p.index),
             event_type: "packet",

@@ -45,6 +45,8 @@ pub struct Head<'a> {
     pub time: Timestamp,
     /// `flow_id`, positive and below 2^53, so that JavaScript readers keep it exact.
     pub flow_id: Option<i64>,
+    /// `parent_id`: `flow_id` of the flow that announced this one.
+    pub parent_id: Option<i64>,
     /// `in_iface`, where packets come from an interface.
     pub in_iface: Option<&'a str>,
     /// `pcap_cnt`, where packets come from a file: the packet's number, from 1.
@@ -300,6 +302,9 @@ impl JsonWriter {
         self.open().key("timestamp").time(h.time);
         if let Some(id) = h.flow_id {
             self.key("flow_id").i64(id);
+        }
+        if let Some(id) = h.parent_id {
+            self.key("parent_id").i64(id);
         }
         if let Some(iface) = h.in_iface {
             self.key("in_iface").string(iface);

@@ -102,6 +102,8 @@ pub struct Side {
 pub struct Flow {
     /// EVE `flow_id`: from the 5-tuple, the VLANs and the start; positive, below 2^53.
     pub id: i64,
+    /// EVE `parent_id`: the id of the flow that announced this one; 0 where none did.
+    pub parent: i64,
     /// Who began.
     pub client: IpAddr,
     /// The other end.
@@ -158,6 +160,11 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// EVE `parent_id`.
+    pub fn parent_id(&self) -> Option<i64> {
+        (self.parent != 0).then_some(self.parent)
+    }
+
     /// From the next packet on the flow is neither followed nor parsed nor looked at by rules (Suricata user guide, "Bypass").
     pub const fn bypass(&mut self) {
         self.state = State::Bypassed;

@@ -165,6 +165,7 @@ fn begin(f: &mut Flow, event_type: &'static str, d: Direction, cfg: &Config, w: 
     w.head(&Head {
         time: f.last,
         flow_id: Some(f.id),
+        parent_id: f.parent_id(),
         in_iface: cfg.in_iface.as_deref(),
         event_type,
         vlans: f.vlans.as_slice(),

@@ -301,6 +301,7 @@ impl FlowTable {
             sides: [Side::default(); 2],
             state: State::New,
             alerted: false,
+            parent: 0,
             detect: DetectMarks::default(),
             flowbits: FlowBits::default(),
             flowints: FlowInts::default(),

@@ -93,6 +93,7 @@ impl Writer {
         match flow {
             Some(f) => {
                 head.flow_id = Some(f.flow.id);
+                head.parent_id = f.flow.parent_id();
                 app_proto = Some(f.flow.app.proto);
                 head.community_id = self.flow.community_id.map(|seed| f.flow.community_id(seed));
                 w.head(&head);

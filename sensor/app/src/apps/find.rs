@@ -52,7 +52,8 @@ impl Apps {
         if f.flow.app.sides != [AppProto::Unknown; 2] || app.held.iter().any(|h| !h.is_empty()) {
             return false;
         }
-        let Some(transfer) = self.expected.take(f.flow, time) else { return false };
+        let Some((transfer, parent)) = self.expected.take(f.flow, time) else { return false };
+        f.flow.parent = parent;
         let proto = AppProto::FtpData;
         for side in 0..2 {
             f.flow.app.decide(side, proto, true);
