@@ -15,7 +15,10 @@ pub(super) fn write(tx: &Tx, w: &mut JsonWriter) {
             w.key("command_data").bytes(&tx.data);
         }
     }
-    if !tx.replies.is_empty() {
+    if tx.command_truncated || !tx.command.is_empty() && !tx.data.is_empty() {
+        w.key("command_truncated").bool(tx.command_truncated);
+    }
+    if !tx.replies.is_empty() || !tx.codes.is_empty() {
         w.key("reply").open_array();
         for r in &tx.replies {
             w.bytes(r);
@@ -35,10 +38,8 @@ pub(super) fn write(tx: &Tx, w: &mut JsonWriter) {
     if let Some(mode) = tx.mode {
         w.key("mode").string(mode.name());
     }
-    if !tx.command.is_empty() {
-        w.key("reply_received").string(if tx.replied { "yes" } else { "no" });
-    }
-    w.key("command_truncated").bool(tx.command_truncated).key("reply_truncated").bool(tx.reply_truncated);
+    w.key("reply_received").string(if tx.replied { "yes" } else { "no" });
+    w.key("reply_truncated").bool(tx.reply_truncated);
     w.close();
 }
 

@@ -103,9 +103,8 @@ impl Ftp {
         }
         match &*parsed.word {
             b"PORT" | b"EPRT" => {
-                let port = if parsed.word == b"PORT" { parser::port(parsed.data) } else { parser::eprt(parsed.data) };
-                (tx.mode, tx.port) = (Some(Mode::Active), port);
-                self.next = port.map(|p| (Mode::Active, p));
+                self.next = parser::announced(&parsed.word, parsed.data).map(|p| (Mode::Active, p));
+                tx.mode = Some(Mode::Passive); // until the server agrees
             }
             b"PASV" | b"EPSV" => tx.mode = Some(Mode::Passive),
             word if TRANSFERS.contains(&word) => {
@@ -155,16 +154,24 @@ impl Ftp {
         }
         tx.core.touch(Direction::ToClient);
         if let Some(code) = code.filter(|_| ends) {
-            let port = match (&*tx.command, &code) {
-                (b"PASV", b"227") => parser::port(reply.text),
-                (b"EPSV", b"229") => parser::epsv(reply.text),
+            let told = match (&*tx.command, &code) {
+                (b"PASV", b"227") => parser::port(reply.text).map(|p| (Mode::Passive, p)),
+                (b"EPSV", b"229") => parser::epsv(reply.text).map(|p| (Mode::Passive, p)),
+                (word @ (b"PORT" | b"EPRT"), [b'2', ..]) => {
+                    parser::announced(word, &tx.data).map(|p| (Mode::Active, p))
+                }
                 _ => None,
             };
-            if let Some(port) = port {
-                tx.port = Some(port);
-                self.next = Some((Mode::Passive, port));
+            if matches!((&*tx.command, code[0]), (b"PORT" | b"EPRT", b'4' | b'5')) {
+                self.next = None;
             }
-            if tx.command == b"AUTH" && &code == b"234" {
+            if let Some((mode, port)) = told {
+                (tx.mode, tx.port) = (Some(mode), Some(port));
+                if mode == Mode::Passive {
+                    self.next = told; // what the client tells counts from its command on
+                }
+            }
+            if tx.command.starts_with(b"AUTH") && &code == b"234" {
                 tx.core.finish();
                 return cx.change(AppProto::Tls);
             }
@@ -172,6 +179,9 @@ impl Ftp {
             if code[0] != b'1' {
                 tx.core.finish();
             }
+        } else if code.is_none() && self.within.is_none() && !tx.command.is_empty() {
+            // No reply of FTP, but all that comes to this command: the next one answers the next.
+            tx.core.finish();
         }
     }
 }
@@ -239,7 +249,7 @@ impl Protocol for Ftp {
     }
     fn buffer_at(buffer: Buffer, _: Direction) -> u8 {
         match buffer {
-            Buffer::FtpCommand | Buffer::FtpCommandData | Buffer::FtpMode => COMMAND,
+            Buffer::FtpCommand | Buffer::FtpCommandData => COMMAND,
             _ => DONE,
         }
     }

@@ -7,7 +7,7 @@
 /// A command line: its word in upper case, and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command<'a> {
-    /// The word; empty where the line begins with none.
+    /// The word; empty where the line begins with none. Two words for `AUTH TLS`.
     pub word: Vec<u8>,
     /// What follows the first blank.
     pub data: &'a [u8],
@@ -29,7 +29,17 @@ pub fn command(line: &[u8]) -> Command<'_> {
     if word.is_empty() || word.len() > MAX_WORD || rest.first().is_some_and(|b| !b.is_ascii_whitespace()) {
         return Command { word: Vec::new(), data: line };
     }
-    Command { word: word.to_ascii_uppercase(), data: rest.trim_ascii_start() }
+    let (word, data) = (word.to_ascii_uppercase(), rest.trim_ascii_start());
+    // Suricata's name of the command has both words.
+    if word == b"AUTH" && data.eq_ignore_ascii_case(b"TLS") {
+        return Command { word: b"AUTH TLS".to_vec(), data: &[] };
+    }
+    Command { word, data }
+}
+
+/// The port that PORT or EPRT tells.
+pub fn announced(word: &[u8], data: &[u8]) -> Option<u16> {
+    if word == b"PORT" { port(data) } else { eprt(data) }
 }
 
 /// A reply line.

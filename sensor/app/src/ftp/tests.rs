@@ -87,13 +87,15 @@ fn a_command_and_its_replies_are_one_transaction() {
         (ToServer, "QUIT"),
     ]);
     let events = events(&f);
-    let plain = json!({"command_truncated": false, "reply_truncated": false});
     let with = |mut v: Value| {
-        v.as_object_mut().expect("object").extend(plain.as_object().expect("object").clone());
+        v["reply_truncated"] = false.into();
+        if v.get("command_data").is_some() {
+            v["command_truncated"] = false.into();
+        }
         v
     };
     let want = [
-        json!({"reply": ["(vsFTPd 3.0.3)"], "completion_code": ["220"]}),
+        json!({"reply": ["(vsFTPd 3.0.3)"], "completion_code": ["220"], "reply_received": "yes"}),
         json!({"command": "USER", "command_data": "anonymous", "reply": ["Please specify the password."], "completion_code": ["331"], "reply_received": "yes"}),
         json!({"command": "FEAT", "reply": ["Features:", " MDTM", "End"], "completion_code": ["211", "211"], "reply_received": "yes"}),
         json!({"command": "RETR", "command_data": "x", "reply": ["Opening.", "Done."], "completion_code": ["150", "226"], "reply_received": "yes"}),
@@ -121,9 +123,45 @@ fn transfers_announce_their_connection() {
         assert_eq!((&event["ftp"]["dynamic_port"], &event["ftp"]["mode"]), (&json!(port), &json!(mode)));
     }
     // Refused or unreadable: nothing is announced.
-    for (ask, reply) in [("PASV", "425 no"), ("EPSV", "229 Entering (nothing)"), ("PORT 1,2,3", "200 ok")] {
-        assert_eq!(talk(&[(ToServer, ask), (ToClient, reply), (ToServer, "RETR a")]).announced(), [], "{ask}");
+    for (ask, reply) in [
+        ("PASV", "425 no"),
+        ("EPSV", "229 Entering (nothing)"),
+        ("PORT 1,2,3", "200 ok"),
+        ("PORT 192,168,0,13,234,10", "500 no"),
+    ] {
+        let mut f = talk(&[(ToServer, ask), (ToClient, reply), (ToServer, "RETR a")]);
+        assert_eq!(f.announced(), [], "{ask}");
+        let event = &events(&f)[0]["ftp"];
+        assert_eq!((event.get("dynamic_port"), &event["mode"]), (None, &json!("passive")), "{ask}");
     }
+}
+
+/// As Suricata 7.0.10 writes them: the client's port counts with the server's agreement, a reply without text is an empty
+/// list, both words of `AUTH TLS` are the command.
+#[test]
+fn events_say_what_is_settled() {
+    let f = talk(&[(ToServer, "PORT 192,168,0,13,234,10")]);
+    assert_eq!(
+        events(&f)[0]["ftp"],
+        json!({"command": "PORT", "command_data": "192,168,0,13,234,10", "command_truncated": false, "mode": "passive", "reply_received": "no", "reply_truncated": false})
+    );
+    let f = talk(&[(ToServer, "PASS x"), (ToClient, "230")]);
+    assert_eq!(
+        (&events(&f)[0]["ftp"]["reply"], &events(&f)[0]["ftp"]["completion_code"]),
+        (&json!([]), &json!(["230"]))
+    );
+    let f = talk(&[(ToServer, "auth tls"), (ToClient, "504 no"), (ToServer, "AUTH SSL")]);
+    let said: Vec<_> =
+        events(&f).iter().map(|e| (e["ftp"]["command"].clone(), e["ftp"]["command_data"].clone())).collect();
+    assert_eq!(said, [(json!("AUTH TLS"), Value::Null), (json!("AUTH"), json!("SSL"))]);
+}
+
+/// What is no reply answers its command all the same, so that later replies stay with theirs.
+#[test]
+fn a_line_without_a_code_ends_its_command() {
+    let f = talk(&[(ToServer, "PASV"), (ToClient, "99 PASV invalid"), (ToServer, "QUIT"), (ToClient, "221 Bye")]);
+    let replies: Vec<_> = events(&f).iter().map(|e| (e["ftp"]["command"].clone(), e["ftp"]["reply"].clone())).collect();
+    assert_eq!(replies, [(json!("PASV"), json!(["99 PASV invalid"])), (json!("QUIT"), json!(["Bye"]))]);
 }
 
 #[test]
