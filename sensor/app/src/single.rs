@@ -42,6 +42,8 @@ pub trait Kind: std::fmt::Debug + Default {
     const EVENTS: &'static [&'static str];
     /// Its event type and the member that it writes.
     const NAME: &'static str;
+    /// Whether the object has the transaction's number, from 1, too.
+    const NUMBERED: bool = false;
 
     /// Reads the message at the beginning of the bytes; of a datagram the whole one.
     fn read(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Read<Self::Message>;
@@ -171,6 +173,9 @@ impl<K: Kind> Protocol for Single<K> {
     }
     fn metadata(&self, tx: &Self::Tx, config: &Config, w: &mut JsonWriter) {
         w.key(K::NAME).open();
+        if K::NUMBERED {
+            w.key("tx_id").u64(tx.core.id + 1);
+        }
         K::log(&tx.message, config, w);
         w.close();
     }

@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! RDP's greeting (MS-RDPBCGR 2.2.1): who asks, what the server agrees to, and what the client says of itself. Where TLS is
-//! agreed on, the flow goes on as TLS; what follows the greeting is not read.
+//! agreed on, the certificate that the server shows is read, and the flow stays RDP; what follows is not read.
 //!
-//! Must never keep more than [`MAX_CHANNELS`] channels, nor read a PDU beyond its own length.
+//! Must never keep more than [`MAX_CHANNELS`] channels, nor read a PDU or a record of TLS beyond its own length.
+
+mod names;
 
 use lagewarte_base::reader::Reader;
 use lagewarte_event::eve::JsonWriter;
@@ -15,6 +17,7 @@ use crate::{
     names::name,
     protocol::{Cx, Input},
     single::{Kind, Read, Single},
+    tls::{cert, hello::ServerHello, parser, session::is_13},
     tx::Events,
 };
 
@@ -28,6 +31,8 @@ pub type Rdp = Single<Greeting>;
 #[derive(Debug, Default)]
 pub struct Greeting {
     over: [bool; 2],
+    // The server agreed to TLS: what it says now are records of it.
+    tls: bool,
 }
 
 /// A message of the greeting.
@@ -41,6 +46,11 @@ pub enum Message {
     InitialResponse {
         /// What was chosen, or why nothing was.
         protocol: Option<Result<u32, u32>>,
+        flags: u8,
+    },
+    TlsHandshake {
+        /// Serials of the certificates.
+        serials: Vec<String>,
     },
     ConnectRequest(Box<Client>),
     ConnectResponse,
@@ -62,6 +72,7 @@ pub struct Client {
     pub product_id: Option<u16>,
     pub capabilities: Option<u16>,
     pub id: String,
+    pub connection: Option<u8>,
     pub channels: Vec<Vec<u8>>,
 }
 
@@ -115,12 +126,13 @@ pub fn message(d: Direction, pdu: &[u8]) -> Option<Message> {
         }
         (Direction::ToClient, 0xd0) => {
             r.take(5)?;
-            let protocol = match r.rest() {
-                [2, _, 8, 0, a, b, c, d, ..] => Some(Ok(u32::from_le_bytes([*a, *b, *c, *d]))),
-                [3, _, 8, 0, a, b, c, d, ..] => Some(Err(u32::from_le_bytes([*a, *b, *c, *d]))),
-                _ => None,
+            let (protocol, flags) = match r.rest() {
+                // Of flags that nobody defined, it is no answer (as Suricata reads it).
+                [2, flags @ ..=0x1f, 8, 0, a, b, c, d, ..] => (Some(Ok(u32::from_le_bytes([*a, *b, *c, *d]))), *flags),
+                [3, _, 8, 0, a, b, c, d, ..] => (Some(Err(u32::from_le_bytes([*a, *b, *c, *d]))), 0),
+                _ => (None, 0),
             };
-            Some(Message::InitialResponse { protocol })
+            Some(Message::InitialResponse { protocol, flags })
         }
         (Direction::ToServer, 0xf0) => client(r.rest()).map(|c| Message::ConnectRequest(Box::new(c))),
         // MCS Connect-Response behind the end-of-unit mark.
@@ -197,10 +209,42 @@ fn core(block: &[u8], c: &mut Client) -> Option<()> {
         le16(r)?;
         c.capabilities = Some(le16(r)?);
         c.id = wide(r.take(64)?);
+        c.connection = Some(r.u8()?);
         Some(())
     };
     let _ = more(&mut r, c);
     Some(())
+}
+
+impl Greeting {
+    // A record of the server's in TLS: the certificates in it, if any. A message cut by records is not put together.
+    fn record(&mut self, data: &[u8]) -> Read<Message> {
+        let [kind, major, _, a, b, ..] = *data else { return Read::More(5) };
+        let len = u16::from_be_bytes([a, b]);
+        if (kind, major) != (parser::HANDSHAKE, 3) || len > parser::MAX_RECORD {
+            self.over = [true; 2]; // encrypted, or no TLS
+            return Read::Skip(data.len());
+        }
+        let whole = 5 + usize::from(len);
+        let Some(body) = data.get(5..whole) else { return Read::More(whole) };
+        let mut r = Reader::new(body);
+        while let Some([kind, a, b, c]) = r.array() {
+            let Some(message) = r.take(u32::from_be_bytes([0, a, b, c]) as usize) else { break };
+            match kind {
+                parser::handshake::SERVER_HELLO => {
+                    // Its certificates are encrypted.
+                    self.over[1] |= ServerHello::parse(message).is_some_and(|h| is_13(h.version)); // of two
+                }
+                parser::handshake::CERTIFICATE => {
+                    self.over = [true; 2];
+                    let serials = cert::serials(message);
+                    return Read::Message(Message::TlsHandshake { serials }, whole, Events::default());
+                }
+                _ => {}
+            }
+        }
+        Read::Skip(whole)
+    }
 }
 
 impl Kind for Greeting {
@@ -208,12 +252,16 @@ impl Kind for Greeting {
     const PROTO: AppProto = AppProto::Rdp;
     const EVENTS: &'static [&'static str] = &[];
     const NAME: &'static str = "rdp";
+    const NUMBERED: bool = true;
 
-    fn read(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Read<Message> {
+    fn read(&mut self, input: Input<'_>, _: &mut Cx<'_>) -> Read<Message> {
         let d = input.direction;
         let over = &mut self.over[d.index()]; // an index of two
         if *over {
             return Read::Skip(input.data.len());
+        }
+        if self.tls {
+            return self.record(input.data);
         }
         if input.data.len() < 4 {
             return Read::More(4);
@@ -233,7 +281,9 @@ impl Kind for Greeting {
         match &m {
             Message::ConnectRequest(_) | Message::ConnectResponse => *over = true,
             // TLS, with or without a check of the user in it.
-            Message::InitialResponse { protocol: Some(Ok(chosen)) } if *chosen != 0 => cx.change(AppProto::Tls),
+            Message::InitialResponse { protocol: Some(Ok(chosen)), .. } if *chosen != 0 => {
+                (self.tls, self.over[0]) = (true, true); // of two
+            }
             _ => {}
         }
         Read::Message(m, len, Events::default())
@@ -248,6 +298,7 @@ impl Kind for Greeting {
                 let channels = c.channels.iter().map(|n| n.len() + size_of::<Vec<u8>>());
                 size_of::<Client>() + c.name.len() + c.id.len() + channels.sum::<usize>()
             }
+            Message::TlsHandshake { serials } => serials.iter().map(|t| t.len() + size_of::<String>()).sum(),
             _ => 0,
         }
     }
@@ -278,34 +329,31 @@ impl Kind for Greeting {
                     w,
                 );
             }
-            Message::InitialResponse { protocol } => {
+            Message::InitialResponse { protocol, flags } => {
                 w.key("event_type").string("initial_response");
+                if *flags != 0 {
+                    array("server_supports", names::SUPPORTS, (*flags).into(), w);
+                }
                 match protocol {
                     Some(Ok(chosen)) => {
-                        let name = match chosen {
-                            0 => "rdp",
-                            1 => "ssl",
-                            2 => "hybrid",
-                            4 => "rds_tls",
-                            8 => "hybrid_ex",
-                            _ => "unknown",
-                        };
-                        w.key("protocol").string(name);
+                        if let Some(name) = name(names::PROTOCOLS, *chosen) {
+                            w.key("protocol").string(name);
+                        }
                     }
                     Some(Err(code)) => {
-                        let why = match code {
-                            1 => "ssl_required",
-                            2 => "ssl_not_allowed",
-                            3 => "ssl_cert_not_on_server",
-                            4 => "inconsistent_flags",
-                            5 => "hybrid_required",
-                            6 => "ssl_with_user_auth_required",
-                            _ => "unknown",
-                        };
-                        w.key("error_code").u64((*code).into()).key("reason").string(why);
+                        if let Some(why) = name(names::REASONS, *code) {
+                            w.key("error_code").u64((*code).into()).key("reason").string(why);
+                        }
                     }
                     None => {}
                 }
+            }
+            Message::TlsHandshake { serials } => {
+                w.key("event_type").string("tls_handshake").key("x509_serials").open_array();
+                for s in serials {
+                    w.string(s);
+                }
+                w.close_array();
             }
             Message::ConnectRequest(c) => {
                 w.key("event_type").string("connect_request");
@@ -328,27 +376,27 @@ impl Kind for Greeting {
 // The names of the bits that are set; nothing where none is.
 fn named(key: &str, names: &[(u32, &str)], bits: u32, w: &mut JsonWriter) {
     if names.iter().any(|(bit, _)| bits & bit != 0) {
-        w.key(key).open_array();
-        for (_, name) in names.iter().filter(|(bit, _)| bits & bit != 0) {
-            w.string(name);
-        }
-        w.close_array();
+        array(key, names, bits, w);
     }
+}
+
+fn array(key: &str, names: &[(u32, &str)], bits: u32, w: &mut JsonWriter) {
+    w.key(key).open_array();
+    for (_, name) in names.iter().filter(|(bit, _)| bits & bit != 0) {
+        w.string(name);
+    }
+    w.close_array();
 }
 
 fn client_object(c: &Client, w: &mut JsonWriter) {
     w.key("client").open();
-    w.key("version").string(name(VERSIONS, c.version).unwrap_or("unknown"));
+    w.key("version").string(name(names::VERSIONS, c.version).unwrap_or("unknown"));
     w.key("desktop_width").u64(c.width.into()).key("desktop_height").u64(c.height.into());
     w.key("color_depth").u64(c.color_depth.into());
-    w.key("keyboard_layout").string(&format!("{:08x}", c.keyboard_layout));
-    w.key("build");
-    match build_name(c.build) {
-        Some(name) => w.string(name),
-        None => w.string(&c.build.to_string()),
-    };
+    w.key("keyboard_layout").string(name(names::LAYOUTS, c.keyboard_layout).unwrap_or("unknown"));
+    w.key("build").string(name(names::BUILDS, c.build).unwrap_or("unknown"));
     w.key("client_name").string(&c.name);
-    if let Some(kind) = keyboard(c.keyboard_type) {
+    if let Some(kind) = name(names::KEYBOARDS, c.keyboard_type) {
         w.key("keyboard_type").string(kind);
     }
     w.key("function_keys").u64(c.function_keys.into());
@@ -374,202 +422,11 @@ fn client_object(c: &Client, w: &mut JsonWriter) {
     if !c.id.is_empty() {
         w.key("id").string(&c.id);
     }
+    if let Some(hint) = c.connection.and_then(|n| name(names::CONNECTIONS, n)) {
+        w.key("connection_hint").string(hint);
+    }
     w.close();
 }
 
-// MS-RDPBCGR 2.2.1.3.2, version.
-const VERSIONS: &[(u32, &str)] = &[
-    (0x0008_0001, "v4"),
-    (0x0008_0004, "v5"),
-    (0x0008_0005, "v10.0"),
-    (0x0008_0006, "v10.1"),
-    (0x0008_0007, "v10.2"),
-    (0x0008_0008, "v10.3"),
-    (0x0008_0009, "v10.4"),
-    (0x0008_000a, "v10.5"),
-    (0x0008_000b, "v10.6"),
-    (0x0008_000c, "v10.7"),
-];
-
-fn keyboard(kind: u32) -> Option<&'static str> {
-    name(KEYBOARDS, kind)
-}
-const KEYBOARDS: &[(u32, &str)] =
-    &[(1, "xt"), (2, "ico"), (3, "at"), (4, "enhanced"), (5, "1050"), (6, "9140"), (7, "jp")];
-
-fn build_name(build: u32) -> Option<&'static str> {
-    name(BUILDS, build)
-}
-const BUILDS: &[(u32, &str)] = &[
-    (2195, "Windows 2000"),
-    (2600, "Windows XP"),
-    (3790, "Windows Server 2003"),
-    (6000, "Windows Vista"),
-    (6001, "Windows Vista SP1"),
-    (6002, "Windows Vista SP2"),
-    (7600, "Windows 7"),
-    (7601, "Windows 7 SP1"),
-    (9200, "Windows 8"),
-    (9600, "Windows 8.1"),
-    (10240, "Windows 10"),
-];
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::single::testing::{Talk, hostile};
-
-    use Direction::{ToClient, ToServer};
-
-    fn pdu(parts: &[&[u8]]) -> Vec<u8> {
-        let body = parts.concat();
-        [&[3, 0][..], &u16::try_from(body.len() + 4).unwrap().to_be_bytes(), &body].concat()
-    }
-    fn request() -> Vec<u8> {
-        pdu(&[&[6, 0xe0, 0, 0, 0, 0, 0], b"Cookie: mstshash=A1\r\n", &[1, 0, 8, 0, 3, 0, 0, 0]])
-    }
-    fn connect() -> Vec<u8> {
-        let wide = |t: &str, n: usize| {
-            let mut out: Vec<u8> = t.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            out.resize(n, 0);
-            out
-        };
-        let core = [
-            &[4, 0, 8, 0, 0, 5, 0x20, 3, 1, 0xca, 3, 0xaa, 7, 4, 0, 0, 0x28, 0x0a, 0, 0][..],
-            &wide("PC", 32),
-            &[4, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0],
-            &[0; 64],
-            &[1, 0xca, 1, 0, 0, 0, 0, 0, 16, 0, 7, 0, 5, 0],
-            &wide("id-1", 64),
-        ]
-        .concat();
-        let net = [&[1, 0, 0, 0][..], b"rdpdr\0\0\0", &[0; 4]].concat();
-        let block = |kind: u16, b: &[u8]| {
-            [&kind.to_le_bytes()[..], &u16::try_from(b.len() + 4).unwrap().to_le_bytes(), b].concat()
-        };
-        pdu(&[&[2, 0xf0, 0x80, 0x7f, 0x65], b"...Duca", &[0x80, 0xff], &block(0xc001, &core), &block(0xc003, &net)])
-    }
-
-    #[test]
-    fn answers_say_what_was_chosen_or_why_nothing_was() {
-        for (kind, number, want) in [
-            (2, 0, r#""protocol":"rdp""#),
-            (2, 1, r#""protocol":"ssl""#),
-            (2, 2, r#""protocol":"hybrid""#),
-            (2, 4, r#""protocol":"rds_tls""#),
-            (2, 8, r#""protocol":"hybrid_ex""#),
-            (2, 9, r#""protocol":"unknown""#),
-            // MS-RDPBCGR 2.2.1.2.2.
-            (3, 1, r#""error_code":1,"reason":"ssl_required""#),
-            (3, 2, r#""error_code":2,"reason":"ssl_not_allowed""#),
-            (3, 3, r#""error_code":3,"reason":"ssl_cert_not_on_server""#),
-            (3, 4, r#""error_code":4,"reason":"inconsistent_flags""#),
-            (3, 5, r#""error_code":5,"reason":"hybrid_required""#),
-            (3, 6, r#""error_code":6,"reason":"ssl_with_user_auth_required""#),
-            (3, 7, r#""error_code":7,"reason":"unknown""#),
-        ] {
-            let mut t = Talk::<Rdp>::new();
-            t.say(ToClient, &pdu(&[&[14, 0xd0, 0, 0, 0x12, 0x34, 0, kind, 0, 8, 0, number, 0, 0, 0]]), false);
-            assert_eq!(t.json(), [format!(r#"{{"rdp":{{"event_type":"initial_response",{want}}}}}"#)]);
-        }
-    }
-
-    #[test]
-    fn what_a_client_says_may_be_odd() {
-        let with = |at: usize, bytes: &[u8]| {
-            // From the core's first byte on.
-            let mut wire = connect();
-            let core = wire.windows(4).position(|w| w == b"Duca").unwrap() + 4 + 2 + 4;
-            wire[core + at..core + at + bytes.len()].copy_from_slice(bytes);
-            let mut t = Talk::<Rdp>::new();
-            t.say(ToServer, &wire, false);
-            t.json().concat()
-        };
-        for (at, bytes, want) in [
-            (0, &[12, 0, 8, 0][..], r#""version":"v10.7""#),
-            (0, &[9, 9, 9, 9], r#""version":"unknown""#),
-            (16, &[0x65, 0x45, 0, 0], r#""build":"17765""#), // without a name
-            (16, &[0xb1, 0x1d, 0, 0], r#""build":"Windows 7 SP1""#),
-            (52, &[7, 0, 0, 0], r#""keyboard_type":"jp""#),
-            (52, &[9, 0, 0, 0], r#""client_name":"PC","function_keys":12"#),
-            (128, &[0, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":4"#),
-            (128, &[1, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":8"#),
-            (128, &[2, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":15"#),
-            (128, &[3, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":16"#),
-            (128, &[4, 0xca, 1, 0, 0, 0, 0, 0, 0, 0], r#""color_depth":24"#),
-        ] {
-            let json = with(at, bytes);
-            assert!(json.contains(want), "{json} lacks {want}");
-        }
-        // Flags of the first request (2.2.1.1.1), and one without a cookie's name.
-        for (cookie, flags, want) in [
-            (&b""[..], 3, r#""flags":["restricted_admin_mode_required","redirected_authentication_mode_required"]"#),
-            (b"Cookie: mstshash=me\r\n", 8, r#""cookie":"me","flags":["correlation_info_present"]"#),
-            (b"Cookie: other=me\r\n", 0, r#""event_type":"initial_request"}"#),
-        ] {
-            let mut t = Talk::<Rdp>::new();
-            t.say(ToServer, &pdu(&[&[6, 0xe0, 0, 0, 0, 0, 0], cookie, &[1, flags, 8, 0, 3, 0, 0, 0]]), false);
-            assert!(t.json()[0].contains(want), "{:?} lacks {want}", t.json());
-        }
-        // A frame shorter than its own header ends it; behind a gap nothing is read.
-        let mut t = Talk::<Rdp>::new();
-        t.say(ToServer, &[3, 0, 0, 5, 0, 0xe0], false);
-        assert!(t.stopped && t.json().is_empty());
-    }
-
-    #[test]
-    fn a_greeting_however_it_comes() {
-        for size in [1, 7, 1000] {
-            let mut t = Talk::<Rdp>::new();
-            request().chunks(size).for_each(|p| t.say(ToServer, p, false));
-            pdu(&[&[6, 0xd0, 0, 0, 0x12, 0x34, 0]]).chunks(size).for_each(|p| t.say(ToClient, p, false));
-            connect().chunks(size).for_each(|p| t.say(ToServer, p, false));
-            pdu(&[&[2, 0xf0, 0x80, 0x7f, 0x66, 1, 2]]).chunks(size).for_each(|p| t.say(ToClient, p, false));
-            t.say(ToServer, b"anything that follows", false);
-            assert_eq!(
-                t.json(),
-                [
-                    r#"{"rdp":{"event_type":"initial_request","cookie":"A1"}}"#,
-                    r#"{"rdp":{"event_type":"initial_response"}}"#,
-                    concat!(
-                        r#"{"rdp":{"event_type":"connect_request","client":{"version":"v5","desktop_width":1280,"desktop_height":800,"color_depth":16,"#,
-                        r#""keyboard_layout":"00000407","build":"Windows XP","client_name":"PC","keyboard_type":"enhanced","function_keys":12,"product_id":1,"#,
-                        r#""capabilities":["support_errinfo_pdf","support_statusinfo_pdu"],"id":"id-1"},"channels":["rdpdr"]}}"#
-                    ),
-                    r#"{"rdp":{"event_type":"connect_response"}}"#,
-                ]
-            );
-        }
-    }
-
-    #[test]
-    fn tls_is_what_follows_where_it_is_chosen() {
-        let mut r = Rdp::default();
-        let (config, mut memory) = (crate::Config::default(), crate::Memory { cap: 1 << 20, ..Default::default() });
-        let mut cx = Cx::alone(&config, &mut memory, (1, 3389));
-        let answer = pdu(&[&[14, 0xd0, 0, 0, 0, 0, 0, 2, 0, 8, 0, 1, 0, 0, 0]]);
-        use crate::Protocol as _;
-        r.data(Input { direction: ToClient, data: &answer, eof: false, datagram: false }, &mut cx);
-        assert!(cx.change.is_some_and(|c| c.expected == AppProto::Tls));
-    }
-
-    #[test]
-    fn every_truncation_is_no_client() {
-        let wire = connect();
-        let whole = message(ToServer, &wire[4..]).unwrap();
-        for n in 4..wire.len() {
-            assert!(message(ToServer, &wire[4..n]).is_none_or(|m| m != whole));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes(pieces in prop::collection::vec((any::<bool>(), prop_oneof![
-            Just(request()), Just(connect()), prop::collection::vec(any::<u8>(), 0..60).prop_map(|b| pdu(&[&b])),
-            prop::collection::vec(any::<u8>(), 0..40)]), 0..7), cut in 0usize..300) {
-            hostile::<Rdp>(&pieces, cut, false);
-        }
-    }
-}
+mod tests;
