@@ -76,7 +76,7 @@ pub struct Parts {
     pub write: bool,
     /// Whether its beginning was seen.
     pub first: bool,
-    /// Whether it was closed or committed.
+    /// Whether it was closed or committed, written so that no COMMIT follows, or read to its end.
     pub last: bool,
     /// Number of the last call.
     pub last_xid: u32,
@@ -93,7 +93,7 @@ impl Parts {
             _ => return None,
         };
         let first = about.offset == Some(0);
-        (!about.handle.is_empty()).then_some(Self { write, first, last: false, last_xid: call.xid, chunks: 1 })
+        (!about.handle.is_empty()).then_some(Self { write, first, last: about.stored, last_xid: call.xid, chunks: 1 })
     }
 }
 
@@ -160,6 +160,7 @@ impl Nfs {
             parts.chunks += 1;
             parts.last_xid = more.last_xid;
             parts.first |= more.first;
+            parts.last |= more.last;
             return;
         }
         match (call.version, about.procedure) {
@@ -226,16 +227,23 @@ impl Nfs {
         let mut given = None;
         if reply.accepted && reply.done && tx.call.procedure != 0 {
             match parser::reply(tx.call.version, tx.call.procedure, r) {
-                Some((status, handle)) => {
-                    tx.status = Some(status);
-                    given = handle.zip(tx.about.name.clone());
+                Some(g) => {
+                    tx.status = Some(g.status);
+                    tx.file.iter_mut().for_each(|p| p.last |= g.end);
+                    // What was looked up is what the event is about.
+                    if let (Some(handle), (2, 4) | (3, 3)) = (&g.handle, (tx.call.version, tx.call.procedure)) {
+                        tx.hash = crc32(handle);
+                    }
+                    given = g.handle.zip(tx.about.name.clone());
                 }
                 None if whole => tx.core.raise(MALFORMED),
                 None => {}
             }
+        } else if reply.accepted && reply.done {
+            tx.status = Some(0); // NULL has no results; that it was done is one
         }
-        if tx.file.is_none() {
-            tx.core.reach(Direction::ToClient, DONE);
+        if tx.file.is_none_or(|p| p.last) {
+            tx.core.finish();
         }
         if let Some((handle, name)) = given {
             self.remember(crc32(&handle), name, cx);

@@ -27,6 +27,8 @@ pub struct About {
     pub to: Option<Vec<u8>>,
     /// Of READ and WRITE: where in the file.
     pub offset: Option<u64>,
+    /// Of WRITE of version 3: it is stored at once (`FILE_SYNC`), no COMMIT follows.
+    pub stored: bool,
 }
 
 fn kept(name: &[u8]) -> Vec<u8> {
@@ -66,6 +68,10 @@ pub fn call(version: u32, procedure: u32, r: &mut Reader<'_>) -> Option<About> {
                 (3, 6 | 7) => Some(r.u64()?),
                 _ => None,
             };
+            if (version, procedure) == (3, 7) {
+                r.u32()?; // how much
+                a.stored = r.u32() == Some(2);
+            }
         }
         Shape::Named => a.name = Some(kept(opaque(r)?)),
         Shape::Renamed => {
@@ -90,19 +96,40 @@ enum Shape {
 
 const COMPOUND: u32 = 1;
 
-/// What a reply gives: its status, and the handle of what was looked up or made.
-pub fn reply(version: u32, procedure: u32, r: &mut Reader<'_>) -> Option<(u32, Option<Vec<u8>>)> {
+/// What a reply gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Its status.
+    pub status: u32,
+    /// The handle of what was looked up or made.
+    pub handle: Option<Vec<u8>>,
+    /// Of READ of version 3: the file ends here.
+    pub end: bool,
+}
+
+/// Reads a reply's results. None where they are damaged.
+pub fn reply(version: u32, procedure: u32, r: &mut Reader<'_>) -> Option<Given> {
     let status = r.u32()?;
     if status != 0 {
-        return Some((status, None));
+        return Some(Given { status, ..Given::default() });
     }
+    let end = (version, procedure) == (3, 6) && ends(*r) == Some(true);
     let given = match (version, procedure) {
         (2, 4 | 9 | 14) | (3, 3) => handle(r, version),
         // A handle is there, or it is not.
         (3, 8..=11) => (r.u32() == Some(1)).then(|| handle(r, version)).flatten(),
         _ => None,
     };
-    Some((status, given.map(<[u8]>::to_vec)))
+    Some(Given { status, handle: given.map(<[u8]>::to_vec), end })
+}
+
+// Attributes, where they follow; how much was read, and whether the end was (RFC 1813, 3.3.6).
+fn ends(mut r: Reader<'_>) -> Option<bool> {
+    if r.u32()? == 1 {
+        r.take(84)?;
+    }
+    r.u32()?;
+    Some(r.u32()? == 1)
 }
 
 /// Operations of version 4 that only prepare for others: they do not say what a compound is for.

@@ -56,19 +56,18 @@ fn calls_with_their_replies_however_they_come() {
                 r#""rpc":{{"xid":{xid},"status":"{status}","auth_type":"UNIX","creds":{{"machine_name":"box","uid":1000,"gid":100}}}}"#
             )
         };
-        let hash = format!("{:x}", crc32(FOLDER));
+        let (hash, file) = (format!("{:x}", crc32(FOLDER)), format!("{:x}", crc32(FILE)));
         assert_eq!(
             t.json(),
             [
                 format!(
-                    r#"{{{},"nfs":{{"version":3,"procedure":"LOOKUP","filename":"a.txt","hhash":"{hash}","id":1,"file_tx":false,"type":"response","status":"OK"}}}}"#,
+                    r#"{{{},"nfs":{{"version":3,"procedure":"LOOKUP","filename":"a.txt","hhash":"{file}","id":1,"file_tx":false,"type":"response","status":"OK"}}}}"#,
                     rpc(1, "ACCEPTED")
                 ),
                 // When it was called the handle's name was not known yet.
                 format!(
-                    r#"{{{},"nfs":{{"version":3,"procedure":"READ","filename":"","hhash":"{:x}","id":2,"file_tx":true,"type":"response","status":"ERR_ACCESS","read":{{"first":true,"last":false,"last_xid":2,"chunks":1}}}}}}"#,
-                    rpc(2, "ACCEPTED"),
-                    crc32(FILE)
+                    r#"{{{},"nfs":{{"version":3,"procedure":"READ","filename":"","hhash":"{file}","id":2,"file_tx":true,"type":"response","status":"ERR_ACCESS","read":{{"first":true,"last":false,"last_xid":2,"chunks":1}}}}}}"#,
+                    rpc(2, "ACCEPTED")
                 ),
                 format!(
                     r#"{{{},"nfs":{{"version":3,"procedure":"RENAME","filename":"a.txt","hhash":"{hash}","id":3,"file_tx":false,"type":"response","rename":{{"from":"a.txt","to":"b.txt"}}}}}}"#,
@@ -96,7 +95,7 @@ fn a_handle_has_the_name_by_which_it_was_looked_up() {
 #[test]
 fn what_is_written_to_a_file_is_one_transaction_up_to_where_it_is_committed() {
     let write =
-        |xid, offset: u32| call(xid, 3, 7, &[&opaque(FILE)[..], &words(&[0, offset, 4, 2, 4]), b"data"].concat());
+        |xid, offset: u32| call(xid, 3, 7, &[&opaque(FILE)[..], &words(&[0, offset, 4, 0, 4]), b"data"].concat());
     let mut t = Talk::<Nfs>::new();
     for (xid, offset) in [(1, 0), (2, 4), (3, 8)] {
         t.say(ToServer, &write(xid, offset), true);
@@ -111,6 +110,41 @@ fn what_is_written_to_a_file_is_one_transaction_up_to_where_it_is_committed() {
     t.say(ToServer, &write(5, 12), true);
     assert_eq!(t.json().len(), 3);
     assert!(t.json()[2].contains(r#""write":{"first":false,"last":false,"last_xid":5,"chunks":1}"#));
+}
+
+/// As in Suricata: a file that was read to its end, and what is stored with the call that writes it, ends with the reply.
+#[test]
+fn a_file_ends_where_a_reply_says_so_or_what_is_written_is_stored_at_once() {
+    let read = call(1, 3, 6, &[&opaque(FILE)[..], &words(&[0, 0, 512])].concat());
+    let attributes = [words(&[1]), vec![0; 84]].concat();
+    for (answer, last) in [
+        ([&words(&[0])[..], &attributes, &words(&[4, 1, 4]), b"data"].concat(), true),
+        ([&words(&[0, 0])[..], &words(&[4, 1, 4]), b"data"].concat(), true),
+        ([&words(&[0])[..], &attributes, &words(&[4, 0, 4]), b"data"].concat(), false),
+        (words(&[0, 0]), false),
+    ] {
+        let mut t = Talk::<Nfs>::new();
+        t.say(ToServer, &read, true);
+        t.say(ToClient, &reply(1, &answer), true);
+        let want = format!(r#""read":{{"first":true,"last":{last},"last_xid":1,"chunks":1}}"#);
+        assert!(t.json()[0].contains(&want), "{}", t.json()[0]);
+        assert_eq!(t.state.txs().at(0).map(|t| t.core.finished()), Some(last));
+    }
+    let mut t = Talk::<Nfs>::new();
+    t.say(ToServer, &call(1, 3, 7, &[&opaque(FILE)[..], &words(&[0, 0, 4, 2, 4]), b"data"].concat()), true);
+    assert!(t.state.txs().at(0).is_some_and(|t| !t.core.finished()));
+    t.say(ToClient, &reply(1, &words(&[0, 0])), true);
+    assert!(t.json()[0].contains(r#""write":{"first":true,"last":true,"last_xid":1,"chunks":1}"#), "{}", t.json()[0]);
+    assert!(t.state.txs().at(0).is_some_and(|t| t.core.finished()));
+}
+
+/// It has no results; that it was done is its status.
+#[test]
+fn a_null_call_that_is_answered_has_a_status() {
+    let mut t = Talk::<Nfs>::new();
+    t.say(ToServer, &call(1, 3, 0, b""), true);
+    t.say(ToClient, &reply(1, b""), true);
+    assert!(t.json()[0].ends_with(r#""type":"response","status":"OK"}}"#), "{}", t.json()[0]);
 }
 
 #[test]
