@@ -6,6 +6,7 @@
 //! Must never wait for more than a frame, which the protocol bounds at [`MAX_FRAME`]. Limit: [`MAX_TXS`].
 
 mod check;
+mod log;
 
 use lagewarte_base::reader::Reader;
 use lagewarte_event::eve::JsonWriter;
@@ -76,6 +77,8 @@ pub struct Frame {
     pub exception: Option<u8>,
     /// What follows the function.
     pub data: Vec<u8>,
+    /// What is wrong with it: [`check::flag`], as bits.
+    flags: u8,
 }
 
 /// The frame at the beginning of `data` and its length. None where more is wanted.
@@ -85,8 +88,8 @@ pub fn frame(data: &[u8]) -> Option<(Frame, usize)> {
     let mut body = r.sub(len.into())?;
     let (unit, function) = (body.u8().unwrap_or(0), body.u8().unwrap_or(0));
     let exception = (function & 0x80 != 0).then(|| body.u8().unwrap_or(0));
-    let f =
-        Frame { ids: (transaction, protocol, unit), function: function & 0x7f, exception, data: body.rest().to_vec() };
+    let ids = (transaction, protocol, unit);
+    let f = Frame { ids, function: function & 0x7f, exception, data: body.rest().to_vec(), flags: 0 };
     Some((f, 6 + usize::from(len)))
 }
 
@@ -106,7 +109,7 @@ impl Frame {
             6 => WRITE | HOLDING | SINGLE,
             15 => WRITE | COILS | MULTIPLE,
             16 => WRITE | HOLDING | MULTIPLE,
-            22 => WRITE | HOLDING | SINGLE,
+            22 => WRITE | HOLDING,
             23 => READ | WRITE | HOLDING | MULTIPLE,
             _ => 0,
         }
@@ -114,18 +117,21 @@ impl Frame {
     /// Its number within a function that has several.
     pub fn sub(&self) -> Option<u16> {
         match self.function {
+            _ if self.exception.is_some() => None,
             8 => self.word(0),
             43 => self.data.first().map(|b| u16::from(*b)),
             _ => None,
         }
     }
-    /// Which category its function belongs to (specification, 5).
+    /// Which category its function belongs to (specification, 5; as Suricata counts them: what has a name is assigned).
+    /// None where an exception leaves out by what it would be told.
     pub fn category(&self) -> u8 {
         match (self.function, self.sub()) {
-            (8, Some(0..=4 | 10..=18 | 20)) | (43, Some(13 | 14)) => category::ASSIGNED,
+            (8 | 43, None) => 0,
+            (8, Some(0..=4 | 10..=21)) | (43, Some(13 | 14)) => category::ASSIGNED,
             (8 | 43, _) => category::RESERVED,
-            (1..=7 | 11 | 12 | 15..=17 | 20..=24, _) => category::ASSIGNED,
-            (9 | 10 | 13 | 14 | 41 | 42 | 90 | 91 | 125..=127, _) => category::RESERVED,
+            (1..=24, _) => category::ASSIGNED,
+            (41 | 42 | 90 | 91 | 125..=127, _) => category::RESERVED,
             (65..=72 | 100..=110, _) => category::USER,
             _ => category::UNASSIGNED,
         }
@@ -184,15 +190,6 @@ impl Frame {
             _ => "Unknown",
         }
     }
-    const fn category_name(category: u8) -> &'static str {
-        match category {
-            category::ASSIGNED => "PUBLIC_ASSIGNED",
-            category::UNASSIGNED => "PUBLIC_UNASSIGNED",
-            category::USER => "USER_DEFINED",
-            category::RESERVED => "RESERVED",
-            _ => "NONE",
-        }
-    }
 }
 
 /// A request and its response.
@@ -220,17 +217,11 @@ impl Default for Modbus {
 }
 
 impl Modbus {
-    fn take(&mut self, d: Direction, f: Frame, cx: &mut Cx<'_>) {
+    fn take(&mut self, d: Direction, mut f: Frame, cx: &mut Cx<'_>) {
         let size = size_of::<Tx>() + f.data.len();
-        let odd: Vec<u8> = [
-            (f.ids.1 != 0, PROTOCOL_ID),
-            (!check::known(&f), FUNCTION),
-            (d == Direction::ToServer && !check::request(&f), VALUE),
-            (f.exception.is_some_and(|code| !check::exception(code)), EXCEPTION),
-        ]
-        .into_iter()
-        .filter_map(|(is, event)| is.then_some(event))
-        .collect();
+        f.flags = check::flags(&f, d == Direction::ToServer);
+        let odd: Vec<u8> =
+            check::EVENTS.iter().filter(|(flag, _)| f.flags & flag != 0).map(|(_, event)| *event).collect();
         let open = |t: &&mut Tx| {
             let asked = t.request.as_ref().is_some_and(|r| (r.ids.0, r.function) == (f.ids.0, f.function));
             asked && t.response.is_none() && t.core.progress(Direction::ToClient) < DONE
@@ -240,6 +231,7 @@ impl Modbus {
         {
             if tx.request.as_ref().is_some_and(|asked| !check::fits(asked, &f)) {
                 tx.core.raise(MISMATCH);
+                f.flags |= check::flag::VALUE;
             }
             if cx.charge(&mut tx.core.charged, f.data.len()) {
                 tx.response = Some(f);
@@ -355,64 +347,11 @@ impl Protocol for Modbus {
         for (name, f) in [("request", &tx.request), ("response", &tx.response)] {
             if let Some(f) = f {
                 w.key(name).open();
-                write(f, name == "request", w);
+                log::write(f, name == "request", w);
                 w.close();
             }
         }
         w.close();
-    }
-}
-
-fn write(f: &Frame, request: bool, w: &mut JsonWriter) {
-    let (transaction, protocol, unit) = f.ids;
-    w.key("transaction_id").u64(transaction.into()).key("protocol_id").u64(protocol.into());
-    w.key("unit_id").u64(unit.into()).key("function_raw").u64(f.function.into());
-    w.key("function_code").string(f.name());
-    let bits = f.access();
-    let names: Vec<&str> = [
-        (access::READ, "READ"),
-        (access::WRITE, "WRITE"),
-        (access::DISCRETES, "DISCRETES"),
-        (access::COILS, "COILS"),
-        (access::INPUT, "INPUT"),
-        (access::HOLDING, "HOLDING"),
-        (access::SINGLE, "SINGLE"),
-        (access::MULTIPLE, "MULTIPLE"),
-    ]
-    .iter()
-    .filter(|(bit, _)| bits & bit != 0)
-    .map(|(_, name)| *name)
-    .collect();
-    w.key("access_type").string(&if names.is_empty() { "NONE".to_owned() } else { names.join(" | ") });
-    w.key("category").string(Frame::category_name(f.category()));
-    if let Some(code) = f.exception {
-        let name = match code {
-            1 => "IllegalFunction",
-            2 => "IllegalDataAddr",
-            3 => "IllegalDataValue",
-            4 => "ServerDeviceFail",
-            5 => "Ack",
-            6 => "ServerDeviceBusy",
-            7 => "NegAck",
-            8 => "MemParityErr",
-            10 => "GatewayUnavailable",
-            11 => "GatewayTargetFailToResp",
-            _ => "Unknown",
-        };
-        w.key("exception").open().key("raw").u64(code.into()).key("code").string(name).close();
-        return;
-    }
-    if let Some(sub) = f.sub() {
-        let name = if f.function == 8 { "diagnostic" } else { "mei" };
-        w.key(name).open().key("raw").u64(sub.into()).close();
-    }
-    if !request {
-        return;
-    }
-    for (name, write) in [("read", false), ("write", true)] {
-        if let Some((first, last)) = f.addresses(write) {
-            w.key(name).open().key("address").u64(first - 1).key("quantity").u64(last - first + 1).close();
-        }
     }
 }
 
@@ -442,8 +381,8 @@ mod tests {
             assert_eq!(
                 json[0],
                 concat!(
-                    r#"{"modbus":{"id":1,"request":{"transaction_id":1,"protocol_id":0,"unit_id":10,"function_raw":1,"function_code":"RdCoils","access_type":"READ | COILS","category":"PUBLIC_ASSIGNED","read":{"address":0,"quantity":3}},"#,
-                    r#""response":{"transaction_id":1,"protocol_id":0,"unit_id":10,"function_raw":1,"function_code":"RdCoils","access_type":"READ | COILS","category":"PUBLIC_ASSIGNED"}}}"#
+                    r#"{"modbus":{"id":1,"request":{"transaction_id":1,"protocol_id":0,"unit_id":10,"function_raw":1,"function_code":"RdCoils","access_type":"READ | COILS","category":"PUBLIC_ASSIGNED","error_flags":"NONE","read":{"address":0,"quantity":3}},"#,
+                    r#""response":{"transaction_id":1,"protocol_id":0,"unit_id":10,"function_raw":1,"function_code":"RdCoils","access_type":"READ | COILS","category":"PUBLIC_ASSIGNED","error_flags":"NONE","read":{"data":"\u0005"}}}}"#
                 )
             );
             assert!(json[2].contains(r#""exception":{"raw":11,"code":"GatewayTargetFailToResp"}"#), "{}", json[2]);
@@ -620,8 +559,12 @@ mod tests {
         let of = |pdu: &[u8]| frame(&wire(1, pdu)).map(|(f, _)| f.category());
         for (pdu, want) in [
             (&[3][..], category::ASSIGNED),
-            (&[8, 0, 19], category::RESERVED),
+            (&[8, 0, 9], category::RESERVED),
             (&[8, 0, 18], category::ASSIGNED),
+            (&[9], category::ASSIGNED),
+            (&[8, 0, 19], category::ASSIGNED),
+            (&[0x88, 11], 0),
+            (&[0x81, 11], category::ASSIGNED),
             (&[43, 14], category::ASSIGNED),
             (&[43, 1], category::RESERVED),
             (&[66], category::USER),

@@ -3,7 +3,56 @@
 //! Whether the values of a Modbus message are ones that the specification allows, and whether a response fits its request
 //! ("MODBUS Application Protocol Specification V1.1b3", 6). Must never judge a function whose layout it does not know.
 
-use super::Frame;
+use super::{EXCEPTION, FUNCTION, Frame, LENGTH, PROTOCOL_ID, VALUE};
+
+/// What is wrong with a frame, as bits.
+pub(super) mod flag {
+    pub(in super::super) const VALUE: u8 = 1;
+    pub(in super::super) const LENGTH: u8 = 2;
+    pub(in super::super) const EXCEPTION: u8 = 4;
+    pub(in super::super) const FUNCTION: u8 = 8;
+    pub(in super::super) const PROTOCOL: u8 = 16;
+}
+
+/// Which event each of them is.
+pub(super) const EVENTS: &[(u8, u8)] = &[
+    (flag::PROTOCOL, PROTOCOL_ID),
+    (flag::LENGTH, LENGTH),
+    (flag::FUNCTION, FUNCTION),
+    (flag::VALUE, VALUE),
+    (flag::EXCEPTION, EXCEPTION),
+];
+
+/// What is wrong with a frame alone.
+pub(super) fn flags(f: &Frame, request: bool) -> u8 {
+    [
+        (f.ids.1 != 0, flag::PROTOCOL),
+        (f.exception.is_none() && !length(f, request), flag::LENGTH),
+        (!known(f), flag::FUNCTION),
+        (request && !self::request(f), flag::VALUE),
+        (f.exception.is_some_and(|code| !exception(code)), flag::EXCEPTION),
+    ]
+    .into_iter()
+    .filter(|(is, _)| *is)
+    .fold(0, |all, (_, flag)| all | flag)
+}
+
+// Whether it is as long as its function makes it.
+fn length(f: &Frame, request: bool) -> bool {
+    let n = f.data.len();
+    let counted = |at: usize| f.data.get(at).is_some_and(|count| n == at + 1 + usize::from(*count));
+    match (f.function, request) {
+        (1..=6, true) | (5 | 6 | 11 | 15 | 16, false) => n == 4,
+        (7 | 11 | 12 | 17, true) => n == 0,
+        (15 | 16, true) => counted(4),
+        (22, _) => n == 6,
+        (23, true) => counted(8),
+        (1..=4 | 23, false) => n > 0, // whether the count is right, its request says
+        (8, _) => n >= 2,
+        (43, _) => n >= 1,
+        _ => true,
+    }
+}
 
 /// Whether a function has a number that the specification knows.
 pub(super) fn known(f: &Frame) -> bool {
@@ -24,6 +73,13 @@ pub(super) fn request(f: &Frame) -> bool {
         1 | 2 => (1..=2000).contains(&second),
         3 | 4 => (1..=125).contains(&second),
         5 => matches!(second, 0 | 0xff00),
+        // 6.8: what a subfunction has to say; the echo and listening only may say anything.
+        8 => match f.sub() {
+            Some(1) => matches!(second, 0 | 0xff00),
+            Some(3) => second & 0xff == 0,
+            Some(2 | 10..=21) => second == 0,
+            _ => true,
+        },
         15 => (1..=1968).contains(&second) && bytes(4).is_none_or(|n| n == bits),
         16 => (1..=123).contains(&second) && bytes(4).is_none_or(|n| n == 2 * usize::from(second)),
         23 => {
@@ -85,12 +141,42 @@ mod tests {
             (&[23, 0, 0, 0, 1, 0, 0, 0, 1, 2, 0, 7], true),
             (&[23, 0, 0, 0, 1, 0, 0, 0, 122, 244], false),
             (&[8, 0, 0], true),
+            (&[8, 0, 0, 0xa5, 0x37], true),
+            (&[8, 0, 1, 0xff, 0], true),
+            (&[8, 0, 1, 0, 1], false),
+            (&[8, 0, 3, b'x', 0], true),
+            (&[8, 0, 10, 0, 1], false),
             (&[99, 0, 0, 0, 0], true),
         ] {
             assert_eq!(request(&frame(pdu)), good, "{pdu:?}");
         }
         assert!(known(&frame(&[24])) && !known(&frame(&[25])) && !known(&frame(&[0])));
         assert!(exception(11) && !exception(9) && !exception(0));
+    }
+
+    #[test]
+    fn a_message_is_as_long_as_its_function_makes_it() {
+        for (pdu, request, good) in [
+            (&[1, 0, 0, 0, 3][..], true, true),
+            (&[1, 0, 0], true, false),
+            (&[6, 0, 2, 0, 7, 1], true, false),
+            (&[6, 0, 2, 0, 7], false, true),
+            (&[15, 0, 19, 0, 10, 2, 0xcd, 1], true, true),
+            (&[15, 0, 19, 0, 10, 3, 0xcd, 1], true, false),
+            (&[15, 0, 19, 0, 10], false, true),
+            (&[11, 1, 2, 3], false, false),
+            (&[22, 0, 4, 0, 0xf2, 0, 0x25], true, true),
+            (&[23, 0, 3, 0, 6, 0, 14, 0, 1, 2, 0, 1], true, true),
+            (&[1], false, false),
+            (&[8, 0], true, false),
+            (&[43], true, false),
+            (&[7], true, true),
+            (&[0x81], false, true),
+            (&[66, 1], true, true),
+        ] {
+            let f = if pdu[0] & 0x80 == 0 { frame(pdu) } else { frame(&[pdu[0], 1]) };
+            assert_eq!(flags(&f, request) & flag::LENGTH == 0, good, "{pdu:?}");
+        }
     }
 
     #[test]
