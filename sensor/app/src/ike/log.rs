@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! EVE `ike`: the message, what the responder chose, and in version 1 the keys and nonces of both sides so far.
+//! EVE `ike`: the message, what the responder chose, and in version 1 the keys and nonces of both sides so far. Version 2 is
+//! written as Suricata 7.0.10 does.
 
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::Direction;
@@ -24,10 +25,15 @@ pub fn write(tx: &Tx, talk: &Talk, choices: Choices, w: &mut JsonWriter) {
         // A message that proposes comes before the choice.
         1 if tx.direction == Direction::ToServer && !m.proposals.is_empty() => {}
         1 => attributes(&talk.chosen, w),
-        _ => attributes(tx.chosen().unwrap_or_default(), w),
-    }
-    if m.version.0 == 2 {
-        w.key("role").string(if tx.direction == Direction::ToServer { "initiator" } else { "responder" });
+        _ if tx.direction == Direction::ToServer => {
+            w.key("role").string("initiator");
+        }
+        _ => {
+            w.key("role").string("responder");
+            for a in &talk.algorithms.0 {
+                w.key(names::key(a.class)).string(names::value(a));
+            }
+        }
     }
     if !m.payloads.is_empty() {
         w.key("payload").open_array();
@@ -94,12 +100,15 @@ fn version_1(tx: &Tx, talk: &Talk, w: &mut JsonWriter) {
 fn version_2(m: &Message, w: &mut JsonWriter) {
     w.key("ikev2").open();
     w.key("errors").u64(m.notify.iter().filter(|n| **n < 16384).count() as u64);
-    w.key("notify").open_array();
-    for n in &m.notify {
-        match names::notify(*n) {
-            Some(name) => w.string(name),
-            None => w.string(&format!("UNKNOWN({n})")),
-        };
+    if !m.notify.is_empty() {
+        w.key("notify").open_array();
+        for n in &m.notify {
+            match names::notify(*n) {
+                Some(name) => w.string(name),
+                None => w.string(&format!("UNKNOWN({n})")),
+            };
+        }
+        w.close_array();
     }
-    w.close_array().close();
+    w.close();
 }

@@ -12,7 +12,7 @@ pub mod parser;
 use lagewarte_event::eve::JsonWriter;
 use lagewarte_flow::{AppProto, Direction};
 
-use self::parser::{Attribute, Message};
+use self::parser::{Attribute, Class, Message};
 use crate::{
     buffer::{Buffer, Field},
     config::Config,
@@ -102,6 +102,29 @@ pub struct Talk {
     pub sides: [Side; 2],
     /// What the responder chose last.
     pub chosen: Vec<Attribute>,
+    /// The same of version 2, or that nothing was chosen yet.
+    pub algorithms: Algorithms,
+}
+
+/// What a responder chose in version 2: of each class one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Algorithms([Attribute; 5]);
+
+impl Default for Algorithms {
+    /// No algorithms at all.
+    fn default() -> Self {
+        let none = |class| Attribute { class, value: 0, v2: true };
+        let encryption = Attribute { class: Class::AlgEnc, value: names::ENCR_NULL, v2: true };
+        Self([encryption, none(Class::AlgAuth), none(Class::AlgPrf), none(Class::AlgDh), none(Class::AlgEsn)])
+    }
+}
+
+impl Algorithms {
+    fn choose(&mut self, chosen: &[Attribute]) {
+        for a in &mut self.0 {
+            a.value = chosen.iter().rfind(|c| c.class == a.class).map_or(a.value, |c| c.value);
+        }
+    }
 }
 
 /// A flow's state.
@@ -186,8 +209,12 @@ impl Protocol for Ike {
         if !cx.charge(&mut core.charged, size_of::<Tx>() + message.held()) {
             return all; // counted by the memory cap; the flow goes on
         }
-        if message.version.0 == 1 {
-            self.remember(d, &message, cx);
+        match message.version.0 {
+            1 => self.remember(d, &message, cx),
+            2 if d == Direction::ToClient => {
+                message.proposals.iter().for_each(|chosen| self.talk.algorithms.choose(chosen));
+            }
+            _ => {}
         }
         Self::judge(&mut core, d, &message);
         core.only = Some(d);

@@ -102,6 +102,7 @@ pub fn payload(kind: u8) -> &'static str {
     name(PAYLOADS, kind).unwrap_or("Unknown")
 }
 const PAYLOADS: &[(u8, &str)] = &[
+    (0, "NoNextPayload"),
     (1, "SecurityAssociation"),
     (2, "Proposal"),
     (3, "Transform"),
@@ -216,6 +217,8 @@ const GROUP: &[(u32, &str)] = &[
 ];
 const GROUP_TYPE: &[(u32, &str)] = &[(1, "GroupTypeModp"), (2, "GroupTypeEcp"), (3, "GroupTypeEc2n")];
 const LIFE: &[(u32, &str)] = &[(1, "LifeTypeSeconds"), (2, "LifeTypeKilobytes")];
+/// No encryption.
+pub const ENCR_NULL: u32 = 11;
 const ENC_2: &[(u32, &str)] = &[
     (1, "ENCR_DES_IV64"),
     (2, "ENCR_DES"),
@@ -226,7 +229,7 @@ const ENC_2: &[(u32, &str)] = &[
     (7, "ENCR_BLOWFISH"),
     (8, "ENCR_3IDEA"),
     (9, "ENCR_DES_IV32"),
-    (11, "ENCR_NULL"),
+    (ENCR_NULL, "ENCR_NULL"),
     (12, "ENCR_AES_CBC"),
     (13, "ENCR_AES_CTR"),
     (14, "ENCR_AES_CCM_8"),
@@ -244,6 +247,7 @@ const ENC_2: &[(u32, &str)] = &[
     (28, "ENCR_CHACHA20_POLY1305"),
 ];
 const PRF_2: &[(u32, &str)] = &[
+    (0, "PRF_NULL"),
     (1, "PRF_HMAC_MD5"),
     (2, "PRF_HMAC_SHA1"),
     (3, "PRF_HMAC_TIGER"),

@@ -69,7 +69,8 @@ pub struct Message {
     pub id: u32,
     /// Whether its payloads are encrypted.
     pub encrypted: bool,
-    /// Types of its payloads, each once, in order; those inside an association too.
+    /// Types of its payloads. Version 1: each once, in order, those inside an association too. Version 2: what each one says
+    /// that follows, up to and with 0; of what is encrypted the first one's type is said in clear.
     pub payloads: Vec<u8>,
     /// Domain of interpretation (version 1).
     pub doi: Option<u32>,
@@ -106,7 +107,8 @@ impl Message {
     }
 
     fn saw(&mut self, kind: u8) {
-        if !self.payloads.contains(&kind) && self.payloads.len() < MAX_PAYLOADS {
+        let again = self.version.0 == 1 && self.payloads.contains(&kind);
+        if !again && self.payloads.len() < MAX_PAYLOADS {
             self.payloads.push(kind);
         }
     }
@@ -166,11 +168,17 @@ pub fn message(data: &[u8]) -> Option<Message> {
 fn payloads(m: &mut Message, mut next: u8, r: &mut Reader<'_>) -> Option<()> {
     for _ in 0..MAX_PAYLOADS {
         if next == 0 {
+            if m.version.0 == 2 {
+                m.saw(0);
+            }
             return r.is_empty().then_some(());
         }
         m.saw(next);
         if m.version.0 == 2 && next == kind::ENCRYPTED_2 {
-            m.encrypted = true; // its next payload is the first inside
+            m.encrypted = true;
+            if let Some(first) = r.u8() {
+                m.saw(first);
+            }
             return Some(());
         }
         let (following, mut body) = payload(r)?;
@@ -257,7 +265,6 @@ fn association(m: &mut Message, r: &mut Reader<'_>) -> Option<()> {
 fn association_2(m: &mut Message, r: &mut Reader<'_>) -> Option<()> {
     while !r.is_empty() {
         let (_, mut p) = payload(r)?;
-        m.saw(kind::PROPOSAL);
         let [_, protocol, index_len, transforms] = p.array()?;
         p.take(index_len.into())?;
         m.unknown_proposal |= !(1..=3).contains(&protocol);
@@ -265,7 +272,6 @@ fn association_2(m: &mut Message, r: &mut Reader<'_>) -> Option<()> {
         let mut choice = Vec::new();
         while !p.is_empty() {
             let (_, mut t) = payload(&mut p)?;
-            m.saw(kind::TRANSFORM);
             let [kind, _] = t.array()?;
             let id = t.u16()?;
             let class = match kind {

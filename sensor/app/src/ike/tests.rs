@@ -108,14 +108,45 @@ fn sa_init(transforms: &[(u8, u16)]) -> Vec<u8> {
     wire([33, 0x20, 34, 0x20], true, &[payload(41, &proposal), notify].concat())
 }
 
+/// As Suricata 7.0.10 writes version 2: the payloads as each says what follows it, the responder's choice with all that it
+/// says from there on, and nothing for what was not chosen.
+#[test]
+fn version_2_lists_every_payload_and_what_is_chosen_so_far() {
+    let mut t = Conversation::<Ike>::new();
+    let cookie = payload(0, &[0, 0, 0x40, 6]);
+    t.say(ToClient, &wire([41, 0x20, 34, 0x20], true, &cookie), true);
+    t.say(ToClient, &sa_init(&[(1, 12), (2, 5), (3, 12), (4, 14), (5, 1)]), true);
+    let twice = [payload(41, &[0, 0, 0x40, 4]), payload(0, &[0, 0, 0x40, 5])].concat();
+    t.say(ToServer, &wire([41, 0x20, 34, 8], false, &twice), true);
+    t.say(ToClient, &wire([46, 0x20, 35, 0x20], true, &payload(43, &[9; 40])), true);
+    let none = r#""alg_enc":"ENCR_NULL","alg_auth":"NONE","alg_prf":"PRF_NULL","alg_dh":"None","alg_esn":"NoESN""#;
+    let chosen = concat!(
+        r#""alg_enc":"ENCR_AES_CBC","alg_auth":"AUTH_HMAC_SHA2_256_128","#,
+        r#""alg_prf":"PRF_HMAC_SHA2_256","alg_dh":"Modp2048","alg_esn":"ESN""#
+    );
+    let json = t.json();
+    assert!(
+        json[0].contains(r#""payload":["Notify","NoNextPayload"],"ikev2":{"errors":0,"notify":["COOKIE"]}"#),
+        "{}",
+        json[0]
+    );
+    assert!(json[2].contains(r#""role":"initiator","payload":["Notify","Notify","NoNextPayload"]"#), "{}", json[2]);
+    assert!(json[3].contains(chosen) && !json[3].contains("notify"), "{}", json[3]);
+    assert!(json[3].contains(r#""payload":["EncryptedAndAuthenticated","VendorID"]"#), "{}", json[3]);
+    let mut first = Conversation::<Ike>::new();
+    first.say(ToClient, &wire([41, 0x20, 34, 0x20], true, &cookie), true);
+    assert!(first.json()[0].contains(none), "{}", first.json()[0]);
+}
+
 #[test]
 fn version_2_and_what_is_weak_in_it() {
     let mut t = Conversation::<Ike>::new();
     t.say(ToClient, &sa_init(&[(1, 12), (2, 5), (3, 12), (4, 14)]), true);
     assert_eq!(t.events(), [""; 0]);
     assert!(t.json()[0].contains(concat!(
-        r#""exchange_type":34,"alg_enc":"ENCR_AES_CBC","alg_enc_raw":12,"alg_prf":"PRF_HMAC_SHA2_256","alg_prf_raw":5,"#,
-        r#""alg_auth":"AUTH_HMAC_SHA2_256_128","alg_auth_raw":12,"alg_dh":"Modp2048","alg_dh_raw":14,"role":"responder""#
+        r#""exchange_type":34,"role":"responder","alg_enc":"ENCR_AES_CBC","alg_auth":"AUTH_HMAC_SHA2_256_128","#,
+        r#""alg_prf":"PRF_HMAC_SHA2_256","alg_dh":"Modp2048","alg_esn":"NoESN","#,
+        r#""payload":["SecurityAssociation","Notify","NoNextPayload"],"#
     )));
     assert!(t.json()[0].contains(r#""ikev2":{"errors":0,"notify":["NAT_DETECTION_SOURCE_IP"]}"#));
     for (transform, event) in [
