@@ -57,10 +57,36 @@ pub fn event(m: &Message, w: &mut JsonWriter) {
     w.close();
 }
 
-/// `1`, `6b3343cf`, `ff00001d`, `Q046`.
+/// `1`, `v2`, `ff00001d`, `Q046`.
 pub fn version_name(version: u32) -> String {
-    if version == Q046 { "Q046".into() } else { format!("{version:x}") }
+    name(VERSIONS, version).map_or_else(|| format!("{version:x}"), str::to_owned)
 }
+const VERSIONS: &[(u32, &str)] = &[
+    (0x5130_3339, "Q039"),
+    (0x5130_3433, "Q043"),
+    (0x5130_3434, "Q044"),
+    (0x5130_3435, "Q045"),
+    (Q046, "Q046"),
+    (0x6b33_43cf, "v2"),
+];
+
+/// `Tls13`, `TlsVersion(64250 / 0xfafa)`: a version of TLS as the event's extensions have it.
+pub fn tls_version(version: u16) -> String {
+    name(TLS_VERSIONS, version).map_or_else(|| format!("TlsVersion({version} / 0x{version:x})"), str::to_owned)
+}
+const TLS_VERSIONS: &[(u16, &str)] = &[
+    (0x0300, "Ssl30"),
+    (0x0301, "Tls10"),
+    (0x0302, "Tls11"),
+    (0x0303, "Tls12"),
+    (0x0304, "Tls13"),
+    (0x7f12, "Tls13Draft18"),
+    (0x7f13, "Tls13Draft19"),
+    (0x7f14, "Tls13Draft20"),
+    (0x7f15, "Tls13Draft21"),
+    (0x7f16, "Tls13Draft22"),
+    (0x7f17, "Tls13Draft23"),
+];
 
 /// IANA's name of a TLS extension, None where it has none.
 fn extension_name(kind: u16) -> Option<&'static str> {

@@ -11,11 +11,12 @@ use md5::{Digest as _, Md5};
 
 use super::{
     crypto::InitialKeys,
+    log::tls_version,
     parser::{Frame, GoogleHello, Next, Packet, PacketType, Q046, frames, packet},
 };
 use crate::tls::{
     fingerprint::{Ja3, ja4},
-    hello::{ClientHello, Extension, ServerHello},
+    hello::{ClientHello, EXT_SIGNATURE_ALGORITHMS, EXT_SUPPORTED_VERSIONS, Extension, ServerHello},
 };
 
 /// Most bytes of a side's hello that are put together. Threat: offsets are 62 bits wide and nothing is acknowledged to us.
@@ -255,14 +256,26 @@ fn hello_message(mut m: Message, (kind, body): (u8, &[u8])) -> Option<Message> {
         m.ja4 = Some(ja4(&hello, true));
         m.sni = hello.sni;
         m.extensions = hello.extensions;
+        let algorithms = hello.signature_algorithms.iter().map(|n| n.to_string().into_bytes());
+        told(&mut m.extensions, EXT_SIGNATURE_ALGORITHMS, algorithms);
+        let versions = hello.versions.iter().map(|v| tls_version(*v).into_bytes());
+        told(&mut m.extensions, EXT_SUPPORTED_VERSIONS, versions);
     } else if !m.to_server && kind == 2 {
         let hello = ServerHello::parse(body)?;
         m.ja3 = Some(Ja3::server(&hello));
         m.extensions = hello.extensions;
+        told(&mut m.extensions, EXT_SUPPORTED_VERSIONS, std::iter::once(tls_version(hello.version).into_bytes()));
     } else {
         return None;
     }
     Some(m)
+}
+
+// What an extension says, as the event has it.
+fn told(extensions: &mut [Extension], kind: u16, values: impl Iterator<Item = Vec<u8>>) {
+    if let Some(e) = extensions.iter_mut().find(|e| e.kind == kind) {
+        e.values = values.collect();
+    }
 }
 
 impl Crypto {

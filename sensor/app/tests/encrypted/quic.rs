@@ -44,6 +44,15 @@ fn the_capture_says_what_its_scenario_does() {
         .collect();
     // Behind a retry the client says hello again.
     assert_eq!(versions, [(Some(1), 1, 1), (Some(0x6b33_43cf), 1, 1), (Some(1), 2, 1), (Some(1), 1, 1)]);
+    // Signature algorithms as numbers, versions by name.
+    let first = all(&flows[0].pieces);
+    for m in hellos(&first) {
+        let said = |kind| m.extensions.iter().find(|e| e.kind == kind).map(|e| e.values.clone());
+        assert_eq!(said(43), Some(vec![b"Tls13".to_vec()]), "{m:?}");
+        let numbers = |v: Vec<Vec<u8>>| v.iter().all(|n| n.iter().all(u8::is_ascii_digit)) && !v.is_empty();
+        assert!(said(13).is_none_or(numbers), "{m:?}");
+        assert_eq!(said(13).is_some(), m.to_server);
+    }
     let long = all(&flows[3].pieces);
     let hello = hellos(&long)[0];
     assert!(hello.extensions.iter().any(|e| e.kind == 16 && e.values.len() == 121), "{hello:?}");
