@@ -221,10 +221,10 @@ impl Kind for Messages {
         if let Some(p) = &m.pdu {
             w.key("pdu_type").string(name_of(SNMP_PDUS, p.kind.into()).unwrap_or("unknown"));
             if p.error != 0 {
-                w.key("error").string(error(p.error));
+                w.key("error").string(&error(p.error));
             }
             if let Some((which, whose, from)) = &p.trap {
-                w.key("trap_type").string(trap(*which)).key("trap_oid").string(whose);
+                w.key("trap_type").string(&trap(*which)).key("trap_oid").string(whose);
                 w.key("trap_address").ip((*from).into());
             }
             if !p.variables.is_empty() {
@@ -243,34 +243,34 @@ impl Kind for Messages {
     }
 }
 
-// Status of an error (RFC 3416, 3).
-fn error(n: i64) -> &'static str {
-    name(ERRORS, n).unwrap_or("unknown")
+// Status of an error (RFC 3416, 3), spelt as Suricata does.
+fn error(n: i64) -> String {
+    name(ERRORS, n).map_or_else(|| format!("ErrorStatus({n})"), str::to_owned)
 }
 const ERRORS: &[(i64, &str)] = &[
-    (1, "tooBig"),
-    (2, "noSuchName"),
-    (3, "badValue"),
-    (4, "readOnly"),
-    (5, "genErr"),
-    (6, "noAccess"),
-    (7, "wrongType"),
-    (8, "wrongLength"),
-    (9, "wrongEncoding"),
-    (10, "wrongValue"),
-    (11, "noCreation"),
-    (12, "inconsistentValue"),
-    (13, "resourceUnavailable"),
-    (14, "commitFailed"),
-    (15, "undoFailed"),
-    (16, "authorizationError"),
-    (17, "notWritable"),
-    (18, "inconsistentName"),
+    (1, "TooBig"),
+    (2, "NoSuchName"),
+    (3, "BadValue"),
+    (4, "ReadOnly"),
+    (5, "GenErr"),
+    (6, "NoAccess"),
+    (7, "WrongType"),
+    (8, "WrongLength"),
+    (9, "WrongEncoding"),
+    (10, "WrongValue"),
+    (11, "NoCreation"),
+    (12, "InconsistentValue"),
+    (13, "ResourceUnavailable"),
+    (14, "CommitFailed"),
+    (15, "UndoFailed"),
+    (16, "AuthorizationError"),
+    (17, "NotWritable"),
+    (18, "InconsistentName"),
 ];
 
 // Generic traps of version 1 (RFC 1157, 4.1.6).
-fn trap(n: i64) -> &'static str {
-    name(TRAPS, n).unwrap_or("unknown")
+fn trap(n: i64) -> String {
+    name(TRAPS, n).map_or_else(|| format!("TrapType({n})"), str::to_owned)
 }
 const TRAPS: &[(i64, &str)] = &[
     (0, "coldStart"),
@@ -326,7 +326,7 @@ mod tests {
             (ask(0, 0, 0), format!(r#"{{"version":1,"pdu_type":"get_request",{VARS},"community":"public"}}"#)),
             (
                 ask(1, 2, 5),
-                format!(r#"{{"version":2,"pdu_type":"response","error":"genErr",{VARS},"community":"public"}}"#),
+                format!(r#"{{"version":2,"pdu_type":"response","error":"GenErr",{VARS},"community":"public"}}"#),
             ),
             (ask(1, 5, 7), format!(r#"{{"version":2,"pdu_type":"get_bulk_request",{VARS},"community":"public"}}"#)),
             (secured(0, 3), format!(r#"{{"version":3,"pdu_type":"get_next_request",{VARS},"usm":"alice"}}"#)),
