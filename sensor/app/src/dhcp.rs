@@ -123,13 +123,11 @@ const PARAMETERS: &[(u8, &str)] = &[
     (1, "subnet_mask"),
     (3, "router"),
     (6, "dns_server"),
-    (12, "hostname"),
     (15, "domain"),
     (35, "arp_timeout"),
     (42, "ntp_server"),
     (66, "tftp_server_name"),
-    (67, "boot_file_name"),
-    (120, "sip_server"),
+    (150, "tftp_server_ip"),
 ];
 
 impl Kind for Messages {
@@ -197,10 +195,10 @@ impl Kind for Messages {
                 w.key(name).bytes(text);
             }
         }
-        if let Some([1, mac @ ..]) = m.option(61)
-            && let Some(mac) = mac.first_chunk::<6>()
-        {
-            w.key("client_id").mac(*mac);
+        // Behind its type: an address, or whatever else tells a client apart (RFC 2132, 9.14).
+        if let Some([_, id @ ..]) = m.option(61).filter(|v| v.len() > 1) {
+            let pairs: Vec<String> = id.iter().map(|b| format!("{b:02x}")).collect();
+            w.key("client_id").string(&pairs.join(":"));
         }
         for (code, name) in [(50, "requested_ip"), (1, "subnet_mask")] {
             if let Some(a) = m.option(code).and_then(|v| v.first_chunk::<4>()) {
@@ -306,6 +304,41 @@ mod tests {
         assert_eq!(t.number(0, Field::DhcpRebindingTime, Direction::ToClient, 0), Some(3000));
         assert_eq!(t.number(0, Field::DhcpRenewalTime, Direction::ToClient, 0), Some(1800));
         assert_eq!(t.number(0, Field::DhcpLeasetime, Direction::ToClient, 0), None);
+    }
+
+    /// Of every type, without it; as Suricata writes it.
+    #[test]
+    fn a_clients_identifier_is_told_whatever_its_type() {
+        for (value, want) in [
+            (&b"\xff\x8f\x9a\0\x01"[..], Some("8f:9a:00:01")),
+            (b"\0a0", Some("61:30")),
+            (b"\x01\x02\0\0\0\0\x09", Some("02:00:00:00:00:09")),
+            (b"\x01", None),
+            (b"", None),
+        ] {
+            let option = [&[61, u8::try_from(value.len()).unwrap()][..], value, &[255]].concat();
+            let mut t = Talk::<Dhcp>::new();
+            t.say(Direction::ToServer, &wire(&option), true);
+            let json: serde_json::Value = serde_json::from_str(&t.json()[0]).unwrap();
+            assert_eq!(json["dhcp"]["client_id"].as_str(), want, "{value:?}");
+        }
+    }
+
+    /// Those that Suricata names.
+    #[test]
+    fn parameters_have_suricatas_names() {
+        let all: Vec<&str> = (0..=255).filter_map(parameter).collect();
+        let want = [
+            "subnet_mask",
+            "router",
+            "dns_server",
+            "domain",
+            "arp_timeout",
+            "ntp_server",
+            "tftp_server_name",
+            "tftp_server_ip",
+        ];
+        assert_eq!(all, want);
     }
 
     proptest! {
