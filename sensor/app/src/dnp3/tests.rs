@@ -85,7 +85,7 @@ fn fragments_with_their_points() {
         r#"{"prefix":0,"index":1,"value":2},{"prefix":0,"index":2,"value":3}]},"#
     )), "{}", json[2]);
     assert!(json[2].contains(r#""over_range":0,"reference_err":0,"reserved0":0,"value":10.0}]}],"complete":true}"#));
-    assert!(json[2].ends_with(r#""iin":{"indicators":["need_time","device_restart"]}}}}"#), "{}", json[2]);
+    assert!(json[2].ends_with(r#""iin":{"indicators":["device_restart","need_time"]}}}}"#), "{}", json[2]);
     assert!(json[3].contains(r#""range_code":6,"start":0,"stop":0,"count":0}"#), "{}", json[3]);
     assert!(json[4].contains(r#""size":29,"filename_offset":26,"filename_size":3,"created":0,"#), "{}", json[4]);
     assert!(json[4].contains(r#""request_id":4,"filename":"./a"}]"#), "{}", json[4]);
