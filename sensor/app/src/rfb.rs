@@ -169,8 +169,10 @@ fn version(tx: &mut Tx, d: Direction, data: &[u8]) -> (Did, Phase) {
 
 // The version that both speak: what the client answers.
 fn minor(tx: &Tx) -> Option<u8> {
-    let (_, [_, _, minor]) = tx.versions[0]?;
+    let (major, [_, _, minor]) = tx.versions[0]?;
     Some(match minor {
+        // RealVNC's 4 and 5 go on as 3.8.
+        _ if major > *b"003" => 8,
         b'8'.. => 8,
         b'7' => 7,
         _ => 3,

@@ -74,7 +74,7 @@ const CLIENT: &[(&[u8], AppProto)] = &[
     (b"AUTH SSL", AppProto::Ftp),
     (b"USER ", AppProto::Ftp),
     (b"FEAT\r\n", AppProto::Ftp),
-    (b"RFB 003.", AppProto::Rfb),
+    (b"RFB 00", AppProto::Rfb),
     (b"SSH-", AppProto::Ssh),
 ];
 
@@ -87,7 +87,7 @@ const SERVER: &[(&[u8], AppProto)] = &[
     (b"* OK ", AppProto::Imap),
     (b"* BYE ", AppProto::Imap),
     (b"* PREAUTH ", AppProto::Imap),
-    (b"RFB 003.", AppProto::Rfb),
+    (b"RFB 00", AppProto::Rfb),
     (b"SSH-", AppProto::Ssh),
 ];
 

@@ -41,6 +41,7 @@ fn beginnings_are_recognised_on_any_port() {
         (C, b"\x05\x00\x0b\x03\x10\x00\x00\x00\x48\x00\x00\x00", AppProto::Dcerpc),
         (C, b"\x10\x25\x00\x04MQTT\x04\x02", AppProto::Mqtt),
         (S, b"RFB 003.008\n", AppProto::Rfb),
+        (S, b"RFB 004.001\n", AppProto::Rfb),
         (C, b"INVITE sip:bob@example SIP/2.0\r\n", AppProto::Sip),
     ] {
         assert_eq!(tcp(direction, 7777, data), Is(want), "{:?}", String::from_utf8_lossy(data));

@@ -69,6 +69,19 @@ fn a_refusal_has_its_reason() {
     assert!(t.json()[0].contains(r#""server_security_failure_reason":"no""#));
 }
 
+/// RealVNC's versions 4 and 5 offer and choose as 3.8 does.
+#[test]
+fn later_major_versions_go_on_as_3_8() {
+    let mut t = Talk::<Rfb>::new();
+    t.say(ToClient, b"RFB 004.001\n", false);
+    t.say(ToServer, b"RFB 004.001\n", false);
+    t.say(ToClient, &[7, 13, 5, 0x85, 6, 0x82, 2, 2], false);
+    t.say(ToServer, &[13], false);
+    let json = &t.json()[0];
+    assert!(json.contains(r#""major":"004","minor":"001""#) && json.contains(r#""security_type":13"#), "{json}");
+    assert_eq!(t.events(), ["unimplemented_security_type"]);
+}
+
 #[test]
 fn what_is_damaged_is_an_event() {
     let mut t = Talk::<Rfb>::new();
