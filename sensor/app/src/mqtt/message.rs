@@ -264,7 +264,8 @@ pub fn body(kind: u8, flags: u8, version: u8, bytes: &[u8]) -> Option<Body<'_>> 
         }
         kind::PUBACK..=kind::PUBCOMP => {
             let id = r.u16()?;
-            let code = r.u8();
+            // In version 5 nothing says that all is well (OASIS, 3.4.2.1).
+            let code = r.u8().or((version >= 5).then_some(0));
             let properties = if r.is_empty() { Properties::default() } else { Properties::read(&mut r, version)? };
             Body::Ack { id, code, properties }
         }

@@ -55,7 +55,7 @@ fn a_session_however_it_comes() {
                 r#"{"mqtt":{"publish":{"qos":0,"retain":false,"dup":false,"topic":"t","message":"hello"}}}"#,
                 concat!(
                     r#"{"mqtt":{"publish":{"qos":2,"retain":true,"dup":true,"topic":"t","message_id":9,"message":"x"},"#,
-                    r#""pubrel":{"qos":1,"retain":false,"dup":false,"message_id":9},"puback":{"qos":0,"retain":false,"dup":false,"message_id":9}}}"#
+                    r#""pubrel":{"qos":1,"retain":false,"dup":false,"message_id":9,"reason_code":0},"puback":{"qos":0,"retain":false,"dup":false,"message_id":9,"reason_code":0}}}"#
                 ),
                 r#"{"mqtt":{"disconnect":{"qos":0,"retain":false,"dup":false,"reason_code":0}}}"#,
             ]
