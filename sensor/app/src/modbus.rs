@@ -405,21 +405,35 @@ mod tests {
             (&[2, 0, 0xc4, 0, 0x16], "RdDiscreteInputs", "READ | DISCRETES", "PUBLIC_ASSIGNED", Some((196, 22)), None),
             (&[3, 0, 0x6b, 0, 3], "RdHoldRegs", "READ | HOLDING", "PUBLIC_ASSIGNED", Some((107, 3)), None),
             (&[4, 0, 8, 0, 1], "RdInputRegs", "READ | INPUT", "PUBLIC_ASSIGNED", Some((8, 1)), None),
-            (&[5, 0, 0xac, 0xff, 0], "WrSingleCoil", "WRITE | COILS | SINGLE", "PUBLIC_ASSIGNED", None, Some((172, 1))),
-            (&[6, 0, 1, 0, 3], "WrSingleReg", "WRITE | HOLDING | SINGLE", "PUBLIC_ASSIGNED", None, Some((1, 1))),
+            (
+                &[5, 0, 0xac, 0xff, 0],
+                "WrSingleCoil",
+                "WRITE | COILS | SINGLE | WRITE_SINGLE",
+                "PUBLIC_ASSIGNED",
+                None,
+                Some((172, 1)),
+            ),
+            (
+                &[6, 0, 1, 0, 3],
+                "WrSingleReg",
+                "WRITE | HOLDING | SINGLE | WRITE_SINGLE",
+                "PUBLIC_ASSIGNED",
+                None,
+                Some((1, 1)),
+            ),
             (&[7], "RdExcStatus", "NONE", "PUBLIC_ASSIGNED", None, None),
             (&[8, 0, 0, 0xa5, 0x37], "Diagnostic", "NONE", "PUBLIC_ASSIGNED", None, None),
-            (&[8, 0, 21], "Diagnostic", "NONE", "RESERVED", None, None),
-            (&[9], "Program484", "NONE", "RESERVED", None, None),
-            (&[10], "Poll484", "NONE", "RESERVED", None, None),
+            (&[8, 0, 21], "Diagnostic", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[9], "Program484", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[10], "Poll484", "NONE", "PUBLIC_ASSIGNED", None, None),
             (&[11], "GetCommEventCtr", "NONE", "PUBLIC_ASSIGNED", None, None),
             (&[12], "GetCommEventLog", "NONE", "PUBLIC_ASSIGNED", None, None),
-            (&[13], "ProgramController", "NONE", "RESERVED", None, None),
-            (&[14], "PollController", "NONE", "RESERVED", None, None),
+            (&[13], "ProgramController", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[14], "PollController", "NONE", "PUBLIC_ASSIGNED", None, None),
             (
                 &[15, 0, 0x13, 0, 0x0a, 2, 0xcd, 1],
                 "WrMultCoils",
-                "WRITE | COILS | MULTIPLE",
+                "WRITE | COILS | MULTIPLE | WRITE_MULTIPLE",
                 "PUBLIC_ASSIGNED",
                 None,
                 Some((19, 10)),
@@ -427,28 +441,21 @@ mod tests {
             (
                 &[16, 0, 1, 0, 2, 4, 0, 10, 1, 2],
                 "WrMultRegs",
-                "WRITE | HOLDING | MULTIPLE",
+                "WRITE | HOLDING | MULTIPLE | WRITE_MULTIPLE",
                 "PUBLIC_ASSIGNED",
                 None,
                 Some((1, 2)),
             ),
             (&[17], "ReportServerID", "NONE", "PUBLIC_ASSIGNED", None, None),
-            (&[18], "Program884", "NONE", "PUBLIC_UNASSIGNED", None, None),
-            (&[19], "ResetCommLink", "NONE", "PUBLIC_UNASSIGNED", None, None),
+            (&[18], "Program884", "NONE", "PUBLIC_ASSIGNED", None, None),
+            (&[19], "ResetCommLink", "NONE", "PUBLIC_ASSIGNED", None, None),
             (&[20, 7, 6, 0, 4, 0, 1, 0, 2], "RdFileRec", "NONE", "PUBLIC_ASSIGNED", None, None),
             (&[21, 9, 6, 0, 4, 0, 7, 0, 1, 6, 0xaf], "WrFileRec", "NONE", "PUBLIC_ASSIGNED", None, None),
-            (
-                &[22, 0, 4, 0, 0xf2, 0, 0x25],
-                "MaskWrReg",
-                "WRITE | HOLDING | SINGLE",
-                "PUBLIC_ASSIGNED",
-                None,
-                Some((4, 1)),
-            ),
+            (&[22, 0, 4, 0, 0xf2, 0, 0x25], "MaskWrReg", "WRITE | HOLDING", "PUBLIC_ASSIGNED", None, Some((4, 1))),
             (
                 &[23, 0, 3, 0, 6, 0, 14, 0, 3, 6, 0, 0xff, 0, 0xfe, 0, 0xfd],
                 "RdWrMultRegs",
-                "READ | WRITE | HOLDING | MULTIPLE",
+                "READ | WRITE | HOLDING | MULTIPLE | WRITE_MULTIPLE",
                 "PUBLIC_ASSIGNED",
                 Some((3, 6)),
                 Some((14, 3)),
@@ -466,7 +473,9 @@ mod tests {
             let asked = &told["modbus"]["request"];
             let words = [&asked["function_code"], &asked["access_type"], &asked["category"]];
             assert_eq!(words, [name, access, category], "{pdu:?}");
-            let range = |key: &str| Some((asked[key]["address"].as_u64()?, asked[key]["quantity"].as_u64()?));
+            // Of a single one it is not said how many.
+            let range =
+                |key: &str| Some((asked[key]["address"].as_u64()?, asked[key]["quantity"].as_u64().unwrap_or(1)));
             assert_eq!((range("read"), range("write")), (*read, *write), "{pdu:?}");
             // What rules compare is the same; its addresses count from 1.
             let ends = |f| (0..3).map_while(|i| t.number(0, f, ToServer, i)).collect::<Vec<_>>();
@@ -526,7 +535,7 @@ mod tests {
             (7, "NegAck"),
             (8, "MemParityErr"),
             (9, "Unknown"),
-            (10, "GatewayUnavailable"),
+            (10, "GatewayPathUnavailable"),
             (11, "GatewayTargetFailToResp"),
             (12, "Unknown"),
         ] {
@@ -537,7 +546,7 @@ mod tests {
             assert_eq!(told["modbus"]["request"]["diagnostic"]["raw"], 0);
             let response = &told["modbus"]["response"];
             assert_eq!(response["exception"], serde_json::json!({"raw": code, "code": name}));
-            assert_eq!((&response["function_raw"], response.get("diagnostic")), (&8.into(), None));
+            assert_eq!((&response["function_raw"], response.get("diagnostic")), (&0x88.into(), None));
             assert_eq!(t.events(), if name == "Unknown" { vec!["invalid_exception_code"] } else { vec![] });
         }
     }
