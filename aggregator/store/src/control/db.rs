@@ -21,6 +21,8 @@ use super::ControlError;
 pub(super) const MAX_CONNECTIONS: u32 = 8;
 /// How long a statement waits for another writer, and a caller for a connection.
 pub(super) const BUSY: Duration = Duration::from_secs(10);
+/// How long until a file that is locked is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A parameter.
 #[derive(Clone, Debug)]
@@ -157,13 +159,19 @@ impl Pool {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(BUSY)
-            .connect_with(options)
-            .await
-            .map_err(|e| cannot_open(url, &e))?;
-        Ok(Self::Sqlite(pool))
+        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(BUSY);
+        // Of several who find a new file one makes it a write-ahead log; for that SQLite does not wait by itself.
+        let mut waited = Duration::ZERO;
+        loop {
+            match pool.clone().connect_with(options.clone()).await {
+                Ok(pool) => return Ok(Self::Sqlite(pool)),
+                Err(e) if locked(&e) && waited < BUSY => {
+                    waited += AGAIN;
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(e) => return Err(cannot_open(url, &e)),
+            }
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -260,6 +268,11 @@ pub(super) fn redacted(url: &str) -> String {
         Some((user, host)) => format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default()),
         None => url.to_owned(),
     }
+}
+
+/// SQLITE_BUSY: another holds the file.
+fn locked(e: &sqlx::Error) -> bool {
+    e.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "5")
 }
 
 fn cannot_open(url: &str, e: &sqlx::Error) -> ControlError {
