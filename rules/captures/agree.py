@@ -37,7 +37,7 @@ KNOWN = {
 FIELDS = """frame.number ip.src ipv6.src ip.dst ipv6.dst tcp.srcport tcp.dstport udp.srcport udp.dstport
 http.request.method http.request.uri http.host http.user_agent http.response.code
 tls.handshake.type tls.handshake.extensions_server_name tls.handshake.ja3 tls.handshake.ja3s tls.handshake.ciphersuite
-tls.handshake.random x509af.serialNumber
+tls.handshake.random tls.handshake.extension.type x509af.serialNumber
 dns.id dns.flags.response dns.qry.name dns.flags.rcode dns.count.queries
 smtp.req.command smtp.req.parameter
 ftp.request.command ftp.request.arg ftp.response.code
@@ -138,7 +138,8 @@ def http_ours(events):
 
 
 def tls_theirs(frames):
-    """Of each flow the first hellos and the first certificate; only flows of which an event must come."""
+    """Of each flow the first hellos and the first certificate; only flows of which an event must come: where both sides
+    said hello, and where a client that knows of tickets (extension 35) got no answer, as Suricata has it."""
     flows = {}
     for f in frames:
         if f.udp:
@@ -150,6 +151,8 @@ def tls_theirs(frames):
                 if "client" not in flow and f.first(name):
                     flow[key] = f.first(name)
             flow["client"] = True
+            if "35" in f.all("tls.handshake.extension.type"):
+                flow["tickets"] = True
         if "2" in types and f.first("tls.handshake.random").replace(":", "") != RETRY:
             flow = flows.setdefault(f.back(), {})
             if "server" not in flow and f.first("tls.handshake.ja3s"):
@@ -159,7 +162,7 @@ def tls_theirs(frames):
             flow = flows[f.back()]
             flow.setdefault("serial", f.first("x509af.serialNumber").removeprefix("0x").replace(":", "").lower())
     return {key: collections.Counter({(k, v): 1 for k, v in flow.items() if v is not True})
-            for key, flow in flows.items() if "client" in flow and "server" in flow}
+            for key, flow in flows.items() if "client" in flow and ("server" in flow or "tickets" in flow)}
 
 
 def tls_ours(events):
