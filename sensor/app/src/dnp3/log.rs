@@ -53,12 +53,10 @@ fn message(m: &Message, choices: &Choices, w: &mut JsonWriter) {
     w.key("complete").bool(m.complete).close();
     if let Some(bits) = m.indications() {
         w.key("iin").open();
-        // From the highest bit on, as Suricata has them.
-        let mut set: Vec<_> = DNP3_INDICATORS.iter().filter(|(_, bit)| u64::from(bits) & bit != 0).collect();
-        set.sort_by_key(|(_, bit)| std::cmp::Reverse(*bit));
-        if !set.is_empty() {
+        let mut set = DNP3_INDICATORS.iter().filter(|(_, bit)| u64::from(bits) & bit != 0).peekable();
+        if set.peek().is_some() {
             w.key("indicators").open_array();
-            set.into_iter().for_each(|(name, _)| _ = w.string(name));
+            set.for_each(|(name, _)| _ = w.string(name));
             w.close_array();
         }
         w.close();
