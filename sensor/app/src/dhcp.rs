@@ -197,8 +197,7 @@ impl Kind for Messages {
         }
         // Behind its type: an address, or whatever else tells a client apart (RFC 2132, 9.14).
         if let Some([_, id @ ..]) = m.option(61).filter(|v| v.len() > 1) {
-            let pairs: Vec<String> = id.iter().map(|b| format!("{b:02x}")).collect();
-            w.key("client_id").string(&pairs.join(":"));
+            w.key("client_id").octets(id);
         }
         for (code, name) in [(50, "requested_ip"), (1, "subnet_mask")] {
             if let Some(a) = m.option(code).and_then(|v| v.first_chunk::<4>()) {

@@ -263,13 +263,17 @@ impl JsonWriter {
     }
     /// A MAC address, `00:11:22:33:44:55`.
     pub fn mac(&mut self, mac: [u8; 6]) -> &mut Self {
+        self.octets(&mac)
+    }
+    /// Writes bytes as pairs of hexadecimal digits with colons between them.
+    pub fn octets(&mut self, bytes: &[u8]) -> &mut Self {
         self.comma();
         self.out.push('"');
-        for (i, o) in mac.into_iter().enumerate() {
+        for (i, o) in bytes.iter().enumerate() {
             if i > 0 {
                 self.out.push(':');
             }
-            self.hex(o);
+            self.hex(*o);
         }
         self.out.push('"');
         self
