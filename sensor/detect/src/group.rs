@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::{
     entry::Drafted,
     matcher::Seen,
-    prefilter::{Builder, Prefilter, SHORT, first, first_near},
+    prefilter::{Builder, Prefilter, SHORT, first, first_near, fixed},
     ranges::Ranges,
     rarity,
     stream::Looks,
@@ -106,12 +106,12 @@ impl Table {
             let longest = longest(e).filter(|_| class != Class::TcpStream);
             let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest));
             match (close.filter(long), content.filter(long), close, content) {
-                (Some(c), ..) => patterns.add_near(c, content, i),
+                (Some(c), ..) => patterns.add_near(c, content, fixed(&e.rule.payload), i),
                 (_, Some(c), ..) => patterns.add(c, i),
                 // A short pattern says less than a port.
                 _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
                 _ if !wide(&e.src_port) => by_src.push((i, &*e.src_port)),
-                (_, _, Some(c), _) => patterns.add_near(c, None, i),
+                (_, _, Some(c), _) => patterns.add_near(c, None, fixed(&e.rule.payload), i),
                 (.., Some(c)) => patterns.add(c, i),
                 _ => table.always.push(i),
             }

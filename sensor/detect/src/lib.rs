@@ -18,6 +18,7 @@ mod engine;
 mod entry;
 mod expiring;
 mod files;
+mod fixed;
 mod frames;
 mod gate;
 mod group;

@@ -49,7 +49,13 @@ impl Pattern {
         Self { bytes, nocase, other_case }
     }
 
-    fn is(&self, found: &[u8]) -> bool {
+    /// How many bytes it has.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether these bytes, as many as it has, are it.
+    pub(crate) fn is(&self, found: &[u8]) -> bool {
         if self.nocase { found.eq_ignore_ascii_case(&self.bytes) } else { found == self.bytes }
     }
 }
@@ -143,11 +149,6 @@ impl Matcher {
             pairs,
             patterns,
         })
-    }
-
-    /// How many patterns there are.
-    pub(crate) const fn len(&self) -> usize {
-        self.patterns.len()
     }
 
     /// Calls `hit` with the number of each pattern that occurs, once.

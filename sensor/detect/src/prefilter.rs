@@ -2,14 +2,15 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Which rules may match some bytes: for each rule the content that is looked for first, and the rules behind each content.
 //!
-//! Contents that can only lie near the beginning ([`NEAR`]) are looked for there alone, so that what is looked for
-//! everywhere stays small. Must never leave out a rule that could match.
+//! Contents of one place are looked for there alone, those that can only lie near the beginning ([`NEAR`]) near it, so that
+//! what is looked for everywhere stays small. Must never leave out a rule that could match.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
 use lagewarte_rules::ast::{Content, PayloadTest, Value};
 
 use crate::{
+    fixed::{self, Fixed, Found},
     matcher::{Matcher, Pattern, Seen},
     rarity,
 };
@@ -24,16 +25,17 @@ const WORTH: u32 = 2;
 /// thousand rules on DNS begin with is in every question.
 const CROWD: usize = 4;
 
-/// Contents to look for, and the entries behind each: near the beginning, and everywhere.
+/// Contents to look for, and the entries behind each: at their only place, near the beginning, and everywhere.
 #[derive(Debug)]
 pub(crate) struct Prefilter {
-    near: Option<Set>,
-    all: Option<Set>,
+    fixed: Option<(Fixed, Behind)>,
+    near: Option<(Matcher, Behind)>,
+    all: Option<(Matcher, Behind)>,
 }
 
+/// The entries behind each content.
 #[derive(Debug)]
-struct Set {
-    matcher: Matcher,
+struct Behind {
     /// Where the entries behind each pattern begin; one more at the end.
     starts: Vec<u32>,
     entries: Vec<u32>,
@@ -42,117 +44,154 @@ struct Set {
 /// A prefilter that is being put together.
 #[derive(Debug, Default)]
 pub(crate) struct Builder<'r> {
-    /// The content, another that may lie anywhere, the entry.
-    near: Vec<(&'r Content, Option<&'r Content>, u32)>,
-    all: Numbered,
+    near: Vec<Near<'r>>,
+    all: Numbered<Pattern>,
 }
 
-#[derive(Debug, Default)]
-struct Numbered {
-    numbers: HashMap<Pattern, u32>,
-    /// (pattern, entry)
+/// An entry of which contents lie near the beginning.
+#[derive(Debug)]
+struct Near<'r> {
+    content: &'r Content,
+    /// One that may lie anywhere.
+    other: Option<&'r Content>,
+    /// Those that have one place only.
+    fixed: Vec<(&'r Content, usize)>,
+    entry: u32,
+}
+
+#[derive(Debug)]
+struct Numbered<P> {
+    numbers: HashMap<P, u32>,
+    /// (content, entry)
     pairs: Vec<(u32, u32)>,
+}
+
+impl<P> Default for Numbered<P> {
+    fn default() -> Self {
+        Self { numbers: HashMap::new(), pairs: Vec::new() }
+    }
 }
 
 /// What a prefilter is made of. Equal ones make equal prefilters.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Plan {
-    near: Listed,
-    all: Listed,
+    fixed: Listed<Found>,
+    near: Listed<Pattern>,
+    all: Listed<Pattern>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Listed {
-    patterns: Vec<Pattern>,
-    /// (pattern, entry), in order.
+struct Listed<P> {
+    contents: Vec<P>,
+    /// (content, entry), in order.
     pairs: Vec<(u32, u32)>,
 }
 
 impl<'r> Builder<'r> {
     /// The content may lie anywhere.
     pub(crate) fn add(&mut self, content: &Content, entry: u32) {
-        self.all.add(content, entry);
+        self.all.add(pattern(content), entry);
     }
     /// The content lies within the first [`NEAR`] bytes, or the rule does not match. `other` may lie anywhere; it is taken
-    /// where it is rarer and many rules have the first.
-    pub(crate) fn add_near(&mut self, content: &'r Content, other: Option<&'r Content>, entry: u32) {
-        self.near.push((content, other, entry));
+    /// where it is rarer and many rules have the first. `fixed` are those that have one place only.
+    pub(crate) fn add_near(
+        &mut self,
+        content: &'r Content,
+        other: Option<&'r Content>,
+        fixed: Vec<(&'r Content, usize)>,
+        entry: u32,
+    ) {
+        self.near.push(Near { content, other, fixed, entry });
     }
 
     /// Decides what is looked for where.
     pub(crate) fn plan(mut self) -> Plan {
         let mut behind: HashMap<(&[u8], bool), usize> = HashMap::new();
-        for (c, ..) in &self.near {
-            *behind.entry((&c.bytes, c.nocase)).or_default() += 1;
+        for n in &self.near {
+            *behind.entry((&n.content.bytes, n.content.nocase)).or_default() += 1;
         }
-        let mut near = Numbered::default();
-        for (content, other, entry) in &self.near {
-            let crowded = behind.get(&(&content.bytes[..], content.nocase)).is_some_and(|n| *n > CROWD);
-            match other.filter(|o| crowded && rarity::of(&o.bytes) > rarity::of(&content.bytes)) {
-                Some(other) => self.all.add(other, *entry),
-                None => near.add(content, *entry),
+        let (mut near, mut fixed) = (Numbered::default(), Numbered::default());
+        let mut there = Vec::new();
+        for n in self.near {
+            let crowded = behind.get(&(&n.content.bytes[..], n.content.nocase)).is_some_and(|n| *n > CROWD);
+            match n.other.filter(|o| crowded && rarity::of(&o.bytes) > rarity::of(&n.content.bytes)) {
+                Some(other) => self.all.add(pattern(other), n.entry),
+                None => there.push(n),
             }
         }
-        Plan { near: near.listed(), all: self.all.listed() }
+        let of = |n: &Near<'_>| -> Vec<fixed::Way> {
+            n.fixed.iter().enumerate().flat_map(|(i, (c, at))| fixed::ways(i, *at, &c.bytes)).collect()
+        };
+        let ways: Vec<_> = there.iter().map(of).collect();
+        for (n, way) in there.iter().zip(fixed::choose(&ways)) {
+            match way.and_then(|w| Some(w.found(pattern(n.fixed.get(w.content())?.0)))) {
+                Some(found) => fixed.add(found, n.entry),
+                None => near.add(pattern(n.content), n.entry),
+            }
+        }
+        Plan { fixed: fixed.listed(), near: near.listed(), all: self.all.listed() }
     }
+}
+
+fn pattern(c: &Content) -> Pattern {
+    Pattern::new(&c.bytes, c.nocase)
 }
 
 impl Plan {
     /// None where nothing is looked for.
     pub(crate) fn build(&self) -> Option<Prefilter> {
-        let (near, all) = (self.near.build(), self.all.build());
-        (near.is_some() || all.is_some()).then_some(Prefilter { near, all })
+        let fixed = Fixed::new(self.fixed.contents.clone()).map(|f| (f, self.fixed.behind()));
+        let matcher = |l: &Listed<Pattern>| Some((Matcher::new(l.contents.clone())?, l.behind()));
+        let (near, all) = (matcher(&self.near), matcher(&self.all));
+        (fixed.is_some() || near.is_some() || all.is_some()).then_some(Prefilter { fixed, near, all })
     }
 }
 
-impl Numbered {
-    fn add(&mut self, content: &Content, entry: u32) {
+impl<P: Eq + Hash> Numbered<P> {
+    fn add(&mut self, content: P, entry: u32) {
         let next = self.numbers.len() as u32; // fewer than there are rules
-        let n = *self.numbers.entry(Pattern::new(&content.bytes, content.nocase)).or_insert(next);
+        let n = *self.numbers.entry(content).or_insert(next);
         self.pairs.push((n, entry));
     }
 
-    fn listed(mut self) -> Listed {
-        let mut patterns: Vec<(Pattern, u32)> = self.numbers.into_iter().collect();
-        patterns.sort_unstable_by_key(|(_, n)| *n);
+    fn listed(mut self) -> Listed<P> {
+        let mut contents: Vec<(P, u32)> = self.numbers.into_iter().collect();
+        contents.sort_unstable_by_key(|(_, n)| *n);
         self.pairs.sort_unstable();
-        Listed { patterns: patterns.into_iter().map(|(p, _)| p).collect(), pairs: self.pairs }
+        Listed { contents: contents.into_iter().map(|(c, _)| c).collect(), pairs: self.pairs }
     }
 }
 
-impl Listed {
-    fn build(&self) -> Option<Set> {
-        let matcher = Matcher::new(self.patterns.clone())?;
-        let starts = (0..=matcher.len()).map(|n| self.pairs.partition_point(|(p, _)| (*p as usize) < n) as u32);
-        Some(Set { starts: starts.collect(), matcher, entries: self.pairs.iter().map(|(_, e)| *e).collect() })
+impl<P> Listed<P> {
+    fn behind(&self) -> Behind {
+        let starts = (0..=self.contents.len()).map(|n| self.pairs.partition_point(|(c, _)| (*c as usize) < n) as u32);
+        Behind { starts: starts.collect(), entries: self.pairs.iter().map(|(_, e)| *e).collect() }
     }
 }
 
 impl Prefilter {
-    /// Appends the entries whose pattern occurs. `begin` is where that begins from which contents with a place count.
+    /// Appends the entries whose content occurs. `begin` is where that begins from which contents with a place count.
     pub(crate) fn candidates(&self, data: &[u8], begin: usize, seen: &mut Seen, found: &mut Vec<u32>) {
         if data.is_empty() {
             return; // a bare acknowledgement, as every third packet is
         }
-        if let Some(near) = &self.near {
-            let new = data.get(begin..).unwrap_or_default();
-            near.candidates(new.get(..NEAR).unwrap_or(new), seen, found);
+        let new = data.get(begin..).unwrap_or_default();
+        if let Some((fixed, behind)) = &self.fixed {
+            fixed.scan(new, |n| found.extend_from_slice(behind.of(n)));
         }
-        if let Some(all) = &self.all {
-            all.candidates(data, seen, found);
+        if let Some((near, behind)) = &self.near {
+            near.scan(new.get(..NEAR).unwrap_or(new), seen, |n| found.extend_from_slice(behind.of(n)));
+        }
+        if let Some((all, behind)) = &self.all {
+            all.scan(data, seen, |n| found.extend_from_slice(behind.of(n)));
         }
     }
 }
 
-impl Set {
-    fn candidates(&self, data: &[u8], seen: &mut Seen, found: &mut Vec<u32>) {
-        self.matcher.scan(data, seen, |n| {
-            if let (Some(from), Some(to)) = (self.starts.get(n), self.starts.get(n + 1))
-                && let Some(entries) = self.entries.get(*from as usize..*to as usize)
-            {
-                found.extend_from_slice(entries);
-            }
-        });
+impl Behind {
+    fn of(&self, content: usize) -> &[u32] {
+        let range = self.starts.get(content).zip(self.starts.get(content + 1));
+        range.and_then(|(from, to)| self.entries.get(*from as usize..*to as usize)).unwrap_or_default()
     }
 }
 
@@ -199,6 +238,12 @@ impl Place {
             self.from.filter(|from| self.to.zip(i64::try_from(len).ok()).is_some_and(|(to, n)| to - from == n))?;
         usize::try_from(from).ok()
     }
+}
+
+/// Those of them that have one place only, within the first [`NEAR`] bytes.
+pub(crate) fn fixed(tests: &[PayloadTest]) -> Vec<(&Content, usize)> {
+    let only = placed(tests).filter_map(|(c, place)| Some((c, place.only(c.bytes.len())?)));
+    only.filter(|(c, at)| !c.bytes.is_empty() && at + c.bytes.len() <= NEAR).collect()
 }
 
 /// The contents that must occur, each with where it can lie wherever the rule matches.

@@ -159,7 +159,7 @@ impl Draft {
             };
             let set = &mut sets[at].1; // found or pushed above
             match near(test, content) {
-                Some(close) => set.add_near(close, Some(content), i),
+                Some(close) => set.add_near(close, Some(content), Vec::new(), i),
                 None => set.add(content, i),
             }
         }
