@@ -16,6 +16,7 @@
 
 use std::collections::HashMap;
 
+use aho_corasick::packed;
 use memchr::{memchr, memchr2, memmem};
 use multiversion::multiversion;
 
@@ -27,8 +28,7 @@ const BLANK: u32 = 0x2020_2020;
 const FOLD: u32 = 0x2020_2020;
 /// What a byte can be once it is folded.
 const FOLDED: [u8; 128] = folded();
-/// Most patterns of two bytes, and most of zeros and blanks, that are searched for one by one. Threat: a set with every pair
-/// of bytes.
+/// Most patterns of zeros and blanks that are searched for one by one. Threat: a set with every length of them.
 const MAX_SINGLE: usize = 8;
 /// Spreads windows over the filter: 2^32 divided by the golden ratio.
 const MIX: u32 = 0x9e37_79b9;
@@ -102,7 +102,7 @@ pub(crate) struct Matcher {
     blanks: bool,
     /// Patterns searched for one by one.
     single: Vec<(u32, Single)>,
-    /// Patterns of two bytes, where they are many.
+    /// Patterns of two bytes.
     pairs: Option<Pairs>,
 }
 
@@ -110,8 +110,8 @@ pub(crate) struct Matcher {
 enum Single {
     /// Of one byte, in both cases: no more than there are bytes.
     Byte(u8, u8),
-    /// In each case that it may have.
-    Bytes(Vec<memmem::Finder<'static>>),
+    /// Nothing but zeros or blanks.
+    Blanks(memmem::Finder<'static>),
 }
 
 impl Matcher {
@@ -122,31 +122,28 @@ impl Matcher {
         }
         let mut tables = Tables::default();
         let mut single = Vec::new();
-        let mut pairs = Pairs::default();
-        let few = patterns.iter().filter(|p| p.bytes.len() == 2).count() <= MAX_SINGLE;
+        let mut pairs = Vec::new();
         let mut blanks = 0;
         for (i, p) in (0u32..).zip(&patterns) {
             match p.bytes.as_slice() {
                 [] => {}
                 [a] => single.push((i, Single::Byte(*a, if p.nocase { a.to_ascii_uppercase() } else { *a }))),
-                [a, b] if few => single.push((i, Single::Bytes(cases(*a, *b, p.nocase).map(|p| finder(&p)).collect()))),
-                [a, b] => pairs.add(i, cases(*a, *b, p.nocase)),
                 zeros if blanks < MAX_SINGLE && all_blank(zeros) => {
                     blanks += 1;
-                    single.push((i, Single::Bytes(vec![finder(zeros)])));
+                    single.push((i, Single::Blanks(memmem::Finder::new(zeros).into_owned())));
                 }
+                [a, b] => pairs.extend(cases(*a, *b, p.nocase).map(|pair| (u16::from_le_bytes(pair), i))),
                 _ => tables.add(i, p),
             }
         }
         let filter = (!tables.windows.is_empty()).then(|| Filter::of(&tables.windows));
-        let pairs = (!pairs.patterns.is_empty()).then_some(pairs);
         Some(Self {
             filter,
             blanks: tables.blanks,
             long: Slots::of(tables.long),
             middle: Slots::of(tables.middle),
             single,
-            pairs,
+            pairs: Pairs::of(pairs),
             patterns,
         })
     }
@@ -157,7 +154,7 @@ impl Matcher {
             let occurs = match single {
                 Single::Byte(a, b) if a == b => memchr(*a, data).is_some(),
                 Single::Byte(a, b) => memchr2(*a, *b, data).is_some(),
-                Single::Bytes(finders) => finders.iter().any(|f| f.find(data).is_some()),
+                Single::Blanks(finder) => finder.find(data).is_some(),
             };
             if occurs {
                 hit(*i as usize);
@@ -482,38 +479,74 @@ const fn folded() -> [u8; 128] {
     all
 }
 
-fn finder(bytes: &[u8]) -> memmem::Finder<'static> {
-    memmem::Finder::new(bytes).into_owned()
-}
-
 /// Two bytes in each case that they may have.
 fn cases(a: u8, b: u8, nocase: bool) -> impl Iterator<Item = [u8; 2]> {
     let of = move |x: u8| [Some(x), Some(x.to_ascii_uppercase()).filter(|u| nocase && *u != x)].into_iter().flatten();
     of(a).flat_map(move |a| of(b).map(move |b| [a, b]))
 }
 
-/// Many patterns of two bytes: a bit for each that there is.
+/// Patterns of two bytes.
 #[derive(Debug)]
 struct Pairs {
-    bits: Box<[u64; 1_024]>,
     patterns: HashMap<u16, Vec<u32>>,
-}
-
-impl Default for Pairs {
-    fn default() -> Self {
-        Self { bits: Box::new([0; 1_024]), patterns: HashMap::new() }
-    }
+    /// Know them together; none where the processor has not what they need.
+    searchers: Vec<packed::Searcher>,
+    /// A bit for each that there is: slower where there are none in the bytes, quicker where there are many.
+    bits: Box<[u64; 1_024]>,
 }
 
 impl Pairs {
-    fn add(&mut self, pattern: u32, cases: impl Iterator<Item = [u8; 2]>) {
-        for pair in cases.map(u16::from_le_bytes) {
-            self.bits[usize::from(pair >> 6)] |= 1 << (pair & 63); // 10 bits
-            self.patterns.entry(pair).or_default().push(pattern);
+    /// Most that one searcher takes on every processor.
+    const TOGETHER: usize = 32;
+    /// Most that are found by a searcher in one pass, which begins anew after each. Threat: bytes full of them.
+    const FEW: usize = 8;
+
+    /// None where there are none.
+    fn of(pairs: Vec<(u16, u32)>) -> Option<Self> {
+        let mut patterns: HashMap<u16, Vec<u32>> = HashMap::new();
+        let mut bits = Box::new([0; 1_024]);
+        for (pair, pattern) in pairs {
+            bits[usize::from(pair >> 6)] |= 1 << (pair & 63); // 10 bits
+            patterns.entry(pair).or_default().push(pattern);
         }
+        let mut all: Vec<u16> = patterns.keys().copied().collect();
+        all.sort_unstable();
+        let searcher = |some: &[u16]| packed::Searcher::new(some.iter().map(|p| p.to_le_bytes()));
+        let searchers: Option<Vec<_>> = all.chunks(Self::TOGETHER).map(searcher).collect();
+        (!patterns.is_empty()).then(|| Self { patterns, searchers: searchers.unwrap_or_default(), bits })
     }
 
     fn scan(&self, data: &[u8], seen: &mut Seen, hit: &mut impl FnMut(usize)) {
+        let mut found = |pair: u16| {
+            for number in self.patterns.get(&pair).into_iter().flatten().map(|n| *n as usize) {
+                if !seen.has(number) {
+                    seen.set(number);
+                    hit(number);
+                }
+            }
+        };
+        if self.searchers.is_empty() {
+            return self.each(data, found);
+        }
+        for searcher in &self.searchers {
+            let (mut rest, mut few) = (data, Self::FEW);
+            while let Some(at) = searcher.find(rest).map(|m| m.start()) {
+                rest = rest.get(at..).unwrap_or_default();
+                if few == 0 {
+                    return self.each(data, found);
+                }
+                few -= 1;
+                if let Some(pair) = rest.first_chunk() {
+                    found(u16::from_le_bytes(*pair));
+                }
+                // The next one may begin with the last byte of this.
+                rest = rest.get(1..).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Each that occurs, as often as it does.
+    fn each(&self, data: &[u8], mut found: impl FnMut(u16)) {
         let bit = |pair: &[u8; 2]| {
             let pair = u16::from_le_bytes(*pair);
             self.bits[usize::from(pair >> 6)] >> (pair & 63) // 10 bits
@@ -521,16 +554,8 @@ impl Pairs {
         // Eight pairs are told with one test; the last of them begins with the last byte of a stride.
         for i in (0..data.len()).step_by(8) {
             let stride = data.get(i..).map_or(&[][..], |d| d.get(..=8).unwrap_or(d));
-            if stride.array_windows().fold(0, |any, pair| any | bit(pair)) & 1 == 0 {
-                continue;
-            }
-            for pair in stride.array_windows().filter(|p| bit(p) & 1 == 1).map(|p| u16::from_le_bytes(*p)) {
-                for number in self.patterns.get(&pair).into_iter().flatten().map(|n| *n as usize) {
-                    if !seen.has(number) {
-                        seen.set(number);
-                        hit(number);
-                    }
-                }
+            if stride.array_windows().fold(0, |any, pair| any | bit(pair)) & 1 == 1 {
+                stride.array_windows().filter(|p| bit(p) & 1 == 1).for_each(|p| found(u16::from_le_bytes(*p)));
             }
         }
     }
@@ -667,6 +692,25 @@ mod tests {
             data in prop::collection::vec(prop::sample::select(&b"\0\0\0\0\0\0 \x01A\x40\x80"[..]), 0..60),
         ) {
             prop_assert_eq!(named(&set, &data), occurring(&set, &data));
+        }
+    }
+
+    #[test]
+    fn pairs_are_found_with_and_without_what_the_processor_has() {
+        // More than one searcher takes; some share a byte, so that one begins with the end of another.
+        let all: Vec<u16> = (0..100).map(|i| u16::from_le_bytes([i, i.wrapping_mul(7) % 100])).collect();
+        let mut pairs = Pairs::of(all.iter().zip(0..).map(|(p, n)| (*p, n)).collect()).unwrap();
+        let data: Vec<u8> = (0..2_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 25) as u8).collect();
+        let want: Vec<usize> =
+            (0..all.len()).filter(|i| memmem::find(&data, &all[*i].to_le_bytes()).is_some()).collect();
+        assert!(!want.is_empty() && want.len() < all.len());
+        for _ in 0..2 {
+            let (mut seen, mut got) = (Seen::default(), Vec::new());
+            seen.begin(all.len());
+            pairs.scan(&data, &mut seen, &mut |n| got.push(n));
+            got.sort_unstable();
+            assert_eq!(got, want);
+            pairs.searchers.clear();
         }
     }
 
