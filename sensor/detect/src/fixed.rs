@@ -15,7 +15,7 @@ const MAX_LOOKS: usize = 24;
 /// What a look is worth: fewer contents are looked for with the others.
 const WORTH: usize = 3;
 /// Most contents of the same window at the same place; others are told apart by another window.
-const CROWD: u32 = 8;
+const CROWD: usize = 8;
 /// Most windows of a content that are thought of.
 const MAX_WINDOWS: usize = 32;
 /// Spreads windows over the buckets: 2^32 divided by the golden ratio.
@@ -40,19 +40,22 @@ pub(crate) struct Found {
     pattern: Pattern,
 }
 
+/// Where a content begins, its bytes, and whether case does not matter.
+type Content<'r> = (u8, &'r [u8], bool);
+
 /// One way to find a content.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Way {
+pub(crate) struct Way<'r> {
     place: Place,
     window: u32,
     begin: u8,
-    /// Which of the contents of its rule it is.
-    content: usize,
+    bytes: &'r [u8],
+    nocase: bool,
     worth: u32,
 }
 
 /// The ways to find these bytes where they begin at `begin`.
-pub(crate) fn ways(content: usize, begin: usize, bytes: &[u8]) -> Vec<Way> {
+pub(crate) fn ways(begin: usize, bytes: &[u8], nocase: bool) -> Vec<Way<'_>> {
     let Ok(begin) = u8::try_from(begin) else { return Vec::new() };
     let windows = bytes.windows(bytes.len().clamp(1, 4)).zip(begin..u8::MAX).take(MAX_WINDOWS);
     windows
@@ -60,16 +63,16 @@ pub(crate) fn ways(content: usize, begin: usize, bytes: &[u8]) -> Vec<Way> {
             let place = Place { at, bytes: w.len() as u8 }; // at most four
             let window = (le(w) | FOLD) & mask(place.bytes);
             let worth = if w.len() == 4 { rarity::window(window) } else { w.iter().map(|b| rarity::byte(*b)).sum() };
-            Way { place, window, begin, content, worth }
+            Way { place, window, begin, bytes, nocase, worth }
         })
         .collect()
 }
 
 /// Chooses few places by which most of the rules are found, each given with its ways, and for each rule its way. None for
 /// those that are not found there.
-pub(crate) fn choose(rules: &[Vec<Way>]) -> Vec<Option<Way>> {
+pub(crate) fn choose<'r>(rules: &[Vec<Way<'r>>]) -> Vec<Option<Way<'r>>> {
     let mut chosen: Vec<Place> = Vec::new();
-    let mut open: Vec<&Vec<Way>> = rules.iter().collect();
+    let mut open: Vec<&Vec<Way<'r>>> = rules.iter().collect();
     while chosen.len() < MAX_LOOKS {
         let mut served: HashMap<Place, usize> = HashMap::new();
         for ways in &open {
@@ -83,22 +86,29 @@ pub(crate) fn choose(rules: &[Vec<Way>]) -> Vec<Option<Way>> {
         chosen.push(place);
         open.retain(|ways| ways.iter().all(|w| w.place != place));
     }
-    let mut used: HashMap<(Place, u32), u32> = HashMap::new();
-    let mut choose = |ways: &Vec<Way>| {
-        let free = |w: &&Way| used.get(&(w.place, w.window)).is_none_or(|n| *n < CROWD);
+    // The contents of each window at each place.
+    let mut alike: HashMap<(Place, u32), Vec<Content<'_>>> = HashMap::new();
+    let mut choose = |ways: &Vec<Way<'r>>| {
+        let free = |w: &&Way<'r>| {
+            let those = alike.get(&(w.place, w.window));
+            those.is_none_or(|those| those.len() < CROWD || those.contains(&w.content()))
+        };
         let way = ways.iter().filter(|w| chosen.contains(&w.place)).filter(free).max_by_key(|w| w.worth).copied()?;
-        *used.entry((way.place, way.window)).or_default() += 1;
+        let those = alike.entry((way.place, way.window)).or_default();
+        if !those.contains(&way.content()) {
+            those.push(way.content());
+        }
         Some(way)
     };
     rules.iter().map(&mut choose).collect()
 }
 
-impl Way {
-    /// Which of the rule's contents it finds.
-    pub(crate) const fn content(self) -> usize {
-        self.content
+impl<'r> Way<'r> {
+    const fn content(&self) -> Content<'r> {
+        (self.begin, self.bytes, self.nocase)
     }
-    pub(crate) const fn found(self, pattern: Pattern) -> Found {
+    pub(crate) fn found(self) -> Found {
+        let pattern = Pattern::new(self.bytes, self.nocase);
         Found { place: self.place, window: self.window, begin: self.begin, pattern }
     }
 }
@@ -189,12 +199,10 @@ mod tests {
 
     use super::*;
 
-    fn set(contents: &[(usize, Vec<u8>, bool)]) -> (Vec<Option<Way>>, Option<Fixed>) {
-        let ways: Vec<Vec<Way>> = contents.iter().map(|(at, c, _)| ways(0, *at, c)).collect();
+    fn set(contents: &[(usize, Vec<u8>, bool)]) -> (Vec<Option<Way<'_>>>, Option<Fixed>) {
+        let ways: Vec<Vec<Way<'_>>> = contents.iter().map(|(at, c, nocase)| ways(*at, c, *nocase)).collect();
         let chosen = choose(&ways);
-        let found =
-            chosen.iter().zip(contents).filter_map(|(w, (_, c, n))| Some(w.as_ref()?.found(Pattern::new(c, *n))));
-        let fixed = Fixed::new(found.collect());
+        let fixed = Fixed::new(chosen.iter().flatten().map(|w| w.found()).collect());
         (chosen, fixed)
     }
 
@@ -227,7 +235,7 @@ mod tests {
         assert_eq!(fixed.map(|f| f.looks.len()), Some(MAX_LOOKS));
         let alike: Vec<_> = (0..100).map(|i| (0, format!("same{i:02}").into_bytes(), false)).collect();
         let (chosen, _) = set(&alike);
-        let at_once = |w: u32| chosen.iter().flatten().filter(|c| c.window == w).count() as u32;
+        let at_once = |w: u32| chosen.iter().flatten().filter(|c| c.window == w).count();
         assert!(chosen.iter().flatten().all(|c| at_once(c.window) <= CROWD));
         assert!(chosen.iter().flatten().count() > 0);
     }

@@ -27,7 +27,7 @@ use crate::{
     entry::Drafted,
     matcher::Seen,
     payload::{Outcome, Program},
-    prefilter::{Builder, Prefilter, first},
+    prefilter::{Builder, Guard, Prefilter, first},
     rarity,
     transform::Chain,
 };
@@ -148,7 +148,7 @@ impl FrameTables {
                 match first(own.flat_map(|f| &f.tests).map(|t| ((), t)), 0, |(), c| rarity::of(&c.bytes))
                     .filter(|_| prefilter)
                 {
-                    Some(((), content)) => patterns.add(content, i),
+                    Some(((), content)) => patterns.add(content, Guard::None, i),
                     None => group.always.push(i),
                 }
             }
@@ -175,7 +175,7 @@ impl Group {
     fn candidates(&self, bytes: &[u8], seen: &mut Seen, found: &mut Vec<u32>) {
         found.extend_from_slice(&self.always);
         if let Some(p) = &self.patterns {
-            p.candidates(bytes, 0, seen, found);
+            p.candidates(None, bytes, 0, seen, found);
         }
         found.sort_unstable();
         found.dedup();

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::{
     entry::Drafted,
     matcher::Seen,
-    prefilter::{Builder, Prefilter, SHORT, first, first_near, fixed},
+    prefilter::{Builder, Guard, Prefilter, SHORT, far, first, first_near, fixed, ports},
     ranges::Ranges,
     rarity,
     stream::Looks,
@@ -24,6 +24,12 @@ use crate::{
 /// A port list with more ports than this is treated as any port when rules are filed. Threat: `1024:` in a thousand rules
 /// filling the index.
 const WIDE: u32 = 1_024;
+/// One with more than these guards nothing.
+const MANY: u32 = 8_192;
+/// Ports of so much traffic that they guard nothing, either.
+const BUSY: [u16; 3] = [80, 443, 445];
+/// A content that is worth this much guards better than ports do.
+const TELLING: u32 = 8;
 
 /// What a packet carries, as far as groups tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +113,12 @@ impl Table {
             let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest));
             match (close.filter(long), content.filter(long), close, content) {
                 (Some(c), ..) => patterns.add_near(c, content, fixed(&e.rule.payload), i),
-                (_, Some(c), ..) => patterns.add(c, i),
+                (_, Some(c), ..) => patterns.add(c, guard(e, close), i),
                 // A short pattern says less than a port.
                 _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
                 _ if !wide(&e.src_port) => by_src.push((i, &*e.src_port)),
                 (_, _, Some(c), _) => patterns.add_near(c, None, fixed(&e.rule.payload), i),
-                (.., Some(c)) => patterns.add(c, i),
+                (.., Some(c)) => patterns.add(c, guard(e, None), i),
                 _ => table.always.push(i),
             }
         }
@@ -143,7 +149,7 @@ impl Table {
             found.extend_from_slice(self.by_dest.at(dest));
         }
         if let Some(p) = &self.patterns {
-            p.candidates(data, begin, seen, found);
+            p.candidates(ports, data, begin, seen, found);
         }
     }
 }
@@ -158,7 +164,24 @@ fn longest(e: &Drafted) -> Option<u32> {
 }
 
 fn wide(p: &PortSet) -> bool {
-    p.ranges().iter().map(|(a, b)| u32::from(*b) - u32::from(*a) + 1).sum::<u32>() > WIDE
+    ports(p) > WIDE
+}
+
+// What must be there for a rule that is looked for everywhere; `close` is one of its contents near the beginning.
+fn guard<'r>(e: &'r Drafted, close: Option<&'r Content>) -> Guard<'r> {
+    let near = |c: &'r Content| Guard::Near(c, fixed(&e.rule.payload));
+    let tells = |p: &PortSet| ports(p) <= MANY && !BUSY.iter().any(|busy| p.contains(*busy));
+    let far = far(&e.rule.payload);
+    let telling = |c: &&Content| rarity::of(&c.bytes) >= TELLING;
+    match (close.filter(telling), far.filter(telling), close, far) {
+        (Some(c), ..) => near(c),
+        (_, Some(c), ..) => Guard::Far(c),
+        _ if tells(&e.src_port) => Guard::Ports(0, &e.src_port),
+        _ if tells(&e.dest_port) => Guard::Ports(1, &e.dest_port),
+        (_, _, Some(c), _) => near(c),
+        (.., Some(c)) => Guard::Far(c),
+        _ => Guard::None,
+    }
 }
 
 // Whether the bytes of this class are those that the entry looks at.

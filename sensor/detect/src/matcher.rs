@@ -30,6 +30,8 @@ const FOLD: u32 = 0x2020_2020;
 const FOLDED: [u8; 128] = folded();
 /// Most patterns of zeros and blanks that are searched for one by one. Threat: a set with every length of them.
 const MAX_SINGLE: usize = 8;
+/// So many patterns, all of one case, are quicker searched for one by one than together.
+const FEW: usize = 8;
 /// Spreads windows over the filter: 2^32 divided by the golden ratio.
 const MIX: u32 = 0x9e37_79b9;
 
@@ -110,8 +112,7 @@ pub(crate) struct Matcher {
 enum Single {
     /// Of one byte, in both cases: no more than there are bytes.
     Byte(u8, u8),
-    /// Nothing but zeros or blanks.
-    Blanks(memmem::Finder<'static>),
+    Bytes(Box<memmem::Finder<'static>>),
 }
 
 impl Matcher {
@@ -123,14 +124,16 @@ impl Matcher {
         let mut tables = Tables::default();
         let mut single = Vec::new();
         let mut pairs = Vec::new();
+        let few = patterns.len() <= FEW && patterns.iter().all(|p| !p.nocase);
         let mut blanks = 0;
         for (i, p) in (0u32..).zip(&patterns) {
             match p.bytes.as_slice() {
                 [] => {}
                 [a] => single.push((i, Single::Byte(*a, if p.nocase { a.to_ascii_uppercase() } else { *a }))),
+                bytes if few => single.push((i, Single::Bytes(finder(bytes)))),
                 zeros if blanks < MAX_SINGLE && all_blank(zeros) => {
                     blanks += 1;
-                    single.push((i, Single::Blanks(memmem::Finder::new(zeros).into_owned())));
+                    single.push((i, Single::Bytes(finder(zeros))));
                 }
                 [a, b] => pairs.extend(cases(*a, *b, p.nocase).map(|pair| (u16::from_le_bytes(pair), i))),
                 _ => tables.add(i, p),
@@ -154,7 +157,7 @@ impl Matcher {
             let occurs = match single {
                 Single::Byte(a, b) if a == b => memchr(*a, data).is_some(),
                 Single::Byte(a, b) => memchr2(*a, *b, data).is_some(),
-                Single::Blanks(finder) => finder.find(data).is_some(),
+                Single::Bytes(finder) => finder.find(data).is_some(),
             };
             if occurs {
                 hit(*i as usize);
@@ -325,8 +328,8 @@ impl Filter {
     fn of(windows: &[Window]) -> Self {
         let bits: usize = windows.iter().map(|w| if matches!(w, Window::Open(_)) { 32 } else { 1 }).sum();
         match bits {
-            0..=128 => Self::Small(filled(windows)),
-            129..=2_048 => Self::Middle(filled(windows)),
+            0..=32 => Self::Small(filled(windows)),
+            33..=2_048 => Self::Middle(filled(windows)),
             2_049..=16_384 => Self::Large(filled(windows)),
             _ => Self::Huge(filled(windows)),
         }
@@ -477,6 +480,10 @@ const fn folded() -> [u8; 128] {
         i += 1;
     }
     all
+}
+
+fn finder(bytes: &[u8]) -> Box<memmem::Finder<'static>> {
+    Box::new(memmem::Finder::new(bytes).into_owned())
 }
 
 /// Two bytes in each case that they may have.

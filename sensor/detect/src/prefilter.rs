@@ -3,11 +3,16 @@
 //! Which rules may match some bytes: for each rule the content that is looked for first, and the rules behind each content.
 //!
 //! Contents of one place are looked for there alone, those that can only lie near the beginning ([`NEAR`]) near it, so that
-//! what is looked for everywhere stays small. Must never leave out a rule that could match.
+//! what is looked for everywhere stays small. Where most of the rest can only occur beside such a content, or at some ports,
+//! all of it is looked for only after one of those was met (a guard), and else what has no guard. Must never leave out a rule that could match.
 
 use std::{collections::HashMap, hash::Hash};
 
-use lagewarte_rules::ast::{Content, PayloadTest, Value};
+use aho_corasick::packed;
+use lagewarte_rules::{
+    ast::{Content, PayloadTest, Value},
+    port::PortSet,
+};
 
 use crate::{
     fixed::{self, Fixed, Found},
@@ -25,12 +30,45 @@ const WORTH: u32 = 2;
 /// thousand rules on DNS begin with is in every question.
 const CROWD: usize = 4;
 
+/// How many bytes a guard may be from the beginning.
+const FAR: usize = 640;
+/// Most byte strings that are searched for together as guards beyond [`NEAR`].
+const MAX_FAR: usize = 32;
+/// One in so many contents that are looked for everywhere may have no guard; where more have none, guards save nothing.
+const GUARDED: usize = 3;
+/// Stands among the entries behind a guard for all those that are looked for everywhere.
+const GUARD: u32 = u32::MAX;
+
 /// Contents to look for, and the entries behind each: at their only place, near the beginning, and everywhere.
 #[derive(Debug)]
 pub(crate) struct Prefilter {
     fixed: Option<(Fixed, Behind)>,
     near: Option<(Matcher, Behind)>,
     all: Option<(Matcher, Behind)>,
+    guarded: Option<Guarded>,
+}
+
+/// What is looked for everywhere is looked for only where one of its guards is.
+#[derive(Debug)]
+struct Guarded {
+    /// A bit for each port, of the source and of the destination.
+    ports: [Box<[u64; 1_024]>; 2],
+    /// Guards within the first [`FAR`] bytes, or parts of them. None where there are none.
+    far: Option<packed::Searcher>,
+    /// Of what is looked for everywhere that which has no guard.
+    bare: Option<(Matcher, Behind)>,
+}
+
+/// What must be there wherever a rule matches that is looked for everywhere.
+#[derive(Clone, Debug)]
+pub(crate) enum Guard<'r> {
+    None,
+    /// A content near the beginning, and those of the rule that have one place only.
+    Near(&'r Content, Vec<(&'r Content, usize)>),
+    /// A content within the first [`FAR`] bytes.
+    Far(&'r Content),
+    /// Ports of the source (0) or the destination (1).
+    Ports(usize, &'r PortSet),
 }
 
 /// The entries behind each content.
@@ -46,9 +84,11 @@ struct Behind {
 pub(crate) struct Builder<'r> {
     near: Vec<Near<'r>>,
     all: Numbered<Pattern>,
+    /// What is in `all`, with its guard.
+    guarded: Vec<(Pattern, Guard<'r>, u32)>,
 }
 
-/// An entry of which contents lie near the beginning.
+/// An entry of which contents lie near the beginning, or [`GUARD`].
 #[derive(Debug)]
 struct Near<'r> {
     content: &'r Content,
@@ -78,6 +118,15 @@ pub(crate) struct Plan {
     fixed: Listed<Found>,
     near: Listed<Pattern>,
     all: Listed<Pattern>,
+    guards: Option<Guards>,
+}
+
+/// What [`Guarded`] is made of.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+struct Guards {
+    ports: [Vec<(u16, u16)>; 2],
+    far: Vec<Vec<u8>>,
+    bare: Listed<Pattern>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -87,10 +136,17 @@ struct Listed<P> {
     pairs: Vec<(u32, u32)>,
 }
 
+impl<P> Default for Listed<P> {
+    fn default() -> Self {
+        Self { contents: Vec::new(), pairs: Vec::new() }
+    }
+}
+
 impl<'r> Builder<'r> {
     /// The content may lie anywhere.
-    pub(crate) fn add(&mut self, content: &Content, entry: u32) {
+    pub(crate) fn add(&mut self, content: &Content, guard: Guard<'r>, entry: u32) {
         self.all.add(pattern(content), entry);
+        self.guarded.push((pattern(content), guard, entry));
     }
     /// The content lies within the first [`NEAR`] bytes, or the rule does not match. `other` may lie anywhere; it is taken
     /// where it is rarer and many rules have the first. `fixed` are those that have one place only.
@@ -110,27 +166,83 @@ impl<'r> Builder<'r> {
         for n in &self.near {
             *behind.entry((&n.content.bytes, n.content.nocase)).or_default() += 1;
         }
-        let (mut near, mut fixed) = (Numbered::default(), Numbered::default());
         let mut there = Vec::new();
-        for n in self.near {
+        for n in std::mem::take(&mut self.near) {
             let crowded = behind.get(&(&n.content.bytes[..], n.content.nocase)).is_some_and(|n| *n > CROWD);
             match n.other.filter(|o| crowded && rarity::of(&o.bytes) > rarity::of(&n.content.bytes)) {
-                Some(other) => self.all.add(pattern(other), n.entry),
+                Some(other) => self.add(other, Guard::Near(n.content, n.fixed), n.entry),
                 None => there.push(n),
             }
         }
-        let of = |n: &Near<'_>| -> Vec<fixed::Way> {
-            n.fixed.iter().enumerate().flat_map(|(i, (c, at))| fixed::ways(i, *at, &c.bytes)).collect()
-        };
-        let ways: Vec<_> = there.iter().map(of).collect();
+        let guards = self.guards(&mut there);
+        let (mut near, mut fixed) = (Numbered::default(), Numbered::default());
+        let of = |n: &Near<'r>| n.fixed.iter().flat_map(|(c, at)| fixed::ways(*at, &c.bytes, c.nocase)).collect();
+        let ways: Vec<Vec<fixed::Way<'r>>> = there.iter().map(of).collect();
         for (n, way) in there.iter().zip(fixed::choose(&ways)) {
-            match way.and_then(|w| Some(w.found(pattern(n.fixed.get(w.content())?.0)))) {
-                Some(found) => fixed.add(found, n.entry),
+            match way {
+                Some(way) => fixed.add(way.found(), n.entry),
                 None => near.add(pattern(n.content), n.entry),
             }
         }
-        Plan { fixed: fixed.listed(), near: near.listed(), all: self.all.listed() }
+        Plan { fixed: fixed.listed(), near: near.listed(), all: self.all.listed(), guards }
     }
+
+    /// The guards of what is looked for everywhere, if they are worth it; those near the beginning go to `there`.
+    fn guards(&mut self, there: &mut Vec<Near<'r>>) -> Option<Guards> {
+        let mut guards = Guards::default();
+        let (mut near, mut bare) = (Vec::new(), Numbered::default());
+        for (content, guard, entry) in std::mem::take(&mut self.guarded) {
+            match guard {
+                Guard::Near(content, fixed) => near.push(Near { content, other: None, fixed, entry: GUARD }),
+                Guard::Far(c) => {
+                    let some = spellings(c);
+                    let more = some.iter().filter(|s| !guards.far.contains(s)).count();
+                    match guards.far.len() + more <= MAX_FAR {
+                        true => guards.far.extend(some),
+                        false => bare.add(content, entry),
+                    }
+                }
+                Guard::Ports(side, ports) => guards.ports[side & 1].extend(ports.ranges()),
+                Guard::None => bare.add(content, entry),
+            }
+        }
+        guards.bare = bare.listed();
+        guards.far.sort_unstable();
+        guards.far.dedup();
+        let worth = guards.bare.contents.len() * GUARDED <= self.all.numbers.len();
+        if !worth || self.all.numbers.is_empty() {
+            return None;
+        }
+        if packed::Searcher::new(&guards.far).is_none() && !guards.far.is_empty() {
+            return None; // not on this processor
+        }
+        there.extend(near);
+        guards.ports.iter_mut().for_each(|p| {
+            p.sort_unstable();
+            p.dedup();
+        });
+        Some(guards)
+    }
+}
+
+/// Byte strings of which one is there wherever the content is: the content, or where case does not matter all spellings of
+/// those four of its bytes that have the fewest.
+fn spellings(c: &Content) -> Vec<Vec<u8>> {
+    if !c.nocase {
+        return vec![c.bytes.clone()];
+    }
+    let windows = c.bytes.windows(c.bytes.len().clamp(1, 4));
+    let part = windows.min_by_key(|w| w.iter().filter(|b| b.is_ascii_alphabetic()).count()).unwrap_or_default();
+    part.iter().fold(vec![Vec::new()], |begun, b| {
+        let mut cases = vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()];
+        cases.dedup();
+        begun.iter().flat_map(|s| cases.iter().map(move |b| [s.as_slice(), &[*b]].concat())).collect()
+    })
+}
+
+/// How many ports a rule names.
+pub(crate) fn ports(p: &PortSet) -> u32 {
+    p.ranges().iter().map(|(a, b)| u32::from(*b) - u32::from(*a) + 1).sum()
 }
 
 fn pattern(c: &Content) -> Pattern {
@@ -143,8 +255,21 @@ impl Plan {
         let fixed = Fixed::new(self.fixed.contents.clone()).map(|f| (f, self.fixed.behind()));
         let matcher = |l: &Listed<Pattern>| Some((Matcher::new(l.contents.clone())?, l.behind()));
         let (near, all) = (matcher(&self.near), matcher(&self.all));
-        (fixed.is_some() || near.is_some() || all.is_some()).then_some(Prefilter { fixed, near, all })
+        let guarded = self.guards.as_ref().map(|g| Guarded {
+            ports: g.ports.each_ref().map(|ranges| bits(ranges)),
+            far: packed::Searcher::new(&g.far),
+            bare: matcher(&g.bare),
+        });
+        (fixed.is_some() || near.is_some() || all.is_some()).then_some(Prefilter { fixed, near, all, guarded })
     }
+}
+
+fn bits(ports: &[(u16, u16)]) -> Box<[u64; 1_024]> {
+    let mut bits = Box::new([0; 1_024]);
+    for port in ports.iter().flat_map(|(from, to)| *from..=*to) {
+        bits[usize::from(port >> 6)] |= 1 << (port & 63); // 10 bits
+    }
+    bits
 }
 
 impl<P: Eq + Hash> Numbered<P> {
@@ -158,6 +283,7 @@ impl<P: Eq + Hash> Numbered<P> {
         let mut contents: Vec<(P, u32)> = self.numbers.into_iter().collect();
         contents.sort_unstable_by_key(|(_, n)| *n);
         self.pairs.sort_unstable();
+        self.pairs.dedup();
         Listed { contents: contents.into_iter().map(|(c, _)| c).collect(), pairs: self.pairs }
     }
 }
@@ -170,21 +296,52 @@ impl<P> Listed<P> {
 }
 
 impl Prefilter {
-    /// Appends the entries whose content occurs. `begin` is where that begins from which contents with a place count.
-    pub(crate) fn candidates(&self, data: &[u8], begin: usize, seen: &mut Seen, found: &mut Vec<u32>) {
+    /// Appends the entries whose content occurs. `begin` is where that begins from which contents with a place count;
+    /// `ports` are those of source and destination, where there are any.
+    pub(crate) fn candidates(
+        &self,
+        ports: Option<(u16, u16)>,
+        data: &[u8],
+        begin: usize,
+        seen: &mut Seen,
+        found: &mut Vec<u32>,
+    ) {
         if data.is_empty() {
             return; // a bare acknowledgement, as every third packet is
         }
         let new = data.get(begin..).unwrap_or_default();
+        let mut open = self.guarded.as_ref().is_none_or(|g| g.at(ports));
+        let mut hit = |entries: &[u32]| match entries {
+            // The last of them, in order.
+            [entries @ .., GUARD] => {
+                open = true;
+                found.extend_from_slice(entries);
+            }
+            entries => found.extend_from_slice(entries),
+        };
         if let Some((fixed, behind)) = &self.fixed {
-            fixed.scan(new, |n| found.extend_from_slice(behind.of(n)));
+            fixed.scan(new, |n| hit(behind.of(n)));
         }
         if let Some((near, behind)) = &self.near {
-            near.scan(new.get(..NEAR).unwrap_or(new), seen, |n| found.extend_from_slice(behind.of(n)));
+            near.scan(new.get(..NEAR).unwrap_or(new), seen, |n| hit(behind.of(n)));
         }
-        if let Some((all, behind)) = &self.all {
-            all.scan(data, seen, |n| found.extend_from_slice(behind.of(n)));
+        let far = self.guarded.as_ref().and_then(|g| g.far.as_ref());
+        if let Some(far) = far.filter(|_| !open) {
+            open = far.find(new.get(..FAR).unwrap_or(new)).is_some();
         }
+        let everywhere = if open { &self.all } else { self.guarded.as_ref().map_or(&None, |g| &g.bare) };
+        if let Some((matcher, behind)) = everywhere {
+            matcher.scan(data, seen, |n| found.extend_from_slice(behind.of(n)));
+        }
+    }
+}
+
+impl Guarded {
+    /// Whether a guard is one of these ports.
+    fn at(&self, ports: Option<(u16, u16)>) -> bool {
+        let is = |bits: &[u64; 1_024], port: u16| bits[usize::from(port >> 6)] >> (port & 63) & 1 == 1; // 10 bits
+        let [src, dest] = &self.ports;
+        ports.is_some_and(|(s, d)| is(src, s) || is(dest, d))
     }
 }
 
@@ -238,6 +395,12 @@ impl Place {
             self.from.filter(|from| self.to.zip(i64::try_from(len).ok()).is_some_and(|(to, n)| to - from == n))?;
         usize::try_from(from).ok()
     }
+}
+
+/// The rarest of those that end within the first [`FAR`] bytes.
+pub(crate) fn far(tests: &[PayloadTest]) -> Option<&Content> {
+    let all = placed(tests).filter(|(c, place)| c.bytes.len() > 1 && place.to.is_some_and(|to| to <= FAR as i64));
+    all.map(|(c, _)| c).max_by_key(|c| rarity::of(&c.bytes))
 }
 
 /// Those of them that have one place only, within the first [`NEAR`] bytes.

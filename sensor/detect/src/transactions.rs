@@ -20,7 +20,7 @@ use crate::{
     app::{Verdict, way},
     entry::Drafted,
     matcher::Seen,
-    prefilter::{Builder, Plan, Prefilter, SHORT, first, first_near},
+    prefilter::{Builder, Guard, Plan, Prefilter, SHORT, first, first_near},
     rarity,
     transform::{Chain, Made},
 };
@@ -160,7 +160,7 @@ impl Draft {
             let set = &mut sets[at].1; // found or pushed above
             match near(test, content) {
                 Some(close) => set.add_near(close, Some(content), Vec::new(), i),
-                None => set.add(content, i),
+                None => set.add(content, Guard::None, i),
             }
         }
         Ok(Self { always, repeats, buffers: sets.into_iter().map(|(looks, set)| (looks, set.plan())).collect() })
@@ -211,7 +211,7 @@ impl AppGroup {
                     Some(chain) => made.of((looks.buffer, i), chain, bytes),
                     None => bytes,
                 };
-                b.patterns.candidates(bytes, 0, seen, found);
+                b.patterns.candidates(None, bytes, 0, seen, found);
             }
         }
         found.extend(marks.rules.iter().filter(|(_, s)| *s != FINISHED).map(|(i, _)| *i));
