@@ -48,6 +48,15 @@ impl Number {
             Self::Ne(_) | Self::Gt(_) | Self::Ge(_) => None,
         }
     }
+
+    /// The smallest number that passes; 0 where there is no bound.
+    pub const fn least(self) -> u32 {
+        match self {
+            Self::Eq(n) | Self::Ge(n) => n,
+            Self::Gt(n) | Self::Between(n, _) => n.saturating_add(1),
+            Self::Ne(_) | Self::Lt(_) | Self::Le(_) => 0,
+        }
+    }
 }
 
 /// How a set of bits is compared (`flags`, `fragbits`).

@@ -15,7 +15,7 @@ const MAX_LOOKS: usize = 24;
 /// What a look is worth: fewer contents are looked for with the others.
 const WORTH: usize = 3;
 /// Most contents of the same window at the same place; others are told apart by another window.
-const CROWD: usize = 8;
+const CROWD: usize = 16;
 /// Most windows of a content that are thought of.
 const MAX_WINDOWS: usize = 32;
 /// Spreads windows over the buckets: 2^32 divided by the golden ratio.
@@ -51,7 +51,8 @@ pub(crate) struct Way<'r> {
     begin: u8,
     bytes: &'r [u8],
     nocase: bool,
-    worth: u32,
+    /// The content, and the window.
+    worth: (u32, u32),
 }
 
 /// The ways to find these bytes where they begin at `begin`.
@@ -62,7 +63,7 @@ pub(crate) fn ways(begin: usize, bytes: &[u8], nocase: bool) -> Vec<Way<'_>> {
         .map(|(w, at)| {
             let place = Place { at, bytes: w.len() as u8 }; // at most four
             let window = (le(w) | FOLD) & mask(place.bytes);
-            let worth = if w.len() == 4 { rarity::window(window) } else { w.iter().map(|b| rarity::byte(*b)).sum() };
+            let worth = (rarity::of(bytes), if w.len() == 4 { rarity::window(window) } else { 0 });
             Way { place, window, begin, bytes, nocase, worth }
         })
         .collect()
@@ -93,7 +94,10 @@ pub(crate) fn choose<'r>(rules: &[Vec<Way<'r>>]) -> Vec<Option<Way<'r>>> {
             let those = alike.get(&(w.place, w.window));
             those.is_none_or(|those| those.len() < CROWD || those.contains(&w.content()))
         };
-        let way = ways.iter().filter(|w| chosen.contains(&w.place)).filter(free).max_by_key(|w| w.worth).copied()?;
+        // One that says much less than the rule's best is met too often.
+        let best = ways.iter().map(|w| w.worth.0).max()?;
+        let good = |w: &&Way<'r>| 2 * w.worth.0 >= best && chosen.contains(&w.place);
+        let way = ways.iter().filter(good).filter(free).max_by_key(|w| w.worth).copied()?;
         let those = alike.entry((way.place, way.window)).or_default();
         if !those.contains(&way.content()) {
             those.push(way.content());

@@ -34,6 +34,8 @@ pub(crate) struct Gate {
     spoken: Protocols,
     /// Whether contents of the payload are asked for.
     payload: bool,
+    /// How long the payload is at least and at most.
+    size: (u16, u16),
     head: Head,
 }
 
@@ -52,6 +54,8 @@ pub(crate) struct Key {
     flow: u8,
     spoken: Protocols,
     sealed: bool,
+    /// Of the payload; one that no `dsize` can tell from the largest is that.
+    size: u16,
     /// The first bytes of the packet's payload and of what is new in the stream; those that are not there are zero.
     heads: [u64; 2],
     /// There are more beginnings than [`Self::heads`] has places.
@@ -80,6 +84,7 @@ impl Gate {
         any_ports: true,
         spoken: Protocols::ANY,
         payload: false,
+        size: (0, u16::MAX),
         head: Head { bits: 0, mask: 0 },
     };
 
@@ -92,6 +97,7 @@ impl Gate {
             any_ports: e.src_port.is_any() && e.dest_port.is_any(),
             spoken: e.app.as_deref().map_or(Protocols::ANY, AppRule::protocols),
             payload: !e.rule.payload.is_empty(),
+            size: size(&e.rule.packet),
             head: Head::of(&e.rule.payload),
         };
         let asked =
@@ -128,6 +134,8 @@ impl Gate {
             && self.flows & k.flow != 0
             && self.spoken.meets(k.spoken)
             && !(self.payload && k.sealed)
+            && self.size.0 <= k.size
+            && k.size <= self.size.1
             && (k.more || k.heads.iter().any(|h| (h ^ self.head.bits) & self.head.mask == 0))
     }
 }
@@ -167,6 +175,7 @@ impl Key {
             flow: 1 << flow,
             spoken,
             sealed,
+            size: clamped(payload(p).len()),
             heads: [first_eight(payload(p)), stream],
             more: windows.next().is_some(),
         }
@@ -178,6 +187,21 @@ fn first_eight(bytes: &[u8]) -> u64 {
         Some(eight) => u64::from_le_bytes(*eight),
         None => bytes.iter().rev().fold(0, |all, b| all << 8 | u64::from(*b)),
     }
+}
+
+/// The sizes that every `dsize` lets pass, and perhaps some more.
+fn size(tests: &[PacketTest]) -> (u16, u16) {
+    let sizes = tests.iter().filter_map(|t| match t {
+        PacketTest::Dsize(n) => Some(n),
+        _ => None,
+    });
+    sizes.fold((0, u16::MAX), |(least, most), n| {
+        (least.max(clamped(n.least() as usize)), n.most().map_or(most, |n| most.min(clamped(n as usize))))
+    })
+}
+
+fn clamped(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
 }
 
 fn hull(p: &PortSet) -> (u16, u16) {

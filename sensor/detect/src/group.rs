@@ -105,8 +105,10 @@ impl Table {
             if !concerns(e, class, way) || !(ported || e.src_port.is_any() && e.dest_port.is_any()) {
                 continue; // of another kind, or ports are wanted where there are none
             }
-            // A short choice of the writer's gives way to what is rarer: it would be filed by port, and asked of every packet.
-            let first = first(e.rule.payload.iter().map(|t| ((), t)), SHORT, |(), c| rarity::of(&c.bytes));
+            // What is short, the writer's choice even, gives way to what is not: it would be filed by port, and asked of
+            // every packet.
+            let worth = |(), c: &Content| (c.bytes.len() >= SHORT, rarity::of(&c.bytes));
+            let first = first(e.rule.payload.iter().map(|t| ((), t)), SHORT, worth);
             let long = |c: &&Content| c.bytes.len() >= SHORT;
             // What a packet may be long says nothing of the stream that is looked at with it.
             let longest = longest(e).filter(|_| class != Class::TcpStream);

@@ -354,10 +354,10 @@ impl Behind {
 
 /// Of contents in several places the one to look for first: the writer's choice, if it has `least` bytes, else that of most
 /// `worth`. None where every one is negated.
-pub(crate) fn first<'r, P: Copy>(
+pub(crate) fn first<'r, P: Copy, W: Ord>(
     tests: impl Iterator<Item = (P, &'r PayloadTest)> + Clone,
     least: usize,
-    worth: impl Fn(P, &Content) -> u32,
+    worth: impl Fn(P, &Content) -> W,
 ) -> Option<(P, &'r Content)> {
     let positive = tests.filter_map(|(place, t)| match t {
         PayloadTest::Content(c) if !c.negated && !c.bytes.is_empty() => Some((place, c)),

@@ -124,7 +124,7 @@ fn alerts_carry_what_was_asked_of_them() {
 #[test]
 fn a_profile_counts_checks_and_matches_of_each_rule() {
     let rules = r#"alert udp any any -> any any (content:"x"; dsize:1; sid:1;)
-                   alert udp any any -> any any (content:"x"; dsize:2; sid:2;)
+                   alert udp any any -> any any (content:"x"; ttl:1; sid:2;)
                    alert udp any any -> any any (content:"nowhere"; sid:3;)"#;
     let mut rig = Rig::new(common::rules(rules), Output { profile: true, ..Output::default() });
     rig.run(&every_second(4));
