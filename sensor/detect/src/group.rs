@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::{
     entry::Drafted,
     matcher::Seen,
-    prefilter::{Builder, Guard, Prefilter, SHORT, far, first, first_near, fixed, ports},
+    prefilter::{Builder, Guard, Prefilter, SHORT, far, first, first_near, fixed, has_port, port_bits, ports},
     ranges::Ranges,
     rarity,
     stream::Looks,
@@ -26,6 +26,8 @@ use crate::{
 const WIDE: u32 = 1_024;
 /// One with more than these guards nothing.
 const MANY: u32 = 8_192;
+/// What a content is worth at least that is looked for at its place, although it is short.
+const PLACED: u32 = 6;
 /// Ports of so much traffic that they guard nothing, either.
 const BUSY: [u16; 3] = [80, 443, 445];
 /// A content that is worth this much guards better than ports do.
@@ -72,8 +74,24 @@ pub(crate) struct Table {
     patterns: Option<Prefilter>,
     /// Entries without a pattern to look for: candidates on every packet, where they are not filed by port.
     always: Vec<u32>,
-    by_dest: Ranges<u16>,
-    by_src: Ranges<u16>,
+    by_port: ByPort,
+    /// Those that ask for contents: no candidates where there are no bytes.
+    by_port_with_bytes: ByPort,
+}
+
+/// Entries by the port of the destination or, where they name none, of the source.
+#[derive(Debug, Default)]
+struct ByPort {
+    dest: Ports,
+    src: Ports,
+}
+
+/// Entries by one port.
+#[derive(Debug, Default)]
+struct Ports {
+    /// A bit for each port that has entries: most have none. None where none has.
+    some: Option<Box<[u64; 1_024]>>,
+    entries: Ranges<u16>,
 }
 
 impl Groups {
@@ -94,7 +112,7 @@ impl Table {
         let ported = matches!(class, Class::Tcp | Class::TcpStream | Class::Udp | Class::Sctp);
         let mut table = Self::default();
         let mut patterns = Builder::default();
-        let (mut by_dest, mut by_src) = (Vec::new(), Vec::new());
+        let mut by_port = [const { (Vec::new(), Vec::new()) }; 2];
         for (i, e) in (0u32..).zip(entries) {
             if !prefilter {
                 if e.of_packets() && !e.address_only && looks_there(e, class) {
@@ -110,26 +128,33 @@ impl Table {
             let worth = |(), c: &Content| (c.bytes.len() >= SHORT, rarity::of(&c.bytes));
             let first = first(e.rule.payload.iter().map(|t| ((), t)), SHORT, worth);
             let long = |c: &&Content| c.bytes.len() >= SHORT;
+            let at = fixed(&e.rule.payload);
+            // At its place even what is short says more than a port.
+            let tells = at.iter().any(|(c, _)| c.bytes.len() > 1 && rarity::of(&c.bytes) >= PLACED);
             // What a packet may be long says nothing of the stream that is looked at with it.
             let longest = longest(e).filter(|_| class != Class::TcpStream);
             let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest));
+            let (by_dest, by_src) = &mut by_port[usize::from(content.is_some())]; // of two
             match (close.filter(long), content.filter(long), close, content) {
-                (Some(c), ..) => patterns.add_near(c, content, fixed(&e.rule.payload), i),
+                (Some(c), ..) => patterns.add_near(c, content, at, i),
                 (_, Some(c), ..) => patterns.add(c, guard(e, close), i),
+                (_, _, Some(c), _) if tells => patterns.add_near(c, None, at, i),
                 // A short pattern says less than a port.
                 _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
                 _ if !wide(&e.src_port) => by_src.push((i, &*e.src_port)),
-                (_, _, Some(c), _) => patterns.add_near(c, None, fixed(&e.rule.payload), i),
+                (_, _, Some(c), _) => patterns.add_near(c, None, at, i),
                 (.., Some(c)) => patterns.add(c, guard(e, None), i),
                 _ => table.always.push(i),
             }
         }
         table.patterns = patterns.plan().build();
-        for (list, to) in [(by_dest, &mut table.by_dest), (by_src, &mut table.by_src)] {
-            let ranges = list.iter().flat_map(|(i, p)| p.ranges().iter().map(|(a, b)| (*a, *b, *i)));
-            match Ranges::new(ranges.collect(), |n| n.checked_add(1)) {
-                Some(index) => *to = index,
-                None => table.always.extend(list.iter().map(|(i, _)| *i)),
+        let [without, with] = by_port;
+        for ((dest, src), to) in [(without, &mut table.by_port), (with, &mut table.by_port_with_bytes)] {
+            for (list, to) in [(dest, &mut to.dest), (src, &mut to.src)] {
+                match Ports::new(&list) {
+                    Some(ports) => *to = ports,
+                    None => table.always.extend(list.iter().map(|(i, _)| *i)),
+                }
             }
         }
         table
@@ -146,12 +171,38 @@ impl Table {
         found: &mut Vec<u32>,
     ) {
         found.extend_from_slice(&self.always);
-        if let Some((src, dest)) = ports {
-            found.extend_from_slice(self.by_src.at(src));
-            found.extend_from_slice(self.by_dest.at(dest));
+        if let Some(ports) = ports {
+            self.by_port.candidates(ports, found);
+            if !data.is_empty() {
+                self.by_port_with_bytes.candidates(ports, found);
+            }
         }
         if let Some(p) = &self.patterns {
             p.candidates(ports, data, begin, seen, found);
+        }
+    }
+}
+
+impl ByPort {
+    fn candidates(&self, (src, dest): (u16, u16), found: &mut Vec<u32>) {
+        found.extend_from_slice(self.src.at(src));
+        found.extend_from_slice(self.dest.at(dest));
+    }
+}
+
+impl Ports {
+    /// None where they are too many to be filed.
+    fn new(entries: &[(u32, &PortSet)]) -> Option<Self> {
+        let ranges: Vec<(u16, u16, u32)> =
+            entries.iter().flat_map(|(i, p)| p.ranges().iter().map(|(a, b)| (*a, *b, *i))).collect();
+        let some = (!ranges.is_empty()).then(|| port_bits(ranges.iter().map(|(a, b, _)| (*a, *b))));
+        Some(Self { some, entries: Ranges::new(ranges, |n| n.checked_add(1))? })
+    }
+
+    fn at(&self, port: u16) -> &[u32] {
+        match &self.some {
+            Some(some) if has_port(some, port) => self.entries.at(port),
+            _ => &[],
         }
     }
 }
@@ -195,6 +246,19 @@ fn looks_there(e: &Drafted, class: Class) -> bool {
     }
 }
 
+// Whether `ip_proto` lets packets of this class pass.
+fn carried(e: &Drafted, class: Class) -> bool {
+    let proto = match class {
+        Class::Tcp | Class::TcpStream => 6,
+        Class::Udp => 17,
+        Class::Icmpv4 => 1,
+        Class::Icmpv6 => 58,
+        Class::Sctp => 132,
+        Class::Other => return true,
+    };
+    e.rule.packet.iter().all(|t| !matches!(t, PacketTest::IpProto(n) if !n.matches(proto)))
+}
+
 fn concerns(e: &Drafted, place: Class, way: Way) -> bool {
     let (r, class) = (&e.rule, place);
     let class = match r.proto {
@@ -214,5 +278,5 @@ fn concerns(e: &Drafted, place: Class, way: Way) -> bool {
         Way::ToClient => !r.flow.to_server,
         Way::None => !r.flow.to_client && r.flow.state == FlowState::Any,
     };
-    looks_there(e, place) && class && way && !e.address_only && e.of_packets()
+    looks_there(e, place) && class && way && carried(e, place) && !e.address_only && e.of_packets()
 }

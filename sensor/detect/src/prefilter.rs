@@ -256,7 +256,7 @@ impl Plan {
         let matcher = |l: &Listed<Pattern>| Some((Matcher::new(l.contents.clone())?, l.behind()));
         let (near, all) = (matcher(&self.near), matcher(&self.all));
         let guarded = self.guards.as_ref().map(|g| Guarded {
-            ports: g.ports.each_ref().map(|ranges| bits(ranges)),
+            ports: g.ports.each_ref().map(|ranges| port_bits(ranges.iter().copied())),
             far: packed::Searcher::new(&g.far),
             bare: matcher(&g.bare),
         });
@@ -264,12 +264,18 @@ impl Plan {
     }
 }
 
-fn bits(ports: &[(u16, u16)]) -> Box<[u64; 1_024]> {
+/// A bit for each of these ports.
+pub(crate) fn port_bits(ranges: impl Iterator<Item = (u16, u16)>) -> Box<[u64; 1_024]> {
     let mut bits = Box::new([0; 1_024]);
-    for port in ports.iter().flat_map(|(from, to)| *from..=*to) {
+    for port in ranges.flat_map(|(from, to)| from..=to) {
         bits[usize::from(port >> 6)] |= 1 << (port & 63); // 10 bits
     }
     bits
+}
+
+/// Whether a port is one of them.
+pub(crate) const fn has_port(bits: &[u64; 1_024], port: u16) -> bool {
+    bits[(port >> 6) as usize] >> (port & 63) & 1 == 1 // 10 bits
 }
 
 impl<P: Eq + Hash> Numbered<P> {
@@ -339,9 +345,8 @@ impl Prefilter {
 impl Guarded {
     /// Whether a guard is one of these ports.
     fn at(&self, ports: Option<(u16, u16)>) -> bool {
-        let is = |bits: &[u64; 1_024], port: u16| bits[usize::from(port >> 6)] >> (port & 63) & 1 == 1; // 10 bits
         let [src, dest] = &self.ports;
-        ports.is_some_and(|(s, d)| is(src, s) || is(dest, d))
+        ports.is_some_and(|(s, d)| has_port(src, s) || has_port(dest, d))
     }
 }
 
