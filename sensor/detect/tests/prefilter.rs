@@ -278,6 +278,11 @@ fn a_rule_is_not_asked_where_cheaper_things_say_that_it_cannot_match() {
             r#"alert tcp any any -> any 80 (content:"T /"; fast_pattern; content:"nowhere"; sid:1;)"#,
             "the writer's choice is short, and the other content is not there",
         ),
+        (r#"alert tcp any any -> any 80 (content:"GET /"; depth:5; dsize:5000; sid:1;)"#, "no packet is so long"),
+        (
+            r#"alert tcp any any -> any 80 (content:"T "; offset:3; depth:2; sid:1;)"#,
+            "what is asked of one place is elsewhere",
+        ),
         (
             r#"alert http any any -> any any (http.method; content:"GET"; http.uri; content:"/q"; sid:1;)"#,
             "a method is that of most requests",
