@@ -191,6 +191,10 @@ impl Inner {
                 shared.pending_first = first;
                 shared.pending_begun_us = begun_us;
                 shared.pending_records += records;
+                drop(shared);
+                // The segment that was given up may hold nothing but what is acknowledged, and no acknowledgement comes any
+                // more that would remove it: it may be what fills the disk.
+                self.remove_acknowledged(&writer, self.epoch);
                 Err(e)
             }
         }

@@ -10,7 +10,7 @@ use std::{io, ops::RangeInclusive};
 use lagewarte_base::id::Epoch;
 
 use crate::{
-    GapReason, Inner, Segment, Spool,
+    GapReason, Inner, Segment, Shared, Spool, Writer,
     format::{self, HEADER, Kind},
 };
 
@@ -189,55 +189,60 @@ impl Spool {
     /// were never committed cannot be acknowledged; a too high `up_to` is cut.
     pub fn acknowledge(&self, epoch: Epoch, up_to: u64) {
         let inner = &*self.inner;
-        let current = epoch == inner.epoch;
-        let removable = |shared: &crate::Shared, writing: bool| {
-            let state = shared.epochs.iter().find(|e| e.line.epoch == epoch)?;
-            let keep = usize::from(current && writing); // the segment being written
-            let done = state.segments.iter().take_while(|s| s.last <= state.line.acked).count();
-            let names: Vec<String> = state
-                .segments
-                .iter()
-                .take(done.min(state.segments.len().saturating_sub(keep)))
-                .map(|s| s.name.clone())
-                .collect();
-            let finished = !current && state.line.acked >= state.end();
-            (finished || !names.is_empty()).then_some((names, finished))
-        };
         {
             let mut shared = inner.shared();
             let committed = shared.committed;
             let Some(state) = shared.epochs.iter_mut().find(|e| e.line.epoch == epoch) else { return };
-            let known = if current { committed } else { state.end() };
+            let known = if epoch == inner.epoch { committed } else { state.end() };
             state.line.acked = state.line.acked.max(up_to.min(known));
             // On a failing disk the last segment may have been given up: looked at with the writer's lock held.
-            if removable(&shared, !shared.disk_failing).is_none() {
+            if inner.removable(&shared, epoch, !shared.disk_failing).is_none() {
                 return;
             }
         }
-        let writer = inner.writer();
-        let Some((names, finished)) = removable(&inner.shared(), writer.file.is_some()) else { return };
+        inner.remove_acknowledged(&inner.writer(), epoch);
+    }
+}
+
+impl Inner {
+    /// Segments of an epoch that hold nothing unacknowledged, and whether the epoch is finished; None where there is neither.
+    /// `writing`: the last one of the current epoch is being written, and is kept.
+    fn removable(&self, shared: &Shared, epoch: Epoch, writing: bool) -> Option<(Vec<String>, bool)> {
+        let current = epoch == self.epoch;
+        let state = shared.epochs.iter().find(|e| e.line.epoch == epoch)?;
+        let keep = usize::from(current && writing);
+        let done = state.segments.iter().take_while(|s| s.last <= state.line.acked).count();
+        let those = state.segments.iter().take(done.min(state.segments.len().saturating_sub(keep)));
+        let names: Vec<String> = those.map(|s| s.name.clone()).collect();
+        let finished = !current && state.line.acked >= state.end();
+        (finished || !names.is_empty()).then_some((names, finished))
+    }
+
+    /// Removes what of an epoch is acknowledged.
+    pub(crate) fn remove_acknowledged(&self, writer: &Writer, epoch: Epoch) {
+        let Some((names, finished)) = self.removable(&self.shared(), epoch, writer.file.is_some()) else { return };
         // The ledger first: a missing first segment must read as acknowledged, not as lost. Where a full disk refuses even
         // that, deleting is still right (it makes room), because the receiver's Welcome says the same.
-        if let Err(e) = inner.write_ledger(&mut inner.shared_lines()) {
-            inner.shared().failed("noting what is acknowledged", &e);
+        if let Err(e) = self.write_ledger(&mut self.shared_lines()) {
+            self.shared().failed("noting what is acknowledged", &e);
         }
         let mut freed = Vec::new();
         for name in names {
-            match inner.fs.remove(&inner.dir.join(&name)) {
+            match self.fs.remove(&self.dir.join(&name)) {
                 Ok(()) => freed.push(name),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => freed.push(name),
-                Err(e) => inner.shared().failed("removing an acknowledged segment", &e),
+                Err(e) => self.shared().failed("removing an acknowledged segment", &e),
             }
         }
         let lines = {
-            let mut shared = inner.shared();
+            let mut shared = self.shared();
             let mut bytes = 0;
             if let Some(state) = shared.epochs.iter_mut().find(|e| e.line.epoch == epoch) {
                 bytes = state.segments.iter().filter(|s| freed.contains(&s.name)).map(|s| s.len).sum();
                 state.segments.retain(|s| !freed.contains(&s.name));
             }
             shared.free(bytes);
-            inner.step(&mut shared);
+            self.step(&mut shared);
             if !finished {
                 return;
             }
@@ -245,9 +250,9 @@ impl Spool {
             shared.epochs.iter().map(|e| e.line).collect::<Vec<_>>()
         };
         // Names first, then the ledger forgets the epoch: a segment must not come back under an epoch nobody knows.
-        let forgotten = inner.fs.sync_dir(&inner.dir).and_then(|()| inner.write_ledger(&mut lines.clone()));
+        let forgotten = self.fs.sync_dir(&self.dir).and_then(|()| self.write_ledger(&mut lines.clone()));
         if let Err(e) = forgotten {
-            inner.shared().failed("forgetting a finished epoch", &e);
+            self.shared().failed("forgetting a finished epoch", &e);
         }
     }
 }

@@ -189,6 +189,30 @@ fn a_disk_smaller_than_a_segment_is_freed_by_what_is_acknowledged() {
     }
 }
 
+/// Found by the soak: all that was held had been acknowledged before the disk was full, so that no acknowledgement came any
+/// more with which the segment would have been removed.
+#[test]
+fn a_disk_full_of_what_is_acknowledged_already_is_freed() {
+    let fs = FaultyFs::default();
+    let spool = open(&fs, Options { quota_bytes: 64 << 20, segment_bytes: 8 << 20, ..options() });
+    fs.set_capacity(Some(fs.used() + 300_000));
+    for round in 1..=3 {
+        for _ in 0..5 {
+            put(&spool, Priority::Alert, 50_000).unwrap();
+        }
+        spool.commit().unwrap_or_else(|e| panic!("round {round}: {e}"));
+        spool.acknowledge(spool.epoch(), spool.committed());
+        put(&spool, Priority::Alert, 100_000).unwrap();
+        assert!(spool.commit().is_err(), "round {round}: there is no room beside what is acknowledged");
+        spool.commit().unwrap_or_else(|e| panic!("round {round}: {e}"));
+        spool.acknowledge(spool.epoch(), spool.committed());
+        let status = spool.status();
+        assert_eq!((status.records, status.committed_seq, status.dropped), (0, 6 * round, [0; 5]), "round {round}");
+        // The next round begins with the segment of the last record.
+        fs.set_capacity(Some(fs.used() + 300_000));
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_new_records_keeps_the_held_ones_and_recovers() {
     let fs = FaultyFs::default();
