@@ -6,7 +6,7 @@
 //! Must never miss a content at its place. Limits: [`MAX_LOOKS`] looks at the bytes, each of which meets at most
 //! [`CROWD`] contents that begin alike.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{matcher::Pattern, rarity};
 
@@ -73,19 +73,20 @@ pub(crate) fn ways(begin: usize, bytes: &[u8], nocase: bool) -> Vec<Way<'_>> {
 /// those that are not found there.
 pub(crate) fn choose<'r>(rules: &[Vec<Way<'r>>]) -> Vec<Option<Way<'r>>> {
     let mut chosen: Vec<Place> = Vec::new();
-    let mut open: Vec<&Vec<Way<'r>>> = rules.iter().collect();
+    let places = |ways: &Vec<Way<'r>>| {
+        let mut places: Vec<Place> = ways.iter().map(|w| w.place).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    };
+    let mut open: Vec<Vec<Place>> = rules.iter().map(places).collect();
     while chosen.len() < MAX_LOOKS {
-        let mut served: HashMap<Place, usize> = HashMap::new();
-        for ways in &open {
-            let mut places: Vec<Place> = ways.iter().map(|w| w.place).collect();
-            places.sort_unstable();
-            places.dedup();
-            places.iter().for_each(|p| *served.entry(*p).or_default() += 1);
-        }
+        let mut served = BTreeMap::<Place, usize>::new();
+        open.iter().flatten().for_each(|p| *served.entry(*p).or_default() += 1);
         let most = served.into_iter().max_by_key(|(p, n)| (*n, std::cmp::Reverse(*p))).filter(|(_, n)| *n >= WORTH);
         let Some((place, _)) = most else { break };
         chosen.push(place);
-        open.retain(|ways| ways.iter().all(|w| w.place != place));
+        open.retain(|places| !places.contains(&place));
     }
     // The contents of each window at each place.
     let mut alike: HashMap<(Place, u32), Vec<Content<'_>>> = HashMap::new();

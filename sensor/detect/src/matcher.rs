@@ -32,6 +32,8 @@ const FOLDED: [u8; 128] = folded();
 const MAX_SINGLE: usize = 8;
 /// So many patterns, all of one case, are quicker searched for one by one than together.
 const FEW: usize = 8;
+/// Bytes of a pattern. Threat: none; a slot is small.
+const MAX_PATTERN: usize = u16::MAX as usize;
 /// Spreads windows over the filter: 2^32 divided by the golden ratio.
 const MIX: u32 = 0x9e37_79b9;
 
@@ -45,7 +47,9 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
+    /// Of a long one the first [`MAX_PATTERN`] bytes: what is verified later is the whole content.
     pub(crate) fn new(bytes: &[u8], nocase: bool) -> Self {
+        let bytes = bytes.get(..MAX_PATTERN).unwrap_or(bytes);
         let nocase = nocase && bytes.iter().any(u8::is_ascii_alphabetic);
         let (bytes, other_case) = if nocase { (bytes.to_ascii_lowercase(), 0x20) } else { (bytes.to_vec(), 0) };
         Self { bytes, nocase, other_case }
@@ -359,14 +363,15 @@ struct Tables {
     blanks: bool,
 }
 
+/// Sixteen bytes: what is looked up lies in the caches together with what else the sensor needs, or not.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     window: u32,
     pattern: u32,
     /// Where the window lies in the pattern.
-    at: u32,
+    at: u16,
     /// The pattern's length.
-    len: u32,
+    len: u16,
     /// Its first and last byte, and the bits in which they count: most patterns are told apart by them, without being
     /// fetched from memory.
     ends: [u8; 2],
@@ -376,13 +381,13 @@ struct Slot {
 impl Slot {
     fn of(window: u32, pattern: u32, at: u32, p: &Pattern) -> Self {
         let ends = [p.bytes.first(), p.bytes.last()].map(|b| b.copied().unwrap_or_default());
-        // A content is no longer than a line of a rule file.
-        Self { window, pattern, at, len: u32::try_from(p.bytes.len()).unwrap_or(u32::MAX), ends, care: !p.other_case }
+        let [at, len] = [at as usize, p.bytes.len()].map(|n| u16::try_from(n).unwrap_or(u16::MAX)); // see MAX_PATTERN
+        Self { window, pattern, at, len, ends, care: !p.other_case }
     }
 
     /// Where the pattern would lie, if the window is at `i`; None where it does not.
     fn place<'d>(&self, data: &'d [u8], i: usize) -> Option<&'d [u8]> {
-        let found = data.get(i.checked_sub(self.at as usize)?..)?.get(..self.len as usize)?;
+        let found = data.get(i.checked_sub(self.at.into())?..)?.get(..self.len.into())?;
         let near = |a: Option<&u8>, b: u8| a.is_some_and(|a| (a ^ b) & self.care == 0);
         (near(found.first(), self.ends[0]) && near(found.last(), self.ends[1])).then_some(found)
     }
@@ -568,7 +573,8 @@ impl Pairs {
     }
 }
 
-/// Slots by the hash of their window: four buckets for each, so that most of the windows that pass by chance find none.
+/// Slots by the hash of their window: two buckets for each and more, so that many of the windows that pass by chance find
+/// none.
 #[derive(Debug)]
 struct Slots {
     /// Where the slots of each bucket begin; one more at the end.
@@ -581,7 +587,7 @@ struct Slots {
 
 impl Slots {
     fn of(mut slots: Vec<Slot>) -> Self {
-        let size = (4 * slots.len()).next_power_of_two().max(2);
+        let size = (2 * slots.len()).next_power_of_two().max(2);
         let shift = 32 - size.ilog2();
         slots.sort_by_key(|s| (bucket(s.window, shift), s.pattern));
         let mut buckets = vec![0u32; size + 1];
