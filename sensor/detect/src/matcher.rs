@@ -32,7 +32,8 @@ const FOLDED: [u8; 128] = folded();
 const MAX_SINGLE: usize = 8;
 /// So many patterns, all of one case, are quicker searched for one by one than together.
 const FEW: usize = 8;
-/// Bytes of a pattern. Threat: none; a slot is small.
+/// Bytes of a pattern that are looked for; what is longer is told apart when it is verified. Threat: contents that fill the
+/// tables; a slot is small.
 const MAX_PATTERN: usize = u16::MAX as usize;
 /// Spreads windows over the filter: 2^32 divided by the golden ratio.
 const MIX: u32 = 0x9e37_79b9;

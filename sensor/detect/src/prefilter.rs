@@ -4,7 +4,8 @@
 //!
 //! Contents of one place are looked for there alone, those that can only lie near the beginning ([`NEAR`]) near it, so that
 //! what is looked for everywhere stays small. Where most of the rest can only occur beside such a content, or at some ports,
-//! all of it is looked for only after one of those was met (a guard), and else what has no guard. Must never leave out a rule that could match.
+//! all of it is looked for only after one of those was met (a guard), and else what has no guard. Must never leave out a
+//! rule that could match.
 
 use std::{collections::HashMap, hash::Hash};
 
@@ -32,7 +33,7 @@ const CROWD: usize = 4;
 
 /// How many bytes a guard may be from the beginning.
 const FAR: usize = 640;
-/// Most byte strings that are searched for together as guards beyond [`NEAR`].
+/// Most byte strings that are searched for together as guards beyond [`NEAR`]. Threat: a rule for each of a thousand more.
 const MAX_FAR: usize = 32;
 /// One in so many contents that are looked for everywhere may have no guard; where more have none, guards save nothing.
 const GUARDED: usize = 3;
