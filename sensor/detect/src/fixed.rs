@@ -8,7 +8,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{matcher::Pattern, rarity};
+use crate::{
+    matcher::{Buckets, FOLD, Pattern},
+    rarity,
+};
 
 /// Most places looked at. Threat: rules with a content at every offset, each of which would be a look at every packet.
 const MAX_LOOKS: usize = 24;
@@ -18,10 +21,6 @@ const WORTH: usize = 3;
 const CROWD: usize = 16;
 /// Most windows of a content that are thought of.
 const MAX_WINDOWS: usize = 32;
-/// Spreads windows over the buckets: 2^32 divided by the golden ratio.
-const MIX: u32 = 0x9e37_79b9;
-/// Bytes are compared with this bit set in each at first, so that letters are equal in either case.
-const FOLD: u32 = 0x2020_2020;
 
 /// A place, and how many of the four bytes there are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,12 +57,13 @@ pub(crate) struct Way<'r> {
 /// The ways to find these bytes where they begin at `begin`.
 pub(crate) fn ways(begin: usize, bytes: &[u8], nocase: bool) -> Vec<Way<'_>> {
     let Ok(begin) = u8::try_from(begin) else { return Vec::new() };
+    let content = rarity::of(bytes);
     let windows = bytes.windows(bytes.len().clamp(1, 4)).zip(begin..u8::MAX).take(MAX_WINDOWS);
     windows
         .map(|(w, at)| {
             let place = Place { at, bytes: w.len() as u8 }; // at most four
             let window = (le(w) | FOLD) & mask(place.bytes);
-            let worth = (rarity::of(bytes), if w.len() == 4 { rarity::window(window) } else { 0 });
+            let worth = (content, if w.len() == 4 { rarity::window(window) } else { 0 });
             Way { place, window, begin, bytes, nocase, worth }
         })
         .collect()
@@ -128,11 +128,8 @@ pub(crate) struct Fixed {
 #[derive(Debug)]
 struct Look {
     place: Place,
-    shift: u32,
-    /// Where the windows of each bucket begin; one more at the end.
-    buckets: Vec<u32>,
     /// (window, content)
-    windows: Vec<(u32, u32)>,
+    windows: Buckets<(u32, u32)>,
 }
 
 impl Fixed {
@@ -167,26 +164,13 @@ impl Fixed {
 impl Look {
     fn new(place: Place, contents: &[Found]) -> Self {
         let here = (0u32..).zip(contents).filter(|(_, c)| c.place == place);
-        let mut windows: Vec<(u32, u32)> = here.map(|(n, c)| (c.window, n)).collect();
-        let size = (4 * windows.len()).next_power_of_two().max(2);
-        let shift = 32 - size.ilog2();
-        windows.sort_unstable_by_key(|(w, n)| (bucket(*w, shift), *n));
-        let below = |b: usize| windows.partition_point(|(w, _)| bucket(*w, shift) < b);
-        let buckets = (0..=size).map(|b| below(b) as u32).collect(); // fewer than there are rules
-        Self { place, shift, buckets, windows }
+        Self { place, windows: Buckets::of(here.map(|(n, c)| (c.window, n)).collect(), |(window, _)| *window) }
     }
 
     #[inline]
     fn at(&self, window: u32) -> impl Iterator<Item = u32> {
-        let b = bucket(window, self.shift);
-        let range = self.buckets.get(b).zip(self.buckets.get(b + 1)).map_or(0..0, |(a, b)| *a as usize..*b as usize);
-        let windows = self.windows.get(range).unwrap_or_default();
-        windows.iter().filter(move |(w, _)| *w == window).map(|(_, n)| *n)
+        self.windows.at(window).iter().filter(move |(w, _)| *w == window).map(|(_, n)| *n)
     }
-}
-
-fn bucket(window: u32, shift: u32) -> usize {
-    (window.wrapping_mul(MIX) >> shift) as usize
 }
 
 /// The first four bytes; those that are not there are zero.

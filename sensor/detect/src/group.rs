@@ -137,13 +137,13 @@ impl Table {
             let (by_dest, by_src) = &mut by_port[usize::from(content.is_some())]; // of two
             match (close.filter(long), content.filter(long), close, content) {
                 (Some(c), ..) => patterns.add_near(c, content, at, i),
-                (_, Some(c), ..) => patterns.add(c, guard(e, close), i),
+                (_, Some(c), ..) => patterns.add(c, guard(e, close, at), i),
                 (_, _, Some(c), _) if tells => patterns.add_near(c, None, at, i),
                 // A short pattern says less than a port.
                 _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
                 _ if !wide(&e.src_port) => by_src.push((i, &*e.src_port)),
                 (_, _, Some(c), _) => patterns.add_near(c, None, at, i),
-                (.., Some(c)) => patterns.add(c, guard(e, None), i),
+                (.., Some(c)) => patterns.add(c, guard(e, None, at), i),
                 _ => table.always.push(i),
             }
         }
@@ -220,18 +220,18 @@ fn wide(p: &PortSet) -> bool {
     ports(p) > WIDE
 }
 
-// What must be there for a rule that is looked for everywhere; `close` is one of its contents near the beginning.
-fn guard<'r>(e: &'r Drafted, close: Option<&'r Content>) -> Guard<'r> {
-    let near = |c: &'r Content| Guard::Near(c, fixed(&e.rule.payload));
+// What must be there for a rule that is looked for everywhere; `close` is one of its contents near the beginning, `at` those
+// that have one place only.
+fn guard<'r>(e: &'r Drafted, close: Option<&'r Content>, at: Vec<(&'r Content, usize)>) -> Guard<'r> {
     let tells = |p: &PortSet| ports(p) <= MANY && !BUSY.iter().any(|busy| p.contains(*busy));
     let far = far(&e.rule.payload);
     let telling = |c: &&Content| rarity::of(&c.bytes) >= TELLING;
     match (close.filter(telling), far.filter(telling), close, far) {
-        (Some(c), ..) => near(c),
+        (Some(c), ..) => Guard::Near(c, at),
         (_, Some(c), ..) => Guard::Far(c),
         _ if tells(&e.src_port) => Guard::Ports(0, &e.src_port),
         _ if tells(&e.dest_port) => Guard::Ports(1, &e.dest_port),
-        (_, _, Some(c), _) => near(c),
+        (_, _, Some(c), _) => Guard::Near(c, at),
         (.., Some(c)) => Guard::Far(c),
         _ => Guard::None,
     }

@@ -25,7 +25,7 @@ use crate::rarity;
 /// A window of zeros or blanks, folded.
 const BLANK: u32 = 0x2020_2020;
 /// Bytes are hashed with this bit set in each, so that letters are equal in either case.
-const FOLD: u32 = 0x2020_2020;
+pub(crate) const FOLD: u32 = 0x2020_2020;
 /// What a byte can be once it is folded.
 const FOLDED: [u8; 128] = folded();
 /// Most patterns of zeros and blanks that are searched for one by one. Threat: a set with every length of them.
@@ -574,34 +574,18 @@ impl Pairs {
     }
 }
 
-/// Slots by the hash of their window: two buckets for each and more, so that many of the windows that pass by chance find
-/// none.
+/// Slots by their window.
 #[derive(Debug)]
 struct Slots {
-    /// Where the slots of each bucket begin; one more at the end.
-    buckets: Vec<u32>,
-    shift: u32,
-    slots: Vec<Slot>,
+    slots: Buckets<Slot>,
     /// A bit for the hash of each window that there is.
     bits: Box<[u32; 128]>,
 }
 
 impl Slots {
-    fn of(mut slots: Vec<Slot>) -> Self {
-        let size = (2 * slots.len()).next_power_of_two().max(2);
-        let shift = 32 - size.ilog2();
-        slots.sort_by_key(|s| (bucket(s.window, shift), s.pattern));
-        let mut buckets = vec![0u32; size + 1];
-        for s in &slots {
-            buckets[bucket(s.window, shift) + 1] += 1; // a bucket below `size`
-        }
-        let mut sum = 0;
-        for b in &mut buckets {
-            sum += *b;
-            *b = sum;
-        }
+    fn of(slots: Vec<Slot>) -> Self {
         let bits = filled(&slots.iter().map(|s| Window::Of(s.window)).collect::<Vec<_>>());
-        Self { buckets, shift, slots, bits }
+        Self { slots: Buckets::of(slots, |s| s.window), bits }
     }
 
     /// False where there is none with this window for certain.
@@ -610,9 +594,44 @@ impl Slots {
     }
 
     fn of_window(&self, window: u32) -> &[Slot] {
+        self.slots.at(window)
+    }
+}
+
+/// What is found by windows, by the hash of its window: two buckets for each and more, so that many of the windows that pass
+/// by chance find none.
+#[derive(Debug)]
+pub(crate) struct Buckets<T> {
+    /// Where those of each bucket begin; one more at the end.
+    starts: Vec<u32>,
+    shift: u32,
+    all: Vec<T>,
+}
+
+impl<T> Buckets<T> {
+    /// In a bucket they keep their order.
+    pub(crate) fn of(mut all: Vec<T>, window: impl Fn(&T) -> u32) -> Self {
+        let size = (2 * all.len()).next_power_of_two().max(2);
+        let shift = 32 - size.ilog2();
+        all.sort_by_key(|x| bucket(window(x), shift));
+        let mut starts = vec![0u32; size + 1];
+        for x in &all {
+            starts[bucket(window(x), shift) + 1] += 1; // a bucket below `size`
+        }
+        let mut sum = 0;
+        for b in &mut starts {
+            sum += *b;
+            *b = sum;
+        }
+        Self { starts, shift, all }
+    }
+
+    /// Those of the window's bucket: all that have the window, and perhaps others.
+    #[inline]
+    pub(crate) fn at(&self, window: u32) -> &[T] {
         let b = bucket(window, self.shift);
-        match (self.buckets.get(b), self.buckets.get(b + 1)) {
-            (Some(from), Some(to)) => self.slots.get(*from as usize..*to as usize).unwrap_or_default(),
+        match (self.starts.get(b), self.starts.get(b + 1)) {
+            (Some(from), Some(to)) => self.all.get(*from as usize..*to as usize).unwrap_or_default(),
             _ => &[],
         }
     }

@@ -84,9 +84,8 @@ struct Behind {
 #[derive(Debug, Default)]
 pub(crate) struct Builder<'r> {
     near: Vec<Near<'r>>,
-    all: Numbered<Pattern>,
-    /// What is in `all`, with its guard.
-    guarded: Vec<(Pattern, Guard<'r>, u32)>,
+    /// The content, its guard, the entry.
+    all: Vec<(&'r Content, Guard<'r>, u32)>,
 }
 
 /// An entry of which contents lie near the beginning, or [`GUARD`].
@@ -145,9 +144,8 @@ impl<P> Default for Listed<P> {
 
 impl<'r> Builder<'r> {
     /// The content may lie anywhere.
-    pub(crate) fn add(&mut self, content: &Content, guard: Guard<'r>, entry: u32) {
-        self.all.add(pattern(content), entry);
-        self.guarded.push((pattern(content), guard, entry));
+    pub(crate) fn add(&mut self, content: &'r Content, guard: Guard<'r>, entry: u32) {
+        self.all.push((content, guard, entry));
     }
     /// The content lies within the first [`NEAR`] bytes, or the rule does not match. `other` may lie anywhere; it is taken
     /// where it is rarer and many rules have the first. `fixed` are those that have one place only.
@@ -175,7 +173,9 @@ impl<'r> Builder<'r> {
                 None => there.push(n),
             }
         }
-        let guards = self.guards(&mut there);
+        let mut all = Numbered::default();
+        self.all.iter().for_each(|(content, _, entry)| all.add(pattern(content), *entry));
+        let guards = self.guards(all.numbers.len(), &mut there);
         let (mut near, mut fixed) = (Numbered::default(), Numbered::default());
         let of = |n: &Near<'r>| n.fixed.iter().flat_map(|(c, at)| fixed::ways(*at, &c.bytes, c.nocase)).collect();
         let ways: Vec<Vec<fixed::Way<'r>>> = there.iter().map(of).collect();
@@ -185,14 +185,18 @@ impl<'r> Builder<'r> {
                 None => near.add(pattern(n.content), n.entry),
             }
         }
-        Plan { fixed: fixed.listed(), near: near.listed(), all: self.all.listed(), guards }
+        Plan { fixed: fixed.listed(), near: near.listed(), all: all.listed(), guards }
     }
 
-    /// The guards of what is looked for everywhere, if they are worth it; those near the beginning go to `there`.
-    fn guards(&mut self, there: &mut Vec<Near<'r>>) -> Option<Guards> {
+    /// The guards of what is looked for everywhere, so many contents, if they are worth it; those near the beginning go to
+    /// `there`.
+    fn guards(self, contents: usize, there: &mut Vec<Near<'r>>) -> Option<Guards> {
+        if self.all.iter().all(|(_, guard, _)| matches!(guard, Guard::None)) {
+            return None;
+        }
         let mut guards = Guards::default();
         let (mut near, mut bare) = (Vec::new(), Numbered::default());
-        for (content, guard, entry) in std::mem::take(&mut self.guarded) {
+        for (content, guard, entry) in self.all {
             match guard {
                 Guard::Near(content, fixed) => near.push(Near { content, other: None, fixed, entry: GUARD }),
                 Guard::Far(c) => {
@@ -200,22 +204,18 @@ impl<'r> Builder<'r> {
                     let more = some.iter().filter(|s| !guards.far.contains(s)).count();
                     match guards.far.len() + more <= MAX_FAR {
                         true => guards.far.extend(some),
-                        false => bare.add(content, entry),
+                        false => bare.add(pattern(content), entry),
                     }
                 }
                 Guard::Ports(side, ports) => guards.ports[side & 1].extend(ports.ranges()),
-                Guard::None => bare.add(content, entry),
+                Guard::None => bare.add(pattern(content), entry),
             }
         }
         guards.bare = bare.listed();
         guards.far.sort_unstable();
         guards.far.dedup();
-        let worth = guards.bare.contents.len() * GUARDED <= self.all.numbers.len();
-        if !worth || self.all.numbers.is_empty() {
+        if guards.bare.contents.len() * GUARDED > contents {
             return None;
-        }
-        if packed::Searcher::new(&guards.far).is_none() && !guards.far.is_empty() {
-            return None; // not on this processor
         }
         there.extend(near);
         guards.ports.iter_mut().for_each(|p| {
@@ -256,10 +256,14 @@ impl Plan {
         let fixed = Fixed::new(self.fixed.contents.clone()).map(|f| (f, self.fixed.behind()));
         let matcher = |l: &Listed<Pattern>| Some((Matcher::new(l.contents.clone())?, l.behind()));
         let (near, all) = (matcher(&self.near), matcher(&self.all));
-        let guarded = self.guards.as_ref().map(|g| Guarded {
-            ports: g.ports.each_ref().map(|ranges| port_bits(ranges.iter().copied())),
-            far: packed::Searcher::new(&g.far),
-            bare: matcher(&g.bare),
+        let guarded = self.guards.as_ref().and_then(|g| {
+            let far = packed::Searcher::new(&g.far);
+            // Where the processor has not what a searcher needs nothing is guarded.
+            (far.is_some() || g.far.is_empty()).then(|| Guarded {
+                ports: g.ports.each_ref().map(|ranges| port_bits(ranges.iter().copied())),
+                far,
+                bare: matcher(&g.bare),
+            })
         });
         (fixed.is_some() || near.is_some() || all.is_some()).then_some(Prefilter { fixed, near, all, guarded })
     }
