@@ -52,6 +52,10 @@ impl Protocols {
     pub(crate) const fn has(self, p: AppProto) -> bool {
         self.0 >> p as u64 & 1 == 1
     }
+    /// Whether there are any beside these.
+    pub(crate) fn others(self, than: impl Iterator<Item = AppProto>) -> bool {
+        than.fold(self.0, |left, p| left & !(1 << p as u64)) != 0
+    }
 }
 
 /// What a rule asks of the application layer.

@@ -1,11 +1,13 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Groups: which rules can concern a packet at all, by transport and direction, then by content or port.
+//! Groups: which rules can concern a packet at all, by transport, direction and what the flow speaks, then by content or
+//! port.
 //!
 //! The rules of a group are behind one matcher whatever their ports: one pass over the bytes is what costs, and a pattern
 //! that occurs where the port is another fails at the header. Rules without a pattern are filed by port. Must never leave
-//! out a rule that could match: ports, addresses and flow are tested again at verification.
+//! out a rule that could match: ports, addresses and flow are tested again at verification. Limit: [`OWN`].
 
+use lagewarte_flow::AppProto;
 use lagewarte_rules::{
     ast::{Content, FlowState, PacketTest, Proto},
     port::PortSet,
@@ -13,6 +15,7 @@ use lagewarte_rules::{
 use rayon::prelude::*;
 
 use crate::{
+    app::{AppRule, Protocols},
     entry::Drafted,
     matcher::Seen,
     prefilter::{Builder, Guard, Prefilter, SHORT, far, first, first_near, fixed, has_port, port_bits, ports},
@@ -60,14 +63,28 @@ pub(crate) enum Way {
 
 const WAYS: [Way; 3] = [Way::ToServer, Way::ToClient, Way::None];
 
+/// Most protocols of one class and way that have a table of their own, each with all rules that ask for none. Threat: a set
+/// with rules on every protocol beside thousands that ask for none.
+const OWN: usize = 8;
+/// A protocol that more than one in so many rules ask for has one.
+const SHARE: usize = 32;
+
 /// All groups of an engine.
 #[derive(Debug)]
 pub(crate) struct Groups {
     /// By class, then way.
-    tables: Vec<Table>,
+    tables: Vec<BySpoken>,
 }
 
-/// The rules of one class and way.
+/// The rules of one class and way: what speaks one protocol needs no rules on another.
+#[derive(Debug)]
+struct BySpoken {
+    own: Vec<(AppProto, Table)>,
+    /// Of all other protocols, of flows that say nothing, and of packets without a flow.
+    other: Table,
+}
+
+/// The rules of one class and way that what a flow speaks lets pass.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     /// Entries behind a pattern, whatever their ports: those are tested at verification.
@@ -77,6 +94,26 @@ pub(crate) struct Table {
     by_port: ByPort,
     /// Those that ask for contents: no candidates where there are no bytes.
     by_port_with_bytes: ByPort,
+}
+
+/// An entry, and where it is filed.
+struct Filed<'r> {
+    entry: u32,
+    /// What the flow must speak one of.
+    spoken: Protocols,
+    place: Place<'r>,
+}
+
+/// Where an entry is filed.
+#[derive(Clone)]
+enum Place<'r> {
+    /// Behind a content near the beginning, or another one; with those that have one place only.
+    Near(&'r Content, Option<&'r Content>, Vec<(&'r Content, usize)>),
+    /// Behind a content that may lie anywhere.
+    Anywhere(&'r Content, Guard<'r>),
+    /// By the port of one side, of which the second is the destination; and whether it asks for contents.
+    Port(usize, &'r PortSet, bool),
+    Always,
 }
 
 /// Entries by the port of the destination or, where they name none, of the source.
@@ -98,58 +135,97 @@ impl Groups {
     pub(crate) fn new(entries: &[Drafted], prefilter: bool) -> Result<Self, String> {
         u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
         let keys: Vec<(Class, Way)> = CLASSES.into_iter().flat_map(|c| WAYS.map(|w| (c, w))).collect();
-        Ok(Self { tables: keys.into_par_iter().map(|(c, w)| Table::new(entries, c, w, prefilter)).collect() })
+        let of = |(class, way)| {
+            let all = (0u32..).zip(entries);
+            match prefilter {
+                true => BySpoken::new(&all.filter_map(|(i, e)| filed(i, e, class, way)).collect::<Vec<_>>()),
+                false => BySpoken {
+                    own: Vec::new(),
+                    other: Table::unfiltered(
+                        all.filter(|(_, e)| e.of_packets() && !e.address_only && looks_there(e, class)).map(|(i, _)| i),
+                    ),
+                },
+            }
+        };
+        Ok(Self { tables: keys.into_par_iter().map(of).collect() })
     }
 
-    pub(crate) fn table(&self, class: Class, way: Way) -> &Table {
+    /// `spoken`: what rules take the flow to speak, if there is one.
+    pub(crate) fn table(&self, class: Class, way: Way, spoken: AppProto) -> &Table {
         // Invariant: new() made one for each pair, in this order.
-        &self.tables[class as usize * WAYS.len() + way as usize]
+        let tables = &self.tables[class as usize * WAYS.len() + way as usize];
+        tables.own.iter().find(|(p, _)| *p == spoken).map_or(&tables.other, |(_, t)| t)
     }
 }
 
+impl BySpoken {
+    fn new(filed: &[Filed<'_>]) -> Self {
+        let mut most: Vec<(usize, AppProto)> = AppProto::ALL
+            .iter()
+            .map(|p| (filed.iter().filter(|f| f.spoken != Protocols::ANY && f.spoken.has(*p)).count(), *p))
+            .filter(|(n, _)| n * SHARE > filed.len())
+            .collect();
+        most.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
+        most.truncate(OWN);
+        let others = |f: &Filed<'_>| f.spoken.others(most.iter().map(|(_, p)| *p));
+        Self {
+            own: most.iter().map(|(_, p)| (*p, Table::new(filed.iter().filter(|f| f.spoken.has(*p))))).collect(),
+            other: Table::new(filed.iter().filter(|f| others(f))),
+        }
+    }
+}
+
+/// Where an entry is filed that concerns packets of this class and way; None where it does not.
+fn filed(entry: u32, e: &Drafted, class: Class, way: Way) -> Option<Filed<'_>> {
+    let ported = matches!(class, Class::Tcp | Class::TcpStream | Class::Udp | Class::Sctp);
+    if !concerns(e, class, way) || !(ported || e.src_port.is_any() && e.dest_port.is_any()) {
+        return None; // of another kind, or ports are wanted where there are none
+    }
+    // What is short, the writer's choice even, gives way to what is not: it would be filed by port, and asked of
+    // every packet.
+    let worth = |(), c: &Content| (c.bytes.len() >= SHORT, rarity::of(&c.bytes));
+    let first = first(e.rule.payload.iter().map(|t| ((), t)), SHORT, worth);
+    let long = |c: &&Content| c.bytes.len() >= SHORT;
+    let at = fixed(&e.rule.payload);
+    // At its place even what is short says more than a port.
+    let tells = at.iter().any(|(c, _)| c.bytes.len() > 1 && rarity::of(&c.bytes) >= PLACED);
+    // What a packet may be long says nothing of the stream that is looked at with it.
+    let longest = longest(e).filter(|_| class != Class::TcpStream);
+    let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest));
+    let place = match (close.filter(long), content.filter(long), close, content) {
+        (Some(c), ..) => Place::Near(c, content, at),
+        (_, Some(c), ..) => Place::Anywhere(c, guard(e, close, at)),
+        (_, _, Some(c), _) if tells => Place::Near(c, None, at),
+        // A short pattern says less than a port.
+        _ if !wide(&e.dest_port) => Place::Port(1, &e.dest_port, content.is_some()),
+        _ if !wide(&e.src_port) => Place::Port(0, &e.src_port, content.is_some()),
+        (_, _, Some(c), _) => Place::Near(c, None, at),
+        (.., Some(c)) => Place::Anywhere(c, guard(e, None, at)),
+        _ => Place::Always,
+    };
+    Some(Filed { entry, spoken: e.app.as_deref().map_or(Protocols::ANY, AppRule::protocols), place })
+}
+
 impl Table {
-    fn new(entries: &[Drafted], class: Class, way: Way, prefilter: bool) -> Self {
-        let ported = matches!(class, Class::Tcp | Class::TcpStream | Class::Udp | Class::Sctp);
+    fn unfiltered(entries: impl Iterator<Item = u32>) -> Self {
+        Self { always: entries.collect(), ..Self::default() }
+    }
+
+    fn new<'a, 'r: 'a>(filed: impl Iterator<Item = &'a Filed<'r>>) -> Self {
         let mut table = Self::default();
         let mut patterns = Builder::default();
-        let mut by_port = [const { (Vec::new(), Vec::new()) }; 2];
-        for (i, e) in (0u32..).zip(entries) {
-            if !prefilter {
-                if e.of_packets() && !e.address_only && looks_there(e, class) {
-                    table.always.push(i);
-                }
-                continue;
-            }
-            if !concerns(e, class, way) || !(ported || e.src_port.is_any() && e.dest_port.is_any()) {
-                continue; // of another kind, or ports are wanted where there are none
-            }
-            // What is short, the writer's choice even, gives way to what is not: it would be filed by port, and asked of
-            // every packet.
-            let worth = |(), c: &Content| (c.bytes.len() >= SHORT, rarity::of(&c.bytes));
-            let first = first(e.rule.payload.iter().map(|t| ((), t)), SHORT, worth);
-            let long = |c: &&Content| c.bytes.len() >= SHORT;
-            let at = fixed(&e.rule.payload);
-            // At its place even what is short says more than a port.
-            let tells = at.iter().any(|(c, _)| c.bytes.len() > 1 && rarity::of(&c.bytes) >= PLACED);
-            // What a packet may be long says nothing of the stream that is looked at with it.
-            let longest = longest(e).filter(|_| class != Class::TcpStream);
-            let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest));
-            let (by_dest, by_src) = &mut by_port[usize::from(content.is_some())]; // of two
-            match (close.filter(long), content.filter(long), close, content) {
-                (Some(c), ..) => patterns.add_near(c, content, at, i),
-                (_, Some(c), ..) => patterns.add(c, guard(e, close, at), i),
-                (_, _, Some(c), _) if tells => patterns.add_near(c, None, at, i),
-                // A short pattern says less than a port.
-                _ if !wide(&e.dest_port) => by_dest.push((i, &*e.dest_port)),
-                _ if !wide(&e.src_port) => by_src.push((i, &*e.src_port)),
-                (_, _, Some(c), _) => patterns.add_near(c, None, at, i),
-                (.., Some(c)) => patterns.add(c, guard(e, None, at), i),
-                _ => table.always.push(i),
+        let mut by_port = [const { [Vec::new(), Vec::new()] }; 2];
+        for f in filed {
+            match f.place.clone() {
+                Place::Near(c, other, at) => patterns.add_near(c, other, at, f.entry),
+                Place::Anywhere(c, guard) => patterns.add(c, guard, f.entry),
+                Place::Port(side, ports, bytes) => by_port[usize::from(bytes)][side & 1].push((f.entry, ports)), // of two
+                Place::Always => table.always.push(f.entry),
             }
         }
         table.patterns = patterns.plan().build();
         let [without, with] = by_port;
-        for ((dest, src), to) in [(without, &mut table.by_port), (with, &mut table.by_port_with_bytes)] {
+        for ([src, dest], to) in [(without, &mut table.by_port), (with, &mut table.by_port_with_bytes)] {
             for (list, to) in [(dest, &mut to.dest), (src, &mut to.src)] {
                 match Ports::new(&list) {
                     Some(ports) => *to = ports,

@@ -115,11 +115,12 @@ impl Engine {
             Some(Direction::ToClient) => Way::ToClient,
             None => Way::None,
         };
+        let spoken = flow.as_ref().map_or(AppProto::Unknown, |f| f.flow.app.spoken());
         let ports = ports(p);
         // Into what is encrypted rules do not look; others are asked all the same.
         let payload = if flow.as_ref().is_some_and(|f| f.sealed) { &[] } else { payload(p) };
         if class == Class::Tcp {
-            let table = self.groups.table(Class::TcpStream, way);
+            let table = self.groups.table(Class::TcpStream, way, spoken);
             for w in view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d)) {
                 table.candidates(ports, w.data, w.seen, &mut s.seen, &mut s.found);
             }
@@ -138,7 +139,7 @@ impl Engine {
                 s.found.extend_from_slice(&self.protocol_only);
             }
         }
-        self.groups.table(class, way).candidates(ports, payload, 0, &mut s.seen, &mut s.found);
+        self.groups.table(class, way, spoken).candidates(ports, payload, 0, &mut s.seen, &mut s.found);
         let first = match flow {
             Some(f) => {
                 let side = f.direction.index(); // of two
