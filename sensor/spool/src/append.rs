@@ -28,7 +28,7 @@ impl Spool {
         let mut shared = inner.shared();
         if shared.next > shared.reserved {
             drop(shared);
-            let reserved = inner.reserve();
+            let reserved = inner.with_room(|| inner.reserve());
             shared = inner.shared();
             if reserved.is_err() {
                 return Err(shared.refuse(GapReason::Disk));
@@ -138,6 +138,15 @@ impl Inner {
     }
 
     pub(crate) fn commit(&self) -> io::Result<()> {
+        self.with_room(|| self.try_commit())
+    }
+
+    /// Does something on the disk; where it refuses, once more if what is acknowledged made room.
+    fn with_room(&self, doing: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        doing().or_else(|e| if self.make_room() { doing() } else { Err(e) })
+    }
+
+    fn try_commit(&self) -> io::Result<()> {
         let mut writer = self.writer();
         let (bytes, first, records, begun_us, last) = {
             let mut shared = self.shared();
@@ -191,10 +200,6 @@ impl Inner {
                 shared.pending_first = first;
                 shared.pending_begun_us = begun_us;
                 shared.pending_records += records;
-                drop(shared);
-                // The segment that was given up may hold nothing but what is acknowledged, and no acknowledgement comes any
-                // more that would remove it: it may be what fills the disk.
-                self.remove_acknowledged(&writer, self.epoch);
                 Err(e)
             }
         }

@@ -117,6 +117,7 @@ impl Spool {
             _lock: lock,
         });
         inner.write_ledger(&mut inner.shared_lines()).map_err(io("writing the ledger"))?;
+        inner.options.budget.join(&inner);
         let committer = if inner.options.committer {
             let inner = Arc::clone(&inner);
             let spawned = thread::Builder::new().name("spool-commit".into()).spawn(move || inner.commit_loop());
@@ -189,11 +190,15 @@ impl Inner {
     fn finish(&self) {
         let committed = self.commit();
         let _writer = self.writer();
-        let mut lines = self.shared_lines();
-        let end = self.shared().next - 1;
-        if let (Ok(()), Some(last)) = (committed, lines.last_mut()) {
-            last.end = Some(end);
+        {
+            let mut shared = self.shared();
+            let end = shared.next - 1;
+            // For later ledgers, too: another spool may yet ask for the room of what is acknowledged here.
+            if let (Ok(()), Some(last)) = (committed, shared.epochs.last_mut()) {
+                last.line.end = Some(end);
+            }
         }
+        let mut lines = self.shared_lines();
         if let Err(e) = self.write_ledger(&mut lines) {
             self.shared().failed("noting the clean end", &e);
         }

@@ -10,7 +10,7 @@ use std::{io, ops::RangeInclusive};
 use lagewarte_base::id::Epoch;
 
 use crate::{
-    GapReason, Inner, Segment, Shared, Spool, Writer,
+    EpochState, GapReason, Inner, Segment, Shared, Spool, Writer,
     format::{self, HEADER, Kind},
 };
 
@@ -218,9 +218,28 @@ impl Inner {
         (finished || !names.is_empty()).then_some((names, finished))
     }
 
-    /// Removes what of an epoch is acknowledged.
-    pub(crate) fn remove_acknowledged(&self, writer: &Writer, epoch: Epoch) {
-        let Some((names, finished)) = self.removable(&self.shared(), epoch, writer.file.is_some()) else { return };
+    /// Removes what is acknowledged in all spools that share the quota, for the disk is full; whether there was any. Must be
+    /// called without a lock: it takes each spool's.
+    pub(crate) fn make_room(&self) -> bool {
+        let mut made = false;
+        for spool in self.options.budget.sharers() {
+            let mut writer = spool.writer();
+            // An open segment may hold nothing but what is acknowledged: no acknowledgement comes any more that would remove
+            // it, and it may be what fills the disk. What follows begins a new one.
+            let done = |e: &EpochState| e.segments.back().is_some_and(|s| s.last <= e.line.acked);
+            if spool.shared().epochs.last().is_some_and(done) {
+                writer.file = None;
+            }
+            made |= spool.remove_acknowledged(&writer, spool.epoch);
+        }
+        made
+    }
+
+    /// Removes what of an epoch is acknowledged; whether a segment was removed.
+    fn remove_acknowledged(&self, writer: &Writer, epoch: Epoch) -> bool {
+        let Some((names, finished)) = self.removable(&self.shared(), epoch, writer.file.is_some()) else {
+            return false;
+        };
         // The ledger first: a missing first segment must read as acknowledged, not as lost. Where a full disk refuses even
         // that, deleting is still right (it makes room), because the receiver's Welcome says the same.
         if let Err(e) = self.write_ledger(&mut self.shared_lines()) {
@@ -244,7 +263,7 @@ impl Inner {
             shared.free(bytes);
             self.step(&mut shared);
             if !finished {
-                return;
+                return !freed.is_empty();
             }
             shared.epochs.retain(|e| e.line.epoch != epoch);
             shared.epochs.iter().map(|e| e.line).collect::<Vec<_>>()
@@ -254,6 +273,7 @@ impl Inner {
         if let Err(e) = forgotten {
             self.shared().failed("forgetting a finished epoch", &e);
         }
+        !freed.is_empty()
     }
 }
 

@@ -16,10 +16,15 @@
 //!
 //! Must never decide what is taken or refused: that is the quota by priority alone. The state says how it looks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
+
+use crate::Inner;
 
 /// How full the spool is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,21 +68,40 @@ impl State {
     }
 }
 
-/// The bytes that several spools use of one quota.
-#[derive(Clone, Debug, Default)]
-pub struct Budget(Arc<AtomicU64>);
+/// The bytes that several spools use of one quota, and which spools these are: they share a disk as well.
+#[derive(Clone, Default)]
+pub struct Budget {
+    used: Arc<AtomicU64>,
+    sharers: Arc<Mutex<Vec<Weak<Inner>>>>,
+}
 
 impl Budget {
     /// Bytes in use.
     pub fn used(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.used.load(Relaxed)
     }
     pub(crate) fn take(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Relaxed);
+        self.used.fetch_add(bytes, Relaxed);
     }
     pub(crate) fn free(&self, bytes: u64) {
         // Each spool gives back what it took, never more.
-        self.0.fetch_sub(bytes, Relaxed);
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+    /// One more spool that uses it.
+    pub(crate) fn join(&self, spool: &Arc<Inner>) {
+        let mut sharers = self.sharers.lock().unwrap_or_else(PoisonError::into_inner);
+        sharers.retain(|s| s.strong_count() > 0);
+        sharers.push(Arc::downgrade(spool));
+    }
+    /// The spools that use it.
+    pub(crate) fn sharers(&self) -> Vec<Arc<Inner>> {
+        self.sharers.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("used", &self.used()).finish_non_exhaustive()
     }
 }
 

@@ -29,6 +29,9 @@ enum Action {
     FailSyncs(u8),
     DiskFull(u16),
     DiskFree,
+    /// Another spool of the same quota commits and has acknowledged a record: on a full disk it takes the room of what the
+    /// first one has acknowledged.
+    Neighbour(u16),
     /// Reads up to so many records; the acknowledgement may get lost.
     Receive(u8, bool),
     PowerCut(u64),
@@ -45,6 +48,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (1u8..4).prop_map(Action::FailSyncs),
         1 => (0u16..2000).prop_map(Action::DiskFull),
         1 => Just(Action::DiskFree),
+        2 => (0u16..600).prop_map(Action::Neighbour),
         3 => (1u8..30, any::<bool>()).prop_map(|(n, acked)| Action::Receive(n, acked)),
         1 => any::<u64>().prop_map(Action::PowerCut),
         1 => (0u8..40).prop_map(Action::PowerOff),
@@ -63,6 +67,7 @@ enum Fate {
 struct Model {
     fs: FaultyFs,
     spool: Option<Spool>,
+    neighbour: Option<Spool>,
     fates: BTreeMap<(Epoch, u64), Fate>,
     /// The receiver's high-water mark of each epoch.
     marks: BTreeMap<Epoch, u64>,
@@ -82,6 +87,7 @@ impl Model {
         Self {
             fs: FaultyFs::default(),
             spool: None,
+            neighbour: None,
             fates: BTreeMap::new(),
             marks: BTreeMap::new(),
             finished: BTreeMap::new(),
@@ -95,16 +101,20 @@ impl Model {
         self.fs.set_capacity(None); // a start on a full disk is another test
         self.fs.fail_syncs(0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_parts(1_000, 0)));
-        let spool = match Spool::open(Path::new(DIR), options(), Arc::new(self.fs.clone()), clock) {
-            Ok(spool) => spool,
+        let options = options();
+        let open = |dir| Spool::open(Path::new(dir), options.clone(), Arc::new(self.fs.clone()), clock.clone());
+        let (spool, neighbour) = match open(DIR).and_then(|s| Ok((s, open("/neighbour")?))) {
+            Ok(both) => both,
             Err(e) => {
                 assert!(self.fs.is_off(), "{e}");
                 return false;
             }
         };
+        // What the neighbour left behind when it ended is not held against the quota.
+        neighbour.epochs().into_iter().for_each(|e| neighbour.acknowledge(e, u64::MAX));
         self.next = 1;
         assert!(self.fates.keys().all(|(e, _)| e.counter < spool.epoch().counter), "an epoch came twice");
-        self.spool = Some(spool);
+        (self.spool, self.neighbour) = (Some(spool), Some(neighbour));
         true
     }
 
@@ -120,7 +130,7 @@ impl Model {
 
     fn crash(&mut self) {
         // The old process must change nothing any more: what it still tries while it is dropped fails.
-        self.spool = None;
+        (self.spool, self.neighbour) = (None, None);
         self.open();
     }
 
@@ -223,6 +233,13 @@ impl Model {
             Action::FailSyncs(n) => self.fs.fail_syncs(n.into()),
             Action::DiskFull(spare) => self.fs.set_capacity(Some(self.fs.used() + usize::from(spare))),
             Action::DiskFree => self.fs.set_capacity(None),
+            Action::Neighbour(n) => {
+                let neighbour = self.neighbour.as_ref().unwrap();
+                let _ = neighbour.append(Priority::Alert, |_| vec![0x5C; n.into()]);
+                let _ = neighbour.commit();
+                neighbour.acknowledge(neighbour.epoch(), u64::MAX);
+                self.note_commits();
+            }
             Action::Receive(n, acked) => {
                 self.receive(n.into(), acked);
             }
@@ -238,7 +255,7 @@ impl Model {
             Action::Reopen => {
                 self.spool().close();
                 self.note_commits();
-                self.spool = None;
+                (self.spool, self.neighbour) = (None, None);
                 self.open();
             }
         }
@@ -284,7 +301,7 @@ fn a_thousand_power_cuts() {
     let (mut opened, mut cut) = (0u32, 0u32);
     model.fs = power_cuts(20_261_121, 1000, 150, |fs, _, rng| {
         model.fs = fs.clone();
-        model.spool = None; // of the life before: whatever it still tries is refused
+        (model.spool, model.neighbour) = (None, None); // of the life before: whatever it still tries is refused
         if !model.try_open() {
             return;
         }
