@@ -27,6 +27,8 @@ pub struct TxCore {
     more: [bool; 2],
     /// Set where it consists of one direction only: in the other one nothing is inspected.
     pub only: Option<Direction>,
+    /// It stands beside the others of its flow, and is not counted with them.
+    beside: bool,
     /// What is odd about it.
     pub events: Events,
     /// Whether its event was written.
@@ -146,6 +148,8 @@ pub struct Txs<T> {
     list: VecDeque<T>,
     next: u64,
     most: usize,
+    /// How many stand beside the others.
+    beside: usize,
     /// Transactions that were ended because there were too many.
     pub crowded: u64,
     /// Bytes charged for transactions that had to go uninspected.
@@ -155,24 +159,49 @@ pub struct Txs<T> {
 impl<T: Transaction> Txs<T> {
     /// Holding at most `most` that are not finished.
     pub const fn new(most: usize) -> Self {
-        Self { list: VecDeque::new(), next: 0, most, crowded: 0, lost: 0 }
+        Self { list: VecDeque::new(), next: 0, most, beside: 0, crowded: 0, lost: 0 }
     }
     /// Says anew how many may be open.
     pub(crate) const fn limit(&mut self, most: usize) {
         self.most = most;
     }
     /// Adds one, with the next number. Where there are too many, the oldest that is open ends.
-    pub fn push(&mut self, mut tx: T) -> &mut T {
-        if self.list.len() >= self.most
-            && let Some(oldest) = self.list.iter_mut().find(|t| !t.core().finished())
-        {
-            oldest.core_mut().finish();
-            self.crowded += 1;
+    pub fn push(&mut self, tx: T) -> &mut T {
+        let counted = self.list.len() - self.beside;
+        if counted >= self.most {
+            let mut open = self.list.iter_mut().filter(|t| !t.core().finished());
+            if let Some(oldest) = open.next()
+                && open.count() + 1 >= self.most
+            {
+                oldest.core_mut().finish();
+                self.crowded += 1;
+            }
         }
-        if self.list.len() >= self.most.saturating_mul(2) {
-            // Finished but neither written nor inspected, since no packet came that way: it goes all the same.
-            self.lost += self.list.pop_front().map_or(0, |t| t.core().charged);
+        if counted >= self.most.saturating_mul(2) {
+            self.forget(|t| t.finished() && !t.beside);
         }
+        self.add(tx)
+    }
+    /// Adds one that is finished and stands beside the others: it ends none of them, and they do not make it go. Of these
+    /// `most` are held.
+    pub(crate) fn push_beside(&mut self, mut tx: T, most: usize) {
+        tx.core_mut().finish();
+        tx.core_mut().beside = true;
+        if self.beside >= most {
+            self.forget(|t| t.beside);
+        }
+        self.beside += 1;
+        self.add(tx);
+    }
+    // Finished but neither written nor inspected, since no packet came that way: the oldest goes all the same.
+    fn forget(&mut self, which: impl Fn(&TxCore) -> bool) {
+        let place = self.list.iter().position(|t| which(t.core()));
+        if let Some(tx) = place.and_then(|p| self.list.remove(p)) {
+            self.lost += tx.core().charged;
+            self.beside -= usize::from(tx.core().beside);
+        }
+    }
+    fn add(&mut self, mut tx: T) -> &mut T {
         tx.core_mut().id = self.next;
         self.next += 1;
         let at = self.list.len();
@@ -229,6 +258,7 @@ impl<T: Transaction> Txs<T> {
             self.list.retain(|t| {
                 let gone = over(t);
                 freed += if gone { t.core().charged } else { 0 };
+                self.beside -= usize::from(gone && t.core().beside);
                 !gone
             });
         }

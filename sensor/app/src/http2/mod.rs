@@ -3,8 +3,9 @@
 //! HTTP/2: frames, header blocks, bodies; each stream is a transaction with the buffers of HTTP/1.
 //!
 //! Rooms: `parser` (frames), `hpack` (header blocks), `doh` (DNS in it), `events`. What a transaction keeps, its bodies, files, buffers and
-//! EVE are those of [`crate::http1`]. SETTINGS and GOAWAY are transactions of their own, as Suricata has them. Must never
-//! keep more than [`MAX_TXS`] streams or a header block beyond [`MAX_BLOCK`]. After a header block that cannot be decoded
+//! EVE are those of [`crate::http1`]. Frames of the connection (SETTINGS, PING, GOAWAY, WINDOW_UPDATE of stream 0) are
+//! transactions of their own, as Suricata has them, beside the streams. Must never keep more than [`MAX_TXS`] open streams,
+//! [`MAX_CONTROLS`] frames of the connection or a header block beyond [`MAX_BLOCK`]. After a header block that cannot be decoded
 //! the table of that direction is lost, and with it the fields of that direction; frames and bodies go on.
 
 pub mod doh;
@@ -31,6 +32,9 @@ use crate::{
 
 /// Most streams of a flow that are open. Threat: a client that opens and never ends.
 pub const MAX_TXS: usize = 512;
+/// Most frames of the connection that wait to be inspected and written. Threat: PING and SETTINGS without end, and no packet
+/// that lets them go. The oldest goes; streams stay.
+pub const MAX_CONTROLS: usize = 512;
 /// Bytes of a header block at most, CONTINUATION frames and all. Threat: CONTINUATION without end.
 pub const MAX_BLOCK: usize = 64 * 1024;
 /// Kinds of frames that a transaction notes in each direction.
@@ -399,8 +403,7 @@ impl Http2 {
         let mut tx = Tx::of_http2(part);
         if cx.charge(&mut tx.core_mut().charged, size_of::<Tx>() + size_of::<Part>() + MAX_NOTED) {
             tx.core_mut().only = Some(d);
-            tx.core_mut().finish();
-            self.txs.push(tx);
+            self.txs.push_beside(tx, MAX_CONTROLS);
         }
     }
     fn odd(&mut self, d: Direction, e: Event, cx: &mut Cx<'_>) {

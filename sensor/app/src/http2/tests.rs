@@ -218,7 +218,51 @@ fn streams_without_end_are_bounded() {
         t.say(ToServer, &frame(kind::HEADERS, 4, 2 * n + 1, &request()), false);
         t.say(ToServer, &frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 1]), false);
     }
-    assert!(t.http.txs.len() <= 2 * MAX_TXS);
+    let is = |t: &&Tx| t.core().only.is_some();
+    let controls = t.http.txs.iter().filter(is).count();
+    let open = t.http.txs.iter().filter(|t| !t.core().finished()).count();
+    assert_eq!((controls, open, t.http.txs.len() - controls), (MAX_CONTROLS, MAX_TXS, 2 * MAX_TXS));
+    // Of both, the newest.
+    let ids: Vec<u64> = t.http.txs.iter().filter(is).map(|t| t.core().id).collect();
+    assert_eq!((ids[0], ids[MAX_CONTROLS - 1]), (10_000 - 2 * MAX_CONTROLS as u64 + 1, 9_999));
+    assert_eq!(t.memory.used, t.http.txs.charged(), "what went is given back");
+}
+
+/// Frames of the connection once counted as streams: five hundred of them ended the open ones, a thousand forgot them.
+#[test]
+fn frames_of_the_connection_end_no_streams() {
+    let mut t = Talk::new();
+    t.say(ToServer, &up(), false);
+    t.say(ToClient, &frame(kind::HEADERS, 4, 1, &response()), false);
+    for n in 0..3 * MAX_CONTROLS {
+        let d = if n % 2 == 0 { ToServer } else { ToClient };
+        t.say(d, &frame(kind::PING, 0, 0, &[0; 8]), false);
+        t.say(d, &frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 1]), false);
+        t.say(d, &frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]), false);
+    }
+    assert_eq!(t.http.txs.len(), MAX_CONTROLS + 1);
+    t.say(ToClient, &frame(kind::DATA, 1, 1, b"body"), false);
+    let place = t.http.txs.iter().position(|t| t.core().only.is_none()).unwrap();
+    let tx = t.http.txs.at(place).unwrap();
+    assert_eq!((tx.core().id, tx.core().finished()), (1, true));
+    assert_eq!(tx.files.at(0).map(|f| (f.size, f.state.name())), Some((4, "CLOSED")));
+    assert!(t.json(place).contains(r#""length":4"#), "{}", t.json(place));
+    assert!(t.events().is_empty(), "{:?}", t.events());
+}
+
+/// Streams that are over but wait to be written are not open ones.
+#[test]
+fn streams_that_are_over_end_no_streams() {
+    let mut t = Talk::new();
+    t.say(ToServer, &[parser::PREFACE, &frame(kind::HEADERS, 5, 1, &request())].concat(), false);
+    for n in 1..3 * MAX_TXS as u32 {
+        t.say(ToServer, &frame(kind::HEADERS, 5, 2 * n + 1, &request()), false);
+        t.say(ToClient, &frame(kind::HEADERS, 5, 2 * n + 1, &response()), false);
+    }
+    assert_eq!(t.http.txs.len(), 2 * MAX_TXS);
+    t.say(ToClient, &frame(kind::HEADERS, 5, 1, &response()), false);
+    assert!(t.http.txs.at(0).is_some_and(|t| t.core().id == 0 && t.response.is_some()));
+    assert!(t.events().is_empty(), "{:?}", t.events());
 }
 
 #[test]
