@@ -41,6 +41,10 @@ impl Direction {
             Self::ToClient => 1,
         }
     }
+    /// The direction in which the side of this index sends: 0 the client, any other the server.
+    pub const fn of_side(index: usize) -> Self {
+        if index == 0 { Self::ToServer } else { Self::ToClient }
+    }
     /// The other way.
     pub const fn reverse(self) -> Self {
         match self {

@@ -162,8 +162,7 @@ impl Apps {
         if flow.app.sides[side] != AppProto::Unknown || app.held[side].is_empty() {
             return; // arrays of two
         }
-        let direction = if side == 0 { Direction::ToServer } else { Direction::ToClient };
-        match self.probe(flow, direction, true, &app.held[side]) {
+        match self.probe(flow, Direction::of_side(side), true, &app.held[side]) {
             Answer::Is(proto) if proto == flow.app.proto => flow.app.decide(side, proto, true),
             Answer::Perhaps => {}
             _ => app.early[side] = true,

@@ -65,8 +65,7 @@ impl Stream {
     /// caller cannot use yet it gives back with [`Self::give_back`].
     pub fn next_chunk(&mut self) -> Option<Chunk<'_>> {
         let side = self.halves.iter().position(Half::ready)?;
-        let direction = if side == 0 { Direction::ToServer } else { Direction::ToClient };
-        self.halves.get_mut(side)?.next(direction)
+        self.halves.get_mut(side)?.next(Direction::of_side(side))
     }
 
     /// Keeps the last `bytes` of the latest data chunk of a direction: they come again at the front of the next chunk,
