@@ -269,12 +269,7 @@ impl JsonWriter {
     pub fn octets(&mut self, bytes: &[u8]) -> &mut Self {
         self.comma();
         self.out.push('"');
-        for (i, o) in bytes.iter().enumerate() {
-            if i > 0 {
-                self.out.push(':');
-            }
-            self.hex(*o);
-        }
+        octets(&mut self.out, bytes, LOWER);
         self.out.push('"');
         self
     }
@@ -392,9 +387,7 @@ impl JsonWriter {
         self.out.push('"');
     }
     fn hex(&mut self, b: u8) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.out.push(char::from(DIGITS[usize::from(b >> 4)]));
-        self.out.push(char::from(DIGITS[usize::from(b & 15)]));
+        pair(&mut self.out, b, LOWER);
     }
     fn decimal8(&mut self, n: u8) {
         if n >= 100 {
@@ -435,6 +428,26 @@ impl JsonWriter {
             self.out.push(char::from(b'0' + (n / 10i64.pow(p) % 10) as u8));
         }
     }
+}
+
+/// Hexadecimal digits in lower case.
+pub const LOWER: &[u8; 16] = b"0123456789abcdef";
+/// Hexadecimal digits in upper case.
+pub const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Writes bytes as pairs of hexadecimal digits with colons between them: `ab:cd:ef`.
+pub fn octets(out: &mut String, bytes: &[u8], of: &[u8; 16]) {
+    for (i, b) in bytes.iter().enumerate() {
+        if i > 0 {
+            out.push(':');
+        }
+        pair(out, *b, of);
+    }
+}
+
+fn pair(out: &mut String, b: u8, of: &[u8; 16]) {
+    out.push(char::from(of[usize::from(b >> 4)])); // a nibble is below 16
+    out.push(char::from(of[usize::from(b & 15)]));
 }
 
 fn digit(nibble: u8) -> char {

@@ -6,6 +6,7 @@
 //! is true. Must never keep more than [`MAX_CHAIN`] certificates.
 
 use lagewarte_base::reader::Reader;
+use lagewarte_event::eve;
 use x509_parser::{
     certificate::X509Certificate,
     der_parser::asn1_rs::{BmpString, Tag},
@@ -76,10 +77,8 @@ impl Chain {
     }
     fn push(&mut self, der: &[u8], events: &mut Events) {
         if self.certificates.is_empty() && !der.is_empty() {
-            self.fingerprint = colons(
-                ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, der).as_ref(),
-                b"0123456789abcdef",
-            );
+            self.fingerprint =
+                colons(ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, der).as_ref(), eve::LOWER);
             match self.first(der) {
                 Ok(true) => {}
                 Ok(false) => events.set(Event::CertificateInvalidString),
@@ -94,7 +93,7 @@ impl Chain {
         let mut text = true;
         self.subject = Some(name(cert.subject(), &mut text));
         self.issuer = Some(name(cert.issuer(), &mut text));
-        self.serial = colons(cert.raw_serial(), b"0123456789ABCDEF");
+        self.serial = colons(cert.raw_serial(), eve::UPPER);
         self.not_before = cert.validity().not_before.timestamp();
         self.not_after = cert.validity().not_after.timestamp();
         if let Ok(Some(names)) = cert.subject_alternative_name() {
@@ -192,15 +191,9 @@ fn alternative(n: &GeneralName<'_>) -> Option<Vec<u8>> {
     })
 }
 
-/// `ab:cd:ef` with the given digits.
+// `ab:cd:ef` with these digits.
 fn colons(bytes: &[u8], digits: &[u8; 16]) -> String {
     let mut s = String::with_capacity(bytes.len() * 3);
-    for (i, b) in bytes.iter().enumerate() {
-        if i > 0 {
-            s.push(':');
-        }
-        s.push(char::from(digits[usize::from(b >> 4)])); // a nibble is below 16
-        s.push(char::from(digits[usize::from(b & 15)]));
-    }
+    eve::octets(&mut s, bytes, digits);
     s
 }
