@@ -3,16 +3,17 @@
 //! HTTP/1 (and 0.9) with the tolerance of a sensor: what a receiver might understand is understood, and what is odd about
 //! it is an event.
 //!
-//! Rooms: `parser` (heads), `uri` (normalisation), `side` (the machine of one direction), `message` (what a transaction
-//! keeps), `body` (codings, files, forms), `log`, `detect`, `events`, `choices`. Requests and responses are paired in
-//! order. Must never keep bytes of a body beyond its window, and never go on when a head is longer than
-//! [`parser::MAX_HEAD`]. Limits: [`MAX_TXS`] and those of the rooms.
+//! Rooms: `parser` (heads), `uri` (normalisation), `head` (what a head says), `side` (the machine of one direction),
+//! `message` (what a transaction keeps), `body` (codings, files, forms), `log`, `detect`, `events`, `choices`. Requests and
+//! responses are paired in order. Must never keep bytes of a body beyond its window, and never go on when a head is longer
+//! than [`parser::MAX_HEAD`]. Limits: [`MAX_TXS`] and those of the rooms.
 
 mod body;
 pub mod choices;
 pub mod detect;
 pub mod events;
 mod frames;
+mod head;
 pub mod log;
 pub mod message;
 pub mod multipart;
