@@ -172,7 +172,7 @@ fn application(settings: &Settings, in_iface: Option<&str>) -> lagewarte_app::Co
     app.smtp = settings.smtp.clone();
     let choices = settings.choices;
     (app.dnp3, app.ike, app.mqtt) = (choices.dnp3, choices.ike, choices.mqtt);
-    (app.pgsql, app.ssh) = (choices.pgsql, choices.ssh);
+    (app.pgsql, app.rdp, app.ssh) = (choices.pgsql, choices.rdp, choices.ssh);
     (app.smb, app.dcerpc) = (choices.smb, choices.dcerpc);
     app.websocket = choices.websocket;
     app.http_written = eve.http.clone();

@@ -5,7 +5,7 @@
 
 use lagewarte_flow::AppProto;
 
-use crate::{dcerpc, dhcp, dnp3, dns, file, http1, ike, mqtt, pgsql, smb, smtp, ssh, tls, websocket, xff};
+use crate::{dcerpc, dhcp, dnp3, dns, file, http1, ike, mqtt, pgsql, rdp, smb, smtp, ssh, tls, websocket, xff};
 
 /// What is done with a protocol: `app-layer.protocols.<name>.enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub struct Config {
     pub mqtt: mqtt::Choices,
     /// PostgreSQL.
     pub pgsql: pgsql::Choices,
+    /// RDP.
+    pub rdp: rdp::Choices,
     /// DCE/RPC.
     pub dcerpc: dcerpc::Choices,
     /// SMB.
@@ -167,6 +169,7 @@ impl Default for Config {
             smtp: smtp::Choices::default(),
             mqtt: mqtt::Choices::default(),
             pgsql: pgsql::Choices::default(),
+            rdp: rdp::Choices::default(),
             dcerpc: dcerpc::Choices::default(),
             smb: smb::Choices::default(),
             ssh: ssh::Choices::default(),

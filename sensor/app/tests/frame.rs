@@ -274,6 +274,42 @@ fn a_flow_goes_on_as_what_it_announced() {
     );
 }
 
+/// In Suricata a flow of RDP stays RDP when it goes on with TLS; where it is wanted, it is TLS then.
+#[test]
+fn rdp_goes_on_as_tls_where_that_is_wanted() {
+    let request = b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0";
+    let answer = b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x02\0\x08\0\x01\0\0\0";
+    // A hello that asks for `a.example`, one that takes TLS 1.3, and what is encrypted.
+    let name = b"\0\0\0\x0e\0\x0c\0\0\x09a.example";
+    let hello = [&b"\x03\x03"[..], &[7; 32], b"\0\0\x02\0\x2f\x01\0\0\x12", name].concat();
+    let taken = [&b"\x03\x03"[..], &[7; 32], b"\0\x13\x01\0\0\x06\0\x2b\0\x02\x03\x04"].concat();
+    let message =
+        |kind: u8, body: &[u8]| [&[22, 3, 3, 0, body.len() as u8 + 4, kind, 0, 0, body.len() as u8], body].concat();
+    for wanted in [false, true] {
+        let mut c = Config::default();
+        c.rdp.tls = wanted;
+        let mut r = Rig::open(c, 3389);
+        r.send(TS, request);
+        r.send(TC, answer);
+        r.send(TS, &message(1, &hello));
+        r.send(TC, &[&message(2, &taken)[..], b"\x14\x03\x03\0\x01\x01", b"\x17\x03\x03\0\x01x"].concat());
+        r.send(TS, b"\x14\x03\x03\0\x01\x01\x17\x03\x03\0\x01x");
+        r.finish();
+        let said: Vec<Value> = r.written();
+        let kinds: Vec<_> = said.iter().map(|e| e["event_type"].as_str().unwrap_or_default()).collect();
+        let f = r.flow();
+        if wanted {
+            assert_eq!(kinds, ["rdp", "rdp", "tls"]);
+            assert_eq!((&said[2]["tls"]["sni"], &said[2]["tls"]["version"]), (&json!("a.example"), &json!("TLS 1.3")));
+            assert_eq!((&f["app_proto"], &f["app_proto_orig"]), (&json!("tls"), &json!("rdp")));
+        } else {
+            assert_eq!(kinds, ["rdp", "rdp"]);
+            assert_eq!((&f["app_proto"], f.get("app_proto_orig")), (&json!("rdp"), None));
+        }
+        assert_eq!((r.memuse(), r.events()), (0, vec![]));
+    }
+}
+
 #[test]
 fn a_flow_that_changes_without_end_is_given_up() {
     let mut r = Rig::open(config(), 4000);

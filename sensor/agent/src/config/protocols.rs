@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! What the configuration says of protocols that have but a choice or two of their own: `app-layer.protocols`.
+//! What the configuration says of protocols that have but a choice or two of their own: `app-layer.protocols`, and
+//! `lagewarte.rdp`.
 //!
 //! Must never change what is not named: defaults are the application layer's.
 
-use lagewarte_app::{dcerpc, dnp3, ike, mqtt, pgsql, smb, ssh, websocket};
+use lagewarte_app::{dcerpc, dnp3, ike, mqtt, pgsql, rdp, smb, ssh, websocket};
 
 use super::{node::Node, settings};
 
@@ -21,6 +22,8 @@ pub struct Choices {
     pub dcerpc: dcerpc::Choices,
     /// `pgsql`.
     pub pgsql: pgsql::Choices,
+    /// `lagewarte.rdp`.
+    pub rdp: rdp::Choices,
     /// `smb`.
     pub smb: smb::Choices,
     /// `ssh`.
@@ -35,6 +38,9 @@ pub fn read(tree: &Node) -> Choices {
     let text = |key: &str| tree.at(&format!("app-layer.protocols.{key}")).and_then(Node::text);
     if let Some(on) = text("ssh.hassh").and_then(settings::flag) {
         c.ssh.hassh = on;
+    }
+    if let Some(on) = tree.at("lagewarte.rdp.tls").and_then(Node::text).and_then(settings::flag) {
+        c.rdp.tls = on;
     }
     if let Some(n) = text("dnp3.max-points").and_then(|t| t.parse().ok()) {
         c.dnp3.max_points = n;

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
 //! RDP's greeting (MS-RDPBCGR 2.2.1): who asks, what the server agrees to, and what the client says of itself. Where TLS is
-//! agreed on, the certificate that the server shows is read, and the flow stays RDP; what follows is not read.
+//! agreed on, the certificate that the server shows is read, and the flow stays RDP; what follows is not read. Or it goes on
+//! as TLS, where that is wanted ([`Choices::tls`]).
 //!
 //! Must never keep more than [`MAX_CHANNELS`] channels, nor read a PDU or a record of TLS beyond its own length.
 
@@ -23,6 +24,13 @@ use crate::{
 
 /// Most channels of a client that are kept (the protocol's own limit is 31).
 pub const MAX_CHANNELS: usize = 32;
+
+/// Choices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Whether a flow that agreed to TLS goes on as TLS, with its events and rules. Suricata's stay RDP.
+    pub tls: bool,
+}
 
 /// A flow's state.
 pub type Rdp = Single<Greeting>;
@@ -254,7 +262,7 @@ impl Kind for Greeting {
     const NAME: &'static str = "rdp";
     const NUMBERED: bool = true;
 
-    fn read(&mut self, input: Input<'_>, _: &mut Cx<'_>) -> Read<Message> {
+    fn read(&mut self, input: Input<'_>, cx: &mut Cx<'_>) -> Read<Message> {
         let d = input.direction;
         let over = &mut self.over[d.index()]; // an index of two
         if *over {
@@ -282,6 +290,9 @@ impl Kind for Greeting {
             Message::ConnectRequest(_) | Message::ConnectResponse => *over = true,
             // TLS, with or without a check of the user in it.
             Message::InitialResponse { protocol: Some(Ok(chosen)), .. } if *chosen != 0 => {
+                if cx.config.rdp.tls {
+                    cx.change(AppProto::Tls);
+                }
                 (self.tls, self.over[0]) = (true, true); // of two
             }
             _ => {}

@@ -4,7 +4,7 @@
 
 use super::{
     Key,
-    Kind::{List, Listen, Number, NumberOrAuto, Seconds, Size, Text},
+    Kind::{Flag, List, Listen, Number, NumberOrAuto, Seconds, Size, Text},
     on,
 };
 
@@ -64,6 +64,13 @@ pub(super) static KEYS: &[Key] = &[
         "1gb",
         "64mb",
         "Most bytes of the files that `outputs.file-store` keeps. When it is reached no further file is stored, and each is counted (`file_store.not_stored`): remove what is no longer needed.",
+    ),
+    on(
+        "lagewarte.rdp.tls",
+        Flag,
+        "no",
+        "yes",
+        "Whether a flow of RDP that agrees to TLS goes on as TLS: with `tls` events (certificate, JA3, JA4) and rules on TLS, and without RDP's own `tls_handshake`. In Suricata it stays RDP.",
     ),
     on(
         "lagewarte.shadow.eve",
