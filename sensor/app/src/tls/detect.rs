@@ -47,11 +47,11 @@ pub fn buffer(s: &Session, buffer: Buffer, direction: Direction, index: usize) -
         B::TlsRandom => random(s, direction)?,
         B::TlsRandomTime => random(s, direction)?.get(..4)?,
         B::TlsRandomBytes => random(s, direction)?.get(4..)?,
-        B::Ja3Hash if to_server => s.ja3.as_ref()?.hash.as_bytes(),
-        B::Ja3String if to_server => s.ja3.as_ref()?.string.as_bytes(),
-        B::Ja3sHash if !to_server => s.ja3s.as_ref()?.hash.as_bytes(),
-        B::Ja3sString if !to_server => s.ja3s.as_ref()?.string.as_bytes(),
-        B::Ja4Hash if to_server => s.ja4.as_ref()?.as_bytes(),
+        B::Ja3Hash if to_server => s.ja3()?.hash.as_bytes(),
+        B::Ja3String if to_server => s.ja3()?.string.as_bytes(),
+        B::Ja3sHash if !to_server => s.ja3s()?.hash.as_bytes(),
+        B::Ja3sString if !to_server => s.ja3s()?.string.as_bytes(),
+        B::Ja4Hash if to_server => s.ja4()?.as_bytes(),
         _ => return None,
     })
 }

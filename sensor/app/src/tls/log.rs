@@ -135,9 +135,9 @@ pub fn event(s: &Session, from: Option<&str>, choices: &Choices, w: &mut JsonWri
     }
     validity(server, [on(P::NotBefore), on(P::NotAfter)], w);
     certificates(server, [on(P::Certificate), on(P::Chain)], w);
-    ja3("ja3", s.ja3.as_deref().filter(|_| on(P::Ja3)), w);
-    ja3("ja3s", s.ja3s.as_deref().filter(|_| on(P::Ja3s)), w);
-    if let Some(ja4) = s.ja4.as_ref().filter(|_| on(P::Ja4)) {
+    ja3("ja3", on(P::Ja3).then(|| s.ja3()).flatten(), w);
+    ja3("ja3s", on(P::Ja3s).then(|| s.ja3s()).flatten(), w);
+    if let Some(ja4) = on(P::Ja4).then(|| s.ja4()).flatten() {
         w.key("ja4").string(ja4);
     }
     if let Some(h) = s.client.as_ref().filter(|h| on(P::ClientAlpns) && !h.alpns.is_empty()) {

@@ -5,6 +5,8 @@
 //! Pure: bytes of a direction in, fields out; no clock, no output. Limits: those of [`super::parser`], [`super::hello`] and
 //! [`super::cert`]; what is kept of a connection is bounded by two chains and two hellos.
 
+use std::cell::OnceCell;
+
 use lagewarte_flow::Direction;
 
 use super::{
@@ -73,12 +75,6 @@ pub struct Session {
     pub server_chain: Option<Box<Chain>>,
     /// Certificates of the client.
     pub client_chain: Option<Box<Chain>>,
-    /// JA3 of the client.
-    pub ja3: Option<Box<Ja3>>,
-    /// JA3S of the server.
-    pub ja3s: Option<Box<Ja3>>,
-    /// JA4 of the client.
-    pub ja4: Option<String>,
     /// The version spoken so far as it is known: the server's choice, else the client's `legacy_version`; 0 before.
     pub version: u16,
     /// Whether an earlier session was taken up again.
@@ -96,6 +92,10 @@ pub struct Session {
     data_seen: bool,
     changed: [bool; 2],
     heartbeat_sent: Option<u16>,
+    /// Of the two hellos, once they are asked for.
+    ja3: OnceCell<Box<Ja3>>,
+    ja3s: OnceCell<Box<Ja3>>,
+    ja4: OnceCell<String>,
 }
 
 /// Whether a version is TLS 1.3, a draft of it included (RFC 8446, 4.2.1; Facebook's and Google's variants of drafts).
@@ -104,6 +104,24 @@ pub const fn is_13(version: u16) -> bool {
 }
 
 impl Session {
+    /// JA3 of the client; made when it is asked for, as all fingerprints are.
+    pub fn ja3(&self) -> Option<&Ja3> {
+        let hello = self.client.as_deref()?;
+        Some(self.ja3.get_or_init(|| Box::new(Ja3::client(hello))))
+    }
+
+    /// JA3S of the server.
+    pub fn ja3s(&self) -> Option<&Ja3> {
+        let hello = self.server.as_deref()?;
+        Some(self.ja3s.get_or_init(|| Box::new(Ja3::server(hello))))
+    }
+
+    /// JA4 of the client.
+    pub fn ja4(&self) -> Option<&str> {
+        let hello = self.client.as_deref()?;
+        Some(self.ja4.get_or_init(|| ja4(hello, false)))
+    }
+
     /// Reads what a side sent. All of it is consumed; false when the direction cannot be followed any more.
     pub fn data(&mut self, direction: Direction, mut data: &[u8]) -> bool {
         let side = direction.index();
@@ -223,8 +241,6 @@ impl Session {
                             if self.version == 0 {
                                 self.version = hello.version;
                             }
-                            self.ja3 = Some(Box::new(Ja3::client(&hello)));
-                            self.ja4 = Some(ja4(&hello, false));
                             self.client = Some(Box::new(hello));
                         }
                     }
@@ -279,7 +295,7 @@ impl Session {
             return;
         }
         self.version = hello.version;
-        self.ja3s = Some(Box::new(Ja3::server(&hello)));
+        self.ja3s = OnceCell::new(); // the hello before was a request to try again
         if !hello.is_retry() {
             self.server_state = self.server_state.max(ServerState::Hello);
             if is_13(hello.version) {

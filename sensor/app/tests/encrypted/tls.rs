@@ -47,7 +47,7 @@ fn told(s: &Session) -> String {
         s.server.as_ref().map(|h| (&h.alpns, h.cipher)),
         chain(&s.server_chain),
         chain(&s.client_chain),
-        s.ja3.as_ref().map(|j| &j.hash),
+        s.ja3().map(|j| &j.hash),
         s.resumed,
         s.events,
         s.client_state,
