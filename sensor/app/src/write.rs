@@ -32,25 +32,26 @@ pub struct Moment<'a> {
 }
 
 impl Apps {
-    /// Writes what is complete, and drops what nothing waits for any more. `inspecting`: whether detection looks at
-    /// transactions at all.
+    /// Writes what is complete, and drops what nothing waits for any more, if anything changed. `inspecting`: whether
+    /// detection looks at transactions at all.
     pub fn write(&mut self, flow: &mut Flow, moment: &Moment<'_>, inspecting: bool, out: &mut Vec<Record>) {
-        if flow.app.slot == 0 {
+        if self.get(flow).is_none_or(|app| !app.news && !moment.packet.never_sent()) {
             return;
         }
-        if let Some(mut app) = self.take(flow) {
-            let (keep, ended) = (app.keep, app.ended);
-            for state in app.states_mut() {
-                for place in 0..state.len() {
-                    one(state, place, flow, (moment, ended), (&self.cfg, keep, inspecting), (&mut self.counters, out));
-                }
+        let Some(mut app) = self.take(flow) else { return };
+        let (keep, ended) = (app.keep, app.ended);
+        let mut files_wait = false;
+        for state in app.states_mut() {
+            for place in 0..state.len() {
+                let (how, to) = ((&*self.cfg, keep, inspecting), (&mut self.counters, &mut *out));
+                files_wait |= one(state, place, flow, (moment, ended), how, to);
             }
-            self.put(flow, app);
         }
-        self.clean(flow, inspecting);
+        self.clean(flow, app, inspecting, files_wait);
     }
 }
 
+// Whether files of the transaction wait for a later packet.
 fn one(
     state: &mut State,
     place: usize,
@@ -58,8 +59,8 @@ fn one(
     (m, ended): (&Moment<'_>, [bool; 2]),
     (cfg, keep, inspecting): (&Config, Keep, bool),
     (counters, out): (&mut Counters, &mut Vec<Record>),
-) {
-    let Some(core) = state.core(place) else { return };
+) -> bool {
+    let Some(core) = state.core(place) else { return false };
     let (to_server, to_client) = (Direction::ToServer, Direction::ToClient);
     let [at_server, at_client] = state.log_at();
     let complete = core.progress(to_server) >= at_server && core.progress(to_client) >= at_client;
@@ -95,6 +96,7 @@ fn one(
         core.events_logged = core.events;
         core.logged |= write;
     }
+    waits
 }
 
 // HTTP/2 has a word of its own in the list, and the event type of HTTP.

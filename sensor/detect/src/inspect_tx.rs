@@ -31,7 +31,7 @@ impl Engine {
     ) {
         let direction = flow.direction;
         let mut context: Option<Arc<Context>> = None;
-        let mut keep = Keep::default();
+        let (mut keep, mut news) = (Keep::default(), false);
         s.work.made_headers.clear(); // where a flow ends this may be the first that is asked of the packet
         for state in app.states_mut() {
             let group = self.transactions.of(state.proto(), direction);
@@ -45,6 +45,7 @@ impl Engine {
                 let marks = &mut core.marks[direction.index()]; // an index of two
                 let Some(group) = group.filter(|_| !flow.flow.detect.settled) else {
                     marks.done |= complete;
+                    news |= complete;
                     continue;
                 };
                 if marks.engine != self.id {
@@ -55,6 +56,7 @@ impl Engine {
                 if !(changed || more && group.repeats()) {
                     continue;
                 }
+                news = true;
                 let mut marks = std::mem::take(marks);
                 s.counters.transactions += 1;
                 s.found.clear();
@@ -155,6 +157,7 @@ impl Engine {
             }
         }
         app.keep.join(keep);
+        app.news |= news;
         Self::measured(&mut s.work.finds, Some(flow.flow));
         if let Some(c) = context {
             self.remember(&c, Some(flow.flow), flow.flow.detect.passed);

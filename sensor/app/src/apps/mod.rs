@@ -128,6 +128,8 @@ pub struct FlowApp {
     /// Which side was heard first.
     first: Option<Direction>,
     changes: u8,
+    /// Something of it changed since it was last written: there may be something to write, or to drop.
+    pub news: bool,
     /// The request with which HTTP/1 was left for HTTP/2.
     upgraded: Vec<Field>,
 }
@@ -242,6 +244,9 @@ impl Apps {
 
     /// A TCP direction is not followed any further: it has reached its depth. What is open of its files is cut off there.
     pub fn tcp_depth(&mut self, f: &mut FlowRef<'_>, direction: Direction, time: Timestamp) -> LayerEvents {
+        if let Some(app) = self.get_mut(f.flow) {
+            app.news = true;
+        }
         for state in self.get_mut(f.flow).into_iter().flat_map(FlowApp::states_mut) {
             for place in 0..state.len() {
                 let news = state.files_mut(place).is_some_and(|all| all.finish(direction));
@@ -368,9 +373,9 @@ impl Apps {
         m.used = m.used.saturating_sub(bytes);
     }
 
-    /// Drops what nothing waits for; `inspecting`: whether detection looks at transactions at all.
-    pub(crate) fn clean(&mut self, flow: &mut Flow, inspecting: bool) {
-        let Some(mut app) = self.take(flow) else { return };
+    /// Puts it back without what nothing waits for; `inspecting`: whether detection looks at transactions at all,
+    /// `files_wait`: whether there are files to be written with a later packet.
+    pub(crate) fn clean(&mut self, flow: &mut Flow, mut app: Box<FlowApp>, inspecting: bool, files_wait: bool) {
         for s in app.states_mut() {
             let freed = s.clean(inspecting);
             self.release(s.proto(), freed);
@@ -390,6 +395,9 @@ impl Apps {
         let waits = app.frames.as_ref().is_some_and(|f| !f.is_empty());
         let idle = flow.app.over && !waits && app.states().all(State::is_empty);
         self.put(flow, app);
+        if let Some(app) = self.get_mut(flow) {
+            app.news = waits || files_wait;
+        }
         if idle {
             self.forget(flow);
         }
@@ -400,7 +408,9 @@ impl Apps {
         self.slots.get_mut((flow.app.slot as usize).checked_sub(1)?)?.take()
     }
 
-    pub(crate) fn put(&mut self, flow: &mut Flow, app: Box<FlowApp>) {
+    // Puts it back changed.
+    pub(crate) fn put(&mut self, flow: &mut Flow, mut app: Box<FlowApp>) {
+        app.news = true;
         if flow.app.slot == 0 {
             let at = self.free.pop().unwrap_or_else(|| {
                 self.slots.push(None);
