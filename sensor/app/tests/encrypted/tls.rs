@@ -52,7 +52,7 @@ fn told(s: &Session) -> String {
         s.events,
         s.client_state,
         s.server_state,
-        s.ja4,
+        s.ja4(),
     )
 }
 
