@@ -17,6 +17,7 @@ use lagewarte_rules::{
 use crate::{
     address,
     alert::Output,
+    cache::Cache,
     entry::{Drafted, Entry},
     frames::FrameTables,
     gate::Gate,
@@ -161,7 +162,7 @@ impl Engine {
     /// # Errors
     /// A set too large for the matcher, in a sentence.
     pub fn new(set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS), true)
+        Self::with(set, output, None, None)
     }
 
     /// Compiles the set that follows this one; flows keep their flowbits, hosts their marks.
@@ -169,7 +170,19 @@ impl Engine {
     /// # Errors
     /// As [`Self::new`].
     pub fn successor(&self, set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::clone(&self.names), Arc::clone(&self.hosts), Arc::clone(&self.tagged_hosts), true)
+        Self::with(set, output, Some(self), None)
+    }
+
+    /// Compiles a set, which follows `before` where there is one, with what is known of it from the last time.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(set: RuleSet, output: Output, before: Option<&Self>, cache: Option<&Cache>) -> Result<Self, String> {
+        let (names, hosts, tagged) = match before {
+            Some(b) => (Arc::clone(&b.names), Arc::clone(&b.hosts), Arc::clone(&b.tagged_hosts)),
+            None => (Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS)),
+        };
+        Self::build(set, output, names, hosts, tagged, true, cache)
     }
 
     /// Compiles a set of which every rule is verified on every packet and transaction: what groups and prefilter are held
@@ -178,7 +191,7 @@ impl Engine {
     /// # Errors
     /// As [`Self::new`].
     pub fn unfiltered(set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS), false)
+        Self::build(set, output, Arc::default(), Hosts::new(MAX_MARKS), TaggedHosts::new(MAX_HOST_TAGS), false, None)
     }
 
     fn build(
@@ -188,6 +201,7 @@ impl Engine {
         hosts: Arc<Hosts>,
         tagged_hosts: Arc<TaggedHosts>,
         prefilter: bool,
+        cache: Option<&Cache>,
     ) -> Result<Self, String> {
         let mut rules = set.rules;
         // Stable: the order of loading breaks ties.
@@ -202,7 +216,7 @@ impl Engine {
         for rule in rules {
             Drafted::push(rule, &hash, &output, &names, &mut entries);
         }
-        let groups = Groups::new(&entries, prefilter)?;
+        let groups = Groups::new(&entries, prefilter, cache)?;
         let those = |test: &dyn Fn(&Drafted) -> bool| -> Vec<u32> {
             entries.iter().enumerate().filter(|(_, e)| test(e)).filter_map(|(i, _)| u32::try_from(i).ok()).collect()
         };
@@ -210,8 +224,8 @@ impl Engine {
         let protocol_only = those(&Drafted::protocol_only);
         let layer = those(&|e| !e.rule.layer_events.is_empty());
         let below_ip = those(&|e| matches!(e.rule.proto, Proto::Arp | Proto::Ether));
-        let transactions = Tables::new(&entries, prefilter)?;
-        let frames = FrameTables::new(&entries, prefilter);
+        let transactions = Tables::new(&entries, prefilter, cache)?;
+        let frames = FrameTables::new(&entries, prefilter, cache);
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
         let mut asked = Asked::default();
         entries.iter().filter_map(|e| e.app.as_deref()).for_each(|a| a.asks(&mut asked));

@@ -23,6 +23,7 @@ use lagewarte_rules::ast::{
 
 use crate::{
     alert::{About, Context, STREAM_BYTES, TxPart},
+    cache::Cache,
     engine::{Counters, Engine, Scratch, Work},
     entry::Drafted,
     matcher::Seen,
@@ -125,7 +126,7 @@ struct Group {
 }
 
 impl FrameTables {
-    pub(crate) fn new(entries: &[Drafted], prefilter: bool) -> Self {
+    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Self {
         let rules = || (0u32..).zip(entries).filter_map(|(i, e)| Some((i, e, e.frame.as_deref()?)));
         let mut kinds = Kinds::default();
         rules().for_each(|(_, _, rule)| kinds.set(rule.kind));
@@ -152,7 +153,7 @@ impl FrameTables {
                     None => group.always.push(i),
                 }
             }
-            group.patterns = patterns.plan().build();
+            group.patterns = patterns.plan().build(cache);
             some.then_some(group)
         };
         let both = |kind: &Kind| [Direction::ToServer, Direction::ToClient].map(|d| group(*kind, d));

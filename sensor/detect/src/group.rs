@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::{
     app::{AppRule, Protocols},
+    cache::Cache,
     entry::Drafted,
     matcher::Seen,
     prefilter::{Builder, Guard, Prefilter, SHORT, far, first, first_near, fixed, has_port, port_bits, ports},
@@ -132,13 +133,13 @@ struct Ports {
 }
 
 impl Groups {
-    pub(crate) fn new(entries: &[Drafted], prefilter: bool) -> Result<Self, String> {
+    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Result<Self, String> {
         u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
         let keys: Vec<(Class, Way)> = CLASSES.into_iter().flat_map(|c| WAYS.map(|w| (c, w))).collect();
         let of = |(class, way)| {
             let all = (0u32..).zip(entries);
             match prefilter {
-                true => BySpoken::new(&all.filter_map(|(i, e)| filed(i, e, class, way)).collect::<Vec<_>>()),
+                true => BySpoken::new(&all.filter_map(|(i, e)| filed(i, e, class, way)).collect::<Vec<_>>(), cache),
                 false => BySpoken {
                     own: Vec::new(),
                     other: Table::unfiltered(
@@ -159,7 +160,7 @@ impl Groups {
 }
 
 impl BySpoken {
-    fn new(filed: &[Filed<'_>]) -> Self {
+    fn new(filed: &[Filed<'_>], cache: Option<&Cache>) -> Self {
         let mut most: Vec<(usize, AppProto)> = AppProto::ALL
             .iter()
             .map(|p| (filed.iter().filter(|f| f.spoken != Protocols::ANY && f.spoken.has(*p)).count(), *p))
@@ -169,8 +170,8 @@ impl BySpoken {
         most.truncate(OWN);
         let others = |f: &Filed<'_>| f.spoken.others(most.iter().map(|(_, p)| *p));
         Self {
-            own: most.iter().map(|(_, p)| (*p, Table::new(filed.iter().filter(|f| f.spoken.has(*p))))).collect(),
-            other: Table::new(filed.iter().filter(|f| others(f))),
+            own: most.iter().map(|(_, p)| (*p, Table::new(filed.iter().filter(|f| f.spoken.has(*p)), cache))).collect(),
+            other: Table::new(filed.iter().filter(|f| others(f)), cache),
         }
     }
 }
@@ -211,7 +212,7 @@ impl Table {
         Self { always: entries.collect(), ..Self::default() }
     }
 
-    fn new<'a, 'r: 'a>(filed: impl Iterator<Item = &'a Filed<'r>>) -> Self {
+    fn new<'a, 'r: 'a>(filed: impl Iterator<Item = &'a Filed<'r>>, cache: Option<&Cache>) -> Self {
         let mut table = Self::default();
         let mut patterns = Builder::default();
         let mut by_port = [const { [Vec::new(), Vec::new()] }; 2];
@@ -223,7 +224,7 @@ impl Table {
                 Place::Always => table.always.push(f.entry),
             }
         }
-        table.patterns = patterns.plan().build();
+        table.patterns = patterns.plan().build(cache);
         let [without, with] = by_port;
         for ([src, dest], to) in [(without, &mut table.by_port), (with, &mut table.by_port_with_bytes)] {
             for (list, to) in [(dest, &mut to.dest), (src, &mut to.src)] {

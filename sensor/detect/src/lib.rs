@@ -14,6 +14,7 @@ mod app;
 mod asn1;
 mod base64;
 mod bytes;
+mod cache;
 mod engine;
 mod entry;
 mod expiring;
@@ -43,6 +44,7 @@ mod turn;
 
 pub use alert::{Candidate, Output};
 pub use app::MAX_INSTANCES;
+pub use cache::{CACHE_FILE, Cache, Closed};
 pub use engine::{Counters, Engine, MAX_CANDIDATES, Scratch};
 pub use frames::MAX_FIRED;
 pub use marks::MAX_MARKS;

@@ -20,7 +20,10 @@ use aho_corasick::packed;
 use memchr::{memchr, memchr2, memmem};
 use multiversion::multiversion;
 
-use crate::rarity;
+use crate::{
+    cache::{Cache, Places},
+    rarity,
+};
 
 /// A window of zeros or blanks, folded.
 const BLANK: u32 = 0x2020_2020;
@@ -59,6 +62,11 @@ impl Pattern {
     /// How many bytes it has.
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Its bytes, and whether case does not matter.
+    pub(crate) const fn what(&self) -> (&[u8], bool) {
+        (self.bytes.as_slice(), self.nocase)
     }
 
     /// Whether these bytes, as many as it has, are it.
@@ -121,12 +129,15 @@ enum Single {
 }
 
 impl Matcher {
-    /// Compiles patterns, none of them empty; their numbers are their positions. None where there are none.
-    pub(crate) fn new(patterns: Vec<Pattern>) -> Option<Self> {
+    /// Compiles patterns, none of them empty; their numbers are their positions. None where there are none. What is decided
+    /// is asked of `cache` first, and told to it.
+    pub(crate) fn new(patterns: Vec<Pattern>, cache: Option<&Cache>) -> Option<Self> {
         if patterns.is_empty() {
             return None;
         }
-        let mut tables = Tables::default();
+        let kept = cache.filter(|_| patterns.len() > FEW).map(|c| c.entry(&patterns));
+        let known = kept.as_ref().and_then(|k| k.places.clone());
+        let mut tables = Tables { known, chosen: vec![0; patterns.len()], ..Tables::default() };
         let mut single = Vec::new();
         let mut pairs = Vec::new();
         let few = patterns.len() <= FEW && patterns.iter().all(|p| !p.nocase);
@@ -143,6 +154,9 @@ impl Matcher {
                 [a, b] => pairs.extend(cases(*a, *b, p.nocase).map(|pair| (u16::from_le_bytes(pair), i))),
                 _ => tables.add(i, p),
             }
+        }
+        if let Some(kept) = kept {
+            kept.keep(tables.chosen);
         }
         let filter = (!tables.windows.is_empty()).then(|| Filter::of(&tables.windows));
         Some(Self {
@@ -358,8 +372,12 @@ struct Tables {
     windows: Vec<Window>,
     long: Vec<Slot>,
     middle: Vec<Slot>,
-    /// How many patterns are found by each window.
+    /// How many patterns are found by each window: what is asked where places are not known.
     used: HashMap<u32, u32>,
+    /// Where in each pattern its pair of windows lies, as it was chosen before.
+    known: Option<Places>,
+    /// As it is chosen now; zero where there is none.
+    chosen: Vec<u16>,
     /// One is of nothing but zeros and blanks.
     blanks: bool,
 }
@@ -412,18 +430,15 @@ impl Tables {
                 }
             }
             _ => {
-                // The rarest pair; where many patterns have it already, another.
-                let worth = |five: &[u8; 5]| {
-                    let worth = |w: u32| rarity::window(w).saturating_sub(self.used.get(&w).copied().unwrap_or(0));
-                    pair_of(five).into_iter().map(worth).min()
-                };
-                let places = (0u32..).zip(p.bytes.array_windows::<5>());
-                // Of pairs with a window of blanks one that has another byte.
-                let mixed = |five: &[u8; 5]| !all_blank(five);
-                let worth = |five: &[u8; 5]| (worth(five), mixed(five));
-                let Some((at, five)) = places.max_by_key(|(at, five)| (worth(five), std::cmp::Reverse(*at))) else {
-                    return;
-                };
+                let number = pattern as usize;
+                let known = self.known.as_deref().and_then(|k| k.get(number)).map(|at| u32::from(*at));
+                let known = known.and_then(|at| Some((at, p.bytes.get(at as usize..)?.first_chunk()?)));
+                // Windows of blanks alone are not looked for where a pattern has others.
+                let known = known.filter(|(_, five)| !all_blank(*five) || all_blank(&p.bytes));
+                let Some((at, five)) = known.or_else(|| self.rarest(p)) else { return };
+                if let Some(chosen) = self.chosen.get_mut(number) {
+                    *chosen = at as u16; // within a pattern: see MAX_PATTERN
+                }
                 let [first, second] = pair_of(five);
                 let [a, b, c, d, e] = *five;
                 let blank = [all_blank(&[a, b, c, d]), all_blank(&[b, c, d, e])];
@@ -439,9 +454,24 @@ impl Tables {
         }
     }
 
+    /// The rarest pair of windows; where many patterns have it already, another.
+    fn rarest<'p>(&self, p: &'p Pattern) -> Option<(u32, &'p [u8; 5])> {
+        let worth = |five: &[u8; 5]| {
+            let worth = |w: u32| rarity::window(w).saturating_sub(self.used.get(&w).copied().unwrap_or(0));
+            pair_of(five).into_iter().map(worth).min()
+        };
+        let places = (0u32..).zip(p.bytes.array_windows::<5>());
+        // Of pairs with a window of blanks one that has another byte.
+        let mixed = |five: &[u8; 5]| !all_blank(five);
+        let worth = |five: &[u8; 5]| (worth(five), mixed(five));
+        places.max_by_key(|(at, five)| (worth(five), std::cmp::Reverse(*at)))
+    }
+
     /// The pattern is found by a window of four of its bytes.
     fn whole(&mut self, window: u32, pattern: u32, p: &Pattern, at: u32) {
-        *self.used.entry(window).or_default() += 1;
+        if self.known.is_none() {
+            *self.used.entry(window).or_default() += 1;
+        }
         self.windows.push(Window::Of(window));
         self.long.push(Slot::of(window, pattern, at, p));
     }
@@ -643,6 +673,7 @@ fn bucket(window: u32, shift: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use lagewarte_base::fs::faulty::FaultyFs;
     use proptest::prelude::*;
 
     use super::*;
@@ -650,7 +681,7 @@ mod tests {
     fn hits(patterns: &[(&str, bool)], data: &str) -> Vec<usize> {
         let p: Vec<Pattern> = patterns.iter().map(|(p, nocase)| Pattern::new(p.as_bytes(), *nocase)).collect();
         let mut out = Vec::new();
-        if let Some(m) = Matcher::new(p) {
+        if let Some(m) = Matcher::new(p, None) {
             m.scan(data.as_bytes(), &mut Seen::default(), |n| out.push(n));
         }
         out.sort_unstable();
@@ -659,7 +690,7 @@ mod tests {
 
     fn named(set: &[Vec<u8>], data: &[u8]) -> Vec<usize> {
         let mut got = Vec::new();
-        let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect()).unwrap();
+        let m = Matcher::new(set.iter().map(|p| Pattern::new(p, false)).collect(), None).unwrap();
         m.scan(data, &mut Seen::default(), |n| got.push(n));
         got.sort_unstable();
         got
@@ -747,11 +778,61 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What was compiled with what was known is what was compiled without, table by table.
+        #[test]
+        fn what_is_known_makes_the_same_tables(
+            set in prop::collection::vec(("[abAB@`\0 ]{1,9}", any::<bool>()), FEW + 1..60), data in "[abAB@`\0 ]{0,90}",
+        ) {
+            let set: Vec<Pattern> = set.iter().map(|(p, nocase)| Pattern::new(p.as_bytes(), *nocase)).collect();
+            let disk = FaultyFs::default();
+            let compile = |set: &[Pattern]| {
+                let (cache, why) = Cache::open(disk.clone(), "/c".as_ref());
+                assert_eq!(why, None);
+                (Matcher::new(set.to_vec(), Some(&cache)).unwrap(), cache.close())
+            };
+            let tables = |m: &Matcher| format!("{:?}{:?}{:?}{}", m.filter, m.long, m.middle, m.blanks);
+            let fresh = Matcher::new(set.clone(), None).unwrap();
+            for found in [0, 1] {
+                let (m, closed) = compile(&set);
+                prop_assert_eq!((closed.found, closed.compiled), (found, 1 - found));
+                prop_assert_eq!(tables(&m), tables(&fresh));
+                let hits = |m: &Matcher| {
+                    let mut hits = Vec::new();
+                    m.scan(data.as_bytes(), &mut Seen::default(), |n| hits.push(n));
+                    hits
+                };
+                prop_assert_eq!(hits(&m), hits(&fresh));
+            }
+        }
+
+        /// A file may say what it likes.
+        #[test]
+        fn whatever_places_are_known_patterns_are_found(
+            set in prop::collection::vec(prop::collection::vec(prop::sample::select(&b"\0\0\0\0 \x01A\x40\x80"[..]), 1..12), FEW + 1..30),
+            places in prop::collection::vec(prop_oneof![9 => 0..8u16, 1 => any::<u16>()], 0..30),
+            with in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(&b"\0 \x01A"[..])), 0..9),
+        ) {
+            let data: Vec<u8> = with.iter().flat_map(|(n, b)| [n.get(&set).as_slice(), &[*b]].concat()).collect();
+            let patterns: Vec<Pattern> = set.iter().map(|p| Pattern::new(p, false)).collect();
+            let within = |(at, p): (&u16, &Pattern)| usize::from(*at).min(p.len().saturating_sub(5)) as u16;
+            let fitting: Vec<u16> = places.iter().cycle().zip(&patterns).map(within).collect();
+            for places in [places, fitting] {
+                let cache = Cache::knowing(&patterns, &places);
+                let m = Matcher::new(patterns.clone(), Some(&cache)).unwrap();
+                let mut got = Vec::new();
+                m.scan(&data, &mut Seen::default(), |n| got.push(n));
+                got.sort_unstable();
+                prop_assert_eq!(got, occurring(&set, &data));
+            }
+        }
+    }
+
     #[test]
     fn a_set_of_any_size_finds_its_patterns() {
         for n in [1, 300, 5_000, 40_000] {
             let set: Vec<Pattern> = (0..n).map(|i: u32| Pattern::new(format!("<{i:07}>").as_bytes(), false)).collect();
-            let m = Matcher::new(set).unwrap();
+            let m = Matcher::new(set, None).unwrap();
             let mut got = Vec::new();
             m.scan(format!("..<{:07}>.<{n:07}>.", n - 1).as_bytes(), &mut Seen::default(), |i| got.push(i));
             assert_eq!(got, [n as usize - 1]);

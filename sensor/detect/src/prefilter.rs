@@ -16,6 +16,7 @@ use lagewarte_rules::{
 };
 
 use crate::{
+    cache::Cache,
     fixed::{self, Fixed, Found},
     matcher::{Matcher, Pattern, Seen},
     rarity,
@@ -251,10 +252,10 @@ fn pattern(c: &Content) -> Pattern {
 }
 
 impl Plan {
-    /// None where nothing is looked for.
-    pub(crate) fn build(&self) -> Option<Prefilter> {
+    /// None where nothing is looked for. `cache`: as [`Matcher::new`] takes it.
+    pub(crate) fn build(&self, cache: Option<&Cache>) -> Option<Prefilter> {
         let fixed = Fixed::new(self.fixed.contents.clone()).map(|f| (f, self.fixed.behind()));
-        let matcher = |l: &Listed<Pattern>| Some((Matcher::new(l.contents.clone())?, l.behind()));
+        let matcher = |l: &Listed<Pattern>| Some((Matcher::new(l.contents.clone(), cache)?, l.behind()));
         let (near, all) = (matcher(&self.near), matcher(&self.all));
         let guarded = self.guards.as_ref().and_then(|g| {
             let far = packed::Searcher::new(&g.far);

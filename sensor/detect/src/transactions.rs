@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use crate::{
     app::{Verdict, way},
+    cache::Cache,
     entry::Drafted,
     matcher::Seen,
     prefilter::{Builder, Guard, Plan, Prefilter, SHORT, first, first_near},
@@ -83,7 +84,7 @@ struct Draft {
 }
 
 impl Tables {
-    pub(crate) fn new(entries: &[Drafted], prefilter: bool) -> Result<Self, String> {
+    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Result<Self, String> {
         let mut protocols = vec![AppProto::Unknown];
         protocols.extend(AppProto::ALL);
         let drafts: Result<Vec<[Draft; 2]>, String> = protocols
@@ -98,7 +99,7 @@ impl Tables {
         let plans = drafts.iter().flatten().flat_map(|d| &d.buffers).map(|(_, plan)| plan);
         let distinct: Vec<&Plan> = plans.collect::<HashSet<_>>().into_iter().collect();
         let built: HashMap<&Plan, Arc<Prefilter>> =
-            distinct.into_par_iter().filter_map(|plan| Some((plan, Arc::new(plan.build()?)))).collect();
+            distinct.into_par_iter().filter_map(|plan| Some((plan, Arc::new(plan.build(cache)?)))).collect();
         Ok(Self { groups: drafts.iter().map(|[a, b]| [a.group(&built), b.group(&built)]).collect() })
     }
 
