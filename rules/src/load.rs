@@ -6,6 +6,7 @@
 //! Limits: [`crate::limits::MAX_FILE_BYTES`].
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     io::Read,
     path::Path,
@@ -431,10 +432,11 @@ pub(crate) fn hash(rules: &[Arc<Rule>]) -> [u8; 32] {
             h.finalize().into()
         })
     };
+    let texts: Vec<Cow<'_, [u8]>> = rules.par_iter().map(|r| normal(&r.text)).collect();
     let mut h = Sha256::new();
     h.update(b"lagewarte rule set 1\n");
-    for r in rules {
-        h.update(normal(&r.text));
+    for (r, text) in rules.iter().zip(texts) {
+        h.update(text);
         h.update(digest(&r.src));
         h.update(digest(&r.dest));
         for p in [&r.src_port, &r.dest_port] {
@@ -451,22 +453,64 @@ pub(crate) fn hash(rules: &[Arc<Rule>]) -> [u8; 32] {
     h.finalize().into()
 }
 
-// Runs of blanks outside quotes are one blank: layout is not content.
-fn normal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let (mut quoted, mut escaped) = (false, false);
-    for c in text.chars() {
-        if c == '"' && !escaped {
-            quoted = !quoted;
-        }
-        escaped = c == '\\' && !escaped;
-        if !quoted && c.is_ascii_whitespace() {
-            if !out.ends_with(' ') {
-                out.push(' ');
+// Runs of blanks outside quotes are one blank: layout is not content. Most texts have none and stay as they are.
+fn normal(text: &str) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    let (mut quoted, mut escaped, mut blank) = (false, false, false);
+    // What was changed, and from where on nothing has been.
+    let (mut out, mut from) = (Vec::new(), 0);
+    for (i, b) in bytes.iter().enumerate() {
+        quoted ^= *b == b'"' && !escaped;
+        escaped = *b == b'\\' && !escaped;
+        let before = std::mem::replace(&mut blank, !quoted && b.is_ascii_whitespace());
+        if blank && (before || *b != b' ') {
+            out.extend_from_slice(bytes.get(from..i).unwrap_or_default());
+            if !before {
+                out.push(b' ');
             }
-        } else {
-            out.push(c);
+            from = i + 1;
         }
     }
-    out
+    if from == 0 {
+        return Cow::Borrowed(bytes);
+    }
+    out.extend_from_slice(bytes.get(from..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::normal;
+
+    /// The same, letter by letter.
+    fn plainly(text: &str) -> String {
+        let mut out = String::new();
+        let (mut quoted, mut escaped) = (false, false);
+        for c in text.chars() {
+            quoted ^= c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            match !quoted && c.is_ascii_whitespace() {
+                true if out.ends_with(' ') => {}
+                true => out.push(' '),
+                false => out.push(c),
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn layout_outside_of_quotes_is_one_blank(text in "[a \t\n\"\\\\é]{0,40}") {
+            prop_assert_eq!(normal(&text).into_owned(), plainly(&text).into_bytes());
+        }
+    }
+
+    #[test]
+    fn a_text_without_layout_is_not_copied() {
+        let text = r#"alert ip any any -> any any (msg:"a  b \" "; sid:1;)"#;
+        assert!(matches!(normal(text), std::borrow::Cow::Borrowed(t) if t == text.as_bytes()));
+        assert_eq!(&*normal("a\t\t(b:\"c  d\";  e;)"), b"a (b:\"c  d\"; e;)");
+    }
 }
