@@ -13,11 +13,14 @@ use std::{
 
 use lagewarte_app::{Buffer, Marks, State};
 use lagewarte_flow::{AppProto, Direction};
-use lagewarte_rules::ast::{BufferTest, Content, Direction as HeaderDirection};
+use lagewarte_rules::{
+    Rule,
+    ast::{BufferTest, Content, Direction as HeaderDirection},
+};
 use rayon::prelude::*;
 
 use crate::{
-    app::{Verdict, way},
+    app::{AppRule, Verdict, way},
     cache::Cache,
     entry::Drafted,
     matcher::Seen,
@@ -85,16 +88,13 @@ struct Draft {
 
 impl Tables {
     pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Result<Self, String> {
+        u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
+        let numbered = entries.par_iter().enumerate().map(|(i, e)| (i as u32, e)); // as many as that at most
+        let sought: Vec<Sought<'_>> = numbered.filter_map(|(i, e)| Sought::new(i, e, prefilter)).collect();
         let mut protocols = vec![AppProto::Unknown];
         protocols.extend(AppProto::ALL);
-        let drafts: Result<Vec<[Draft; 2]>, String> = protocols
-            .into_par_iter()
-            .map(|p| {
-                let of = |d| Draft::new(entries, p, d, prefilter);
-                Ok([of(Direction::ToServer)?, of(Direction::ToClient)?])
-            })
-            .collect();
-        let drafts = drafts?;
+        let both = |p| [Direction::ToServer, Direction::ToClient].map(|d| Draft::new(&sought, p, d));
+        let drafts: Vec<[Draft; 2]> = protocols.into_par_iter().map(both).collect();
         // Protocols that carry each other's files have most of their sets in common.
         let plans = drafts.iter().flatten().flat_map(|d| &d.buffers).map(|(_, plan)| plan);
         let distinct: Vec<&Plan> = plans.collect::<HashSet<_>>().into_iter().collect();
@@ -114,15 +114,52 @@ impl Tables {
     }
 }
 
+/// An entry that looks at transactions, whatever they are of.
+struct Sought<'r> {
+    entry: u32,
+    rule: &'r Rule,
+    app: &'r AppRule,
+    first: Option<First<'r>>,
+}
+
+/// What is looked for first, and where.
+struct First<'r> {
+    content: &'r Content,
+    /// One near the beginning that is looked for instead.
+    near: Option<&'r Content>,
+    /// None where there is no such buffer.
+    looks: Option<Looks>,
+    /// Which way that goes; None: either.
+    way: Option<Direction>,
+}
+
+impl<'r> Sought<'r> {
+    fn new(entry: u32, e: &'r Drafted, prefilter: bool) -> Option<Self> {
+        let app = e.app.as_deref().filter(|a| !a.parts.is_empty())?;
+        let first = fast_pattern(e).filter(|_| prefilter).map(|(test, content)| First::new(test, content));
+        Some(Self { entry, rule: &e.rule, app, first })
+    }
+}
+
+impl<'r> First<'r> {
+    fn new(test: &'r BufferTest, content: &'r Content) -> Self {
+        let looks = Buffer::by_name(test.buffer.name).map(|buffer| {
+            let (multi, streaming) = (test.buffer.multi, test.buffer.streaming);
+            // The files of a response begin with its body: one search serves both.
+            let (buffer, multi) =
+                if buffer == Buffer::HttpResponseBody { (Buffer::FileData, true) } else { (buffer, multi) };
+            Looks { buffer, multi, streaming, chain: Chain::new(&test.transforms) }
+        });
+        Self { content, near: near(test, content), looks, way: way(test.buffer) }
+    }
+}
+
 impl Draft {
-    fn new(entries: &[Drafted], proto: AppProto, direction: Direction, prefilter: bool) -> Result<Self, String> {
+    fn new(sought: &[Sought<'_>], proto: AppProto, direction: Direction) -> Self {
         let (mut always, mut repeats) = (Vec::new(), Vec::new());
         let mut sets: Vec<(Looks, Builder<'_>)> = Vec::new();
-        for (i, e) in entries.iter().enumerate() {
-            if !e.app.as_deref().is_some_and(|a| !a.parts.is_empty() && a.concerns(proto)) {
-                continue;
-            }
-            let test = &e.rule.flow;
+        for s in sought.iter().filter(|s| s.app.concerns(proto)) {
+            let (i, test) = (s.entry, &s.rule.flow);
             let turned = match direction {
                 Direction::ToServer => test.to_client,
                 Direction::ToClient => test.to_server,
@@ -130,41 +167,34 @@ impl Draft {
             if turned {
                 continue;
             }
-            let i = u32::try_from(i).map_err(|_| String::from("too many rules"))?;
-            if e.app.as_deref().is_some_and(|a| a.repeats) {
+            if s.app.repeats {
                 repeats.push(i);
             }
             // What goes the other way is not searched here: a rule with => is looked at where its pattern cannot be.
-            let here =
-                |b: &BufferTest| e.rule.direction != HeaderDirection::Transaction || way(b.buffer) == Some(direction);
-            let Some((test, content)) = fast_pattern(e).filter(|(b, _)| prefilter && here(b)) else {
+            let here = |f: &&First<'_>| s.rule.direction != HeaderDirection::Transaction || f.way == Some(direction);
+            let Some(first) = s.first.as_ref().filter(here) else {
                 always.push(i);
                 continue;
             };
-            let Some(buffer) = Buffer::by_name(test.buffer.name) else { continue };
-            let (multi, streaming) = (test.buffer.multi, test.buffer.streaming);
-            // The files of a response begin with its body: one search serves both.
-            let (buffer, multi) =
-                if buffer == Buffer::HttpResponseBody { (Buffer::FileData, true) } else { (buffer, multi) };
-            let looks = Looks { buffer, multi, streaming, chain: Chain::new(&test.transforms) };
-            let at = match sets.iter().position(|s| s.0 == looks) {
+            let Some(looks) = &first.looks else { continue };
+            let at = match sets.iter().position(|s| s.0 == *looks) {
                 Some(at) => at,
                 None if sets.len() == MAX_SEARCHED => {
                     always.push(i);
                     continue;
                 }
                 None => {
-                    sets.push((looks, Builder::default()));
+                    sets.push((looks.clone(), Builder::default()));
                     sets.len() - 1
                 }
             };
             let set = &mut sets[at].1; // found or pushed above
-            match near(test, content) {
-                Some(close) => set.add_near(close, Some(content), Vec::new(), i),
-                None => set.add(content, Guard::None, i),
+            match first.near {
+                Some(close) => set.add_near(close, Some(first.content), Vec::new(), i),
+                None => set.add(first.content, Guard::None, i),
             }
         }
-        Ok(Self { always, repeats, buffers: sets.into_iter().map(|(looks, set)| (looks, set.plan())).collect() })
+        Self { always, repeats, buffers: sets.into_iter().map(|(looks, set)| (looks, set.plan())).collect() }
     }
 
     // None where it holds no rule.
