@@ -29,6 +29,7 @@ const FOLDERS: &[&str] = &[
     "sensor/capture/fuzz",
     "sensor/decode/fuzz",
     "sensor/app/fuzz",
+    "sensor/detect/fuzz",
     "sensor/spool/fuzz",
     "sensor/agent/fuzz",
     "aggregator/store/fuzz",
