@@ -17,7 +17,7 @@ use lagewarte_app::{
 use lagewarte_base::fs::{Fs as _, RealFs};
 use lagewarte_capture::{CaptureFile, Filter, Next, Source};
 use lagewarte_decode::{Checksum, Decoder, RawFrame};
-use lagewarte_detect::{Engine, Output};
+use lagewarte_detect::{Cache, Engine, Output};
 use lagewarte_flow::{
     AppProto, Config as Flow, FullPolicy, Pickup, Timeouts,
     defrag::{self, ByHost, Policy},
@@ -229,7 +229,8 @@ pub struct Rules {
     pub sha256: [u8; 32],
 }
 
-/// Loads the rules of command line and configuration; `before` is the set that they follow, where one is in force.
+/// Loads the rules of command line and configuration; `before` is the set that they follow, where one is in force, and
+/// `cache` the directory of what is known from the last loading.
 ///
 /// # Errors
 ///
@@ -239,6 +240,7 @@ pub fn rules(
     engine: &cli::Engine,
     options: &Options,
     before: Option<&Engine>,
+    cache: Option<&Path>,
 ) -> anyhow::Result<Rules> {
     let mut files: Vec<PathBuf> = engine.only_rules.clone();
     if files.is_empty() {
@@ -254,12 +256,28 @@ pub fn rules(
     let refused = nothing.into_iter().chain(set.refused.iter().cloned()).collect();
     let (loaded, sha256) = (set.rules.len(), set.sha256);
     let output = output(settings, options);
-    let engine = match before {
-        Some(before) => before.successor(set, output),
-        None => Engine::new(set, output),
+    let engine = match cache {
+        Some(dir) => cached(set, output, before, dir),
+        None => Engine::with(set, output, before, None),
     };
     let engine = engine.map_err(anyhow::Error::msg).context("compiling the rules")?;
     Ok(Rules { engine: Arc::new(engine), loaded, refused, sha256 })
+}
+
+/// A set compiled with what is known from the last loading. Whatever is wrong with that is told, and no more.
+fn cached(set: RuleSet, output: Output, before: Option<&Engine>, dir: &Path) -> Result<Engine, String> {
+    let (cache, why) = Cache::open(RealFs, dir);
+    if let Some(why) = why {
+        tracing::warn!("the matchers kept on disk are not used, and written anew: {why}");
+    }
+    let engine = Engine::with(set, output, before, Some(&cache))?;
+    let closed = cache.close();
+    if let Err(e) = &closed.written {
+        let dir = dir.display();
+        tracing::warn!("matchers cannot be kept for the next loading (detect.sgh-mpm-caching-path, {dir}): {e}");
+    }
+    tracing::info!(known = closed.found, new = closed.compiled, "matchers compiled");
+    Ok(engine)
 }
 
 fn output(settings: &Settings, options: &Options) -> Output {

@@ -7,6 +7,7 @@
 //! old set to a worker. The configuration is not read again.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -34,6 +35,8 @@ pub(super) struct Reloader<'r> {
     pub(super) settings: &'r Settings,
     pub(super) engine: &'r cli::Engine,
     pub(super) options: Options,
+    /// Where matchers are kept.
+    pub(super) matchers: Option<PathBuf>,
     pub(super) running: Arc<ArcSwap<Engine>>,
     pub(super) notice: RulesNotice,
 }
@@ -60,7 +63,7 @@ impl Reloader<'_> {
 
     fn reload(&self) -> anyhow::Result<Rules> {
         let before = self.running.load_full();
-        let new = wiring::rules(self.settings, self.engine, &self.options, Some(&before))?;
+        let new = wiring::rules(self.settings, self.engine, &self.options, Some(&before), self.matchers.as_deref())?;
         super::refused_rules(&new.refused, self.engine.init_errors_fatal)?;
         anyhow::ensure!(
             new.loaded > 0 || before.is_empty(),

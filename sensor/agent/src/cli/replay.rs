@@ -57,7 +57,7 @@ impl Replay {
         let mut options = wiring::options(settings, &self.engine, None);
         let mut source = wiring::capture(&self.capture, settings, &self.engine)?;
         options.decoder.checksums = wiring::checksums(&self.capture, settings, &self.engine)?;
-        let rules = wiring::rules(settings, &self.engine, &options, None)?;
+        let rules = wiring::rules(settings, &self.engine, &options, None, settings.matchers(None).as_deref())?;
         refused_rules(&rules.refused, self.engine.init_errors_fatal)?;
         options.engine = Some(Arc::new(ArcSwap::new(rules.engine)));
         std::fs::create_dir_all(&self.out).with_context(|| {

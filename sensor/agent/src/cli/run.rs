@@ -56,7 +56,8 @@ impl Run {
         let beside = settings.own.shadow.as_ref().map(|s| shadow::Prepared::open(s, options.decoder)).transpose()?;
         options.pcap_cnt = false;
         wiring::file_store(settings, &settings.own.state_dir, &mut options)?;
-        let rules = wiring::rules(settings, &self.engine, &options, None)?;
+        let matchers = settings.matchers(Some(&settings.own.state_dir));
+        let rules = wiring::rules(settings, &self.engine, &options, None, matchers.as_deref())?;
         refused_rules(&rules.refused, self.engine.init_errors_fatal)?;
         if rules.loaded == 0 {
             tracing::warn!("no rule is in force: name rule files under rule-files, or with -S");
@@ -78,6 +79,7 @@ impl Run {
             settings,
             engine: &self.engine,
             options: Options { engine: None, live: None, ..options.clone() },
+            matchers,
             running,
             notice: station.rules_notice(),
         };

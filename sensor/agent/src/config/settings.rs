@@ -69,6 +69,8 @@ pub struct Settings {
     pub packet_alert_max: usize,
     /// `detect.guess-applayer-tx`.
     pub guess_transaction: bool,
+    /// `detect.sgh-mpm-caching` and its path: [`Self::matchers`].
+    pub matcher_cache: (Option<bool>, Option<PathBuf>),
     /// Interface to listen on.
     pub interface: Option<String>,
     /// Capture filter.
@@ -360,6 +362,7 @@ impl Settings {
             action_order: action_order(&r.list("action-order")).unwrap_or(ACTIONS),
             packet_alert_max: r.number("packet-alert-max").unwrap_or(15) as usize,
             guess_transaction: r.flag("detect.guess-applayer-tx").unwrap_or(false),
+            matcher_cache: (r.flag("detect.sgh-mpm-caching"), r.path("detect.sgh-mpm-caching-path")),
             interface: r.text("af-packet.interface").or_else(|| r.text("pcap.interface")).filter(|i| i != "default"),
             bpf: r.text("af-packet.bpf-filter"),
             pcap_checksums: r.flag("pcap-file.checksum-checks"),
@@ -405,6 +408,14 @@ impl Settings {
                 },
             },
         }
+    }
+
+    /// Where what compiling decides is kept between loadings; None: nowhere. `own` is the directory in which a command keeps
+    /// what is its own, where it has one.
+    pub fn matchers(&self, own: Option<&Path>) -> Option<PathBuf> {
+        let (wanted, path) = &self.matcher_cache;
+        let path = path.clone().or_else(|| Some(own?.join("matchers")));
+        path.filter(|_| *wanted != Some(false))
     }
 
     /// What is out of bounds: what types alone do not say.

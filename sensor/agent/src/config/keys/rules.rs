@@ -108,6 +108,20 @@ pub(super) static KEYS: &[Key] = &[
         "yes",
         "Whether an alert on the bytes of a stream shows what the flow's transaction says, where there is only one that it can be about; it is then marked `tx_guessed`.",
     ),
+    on(
+        "detect.sgh-mpm-caching",
+        Flag,
+        "yes in run, and where there is a path",
+        "no",
+        "Whether what compiling a rule set decides is kept on disk for the next loading.",
+    ),
+    on(
+        "detect.sgh-mpm-caching-path",
+        Text,
+        "in run: matchers in the state directory",
+        "/tmp/matchers",
+        "Directory of the one file in which that stands; made if it is not there. `replay` has none unless it is named here.",
+    ),
     off("detect.**", BuiltDifferently, "Grouping and prefilter of the rule engine."),
     off(
         "{pcre,engine-analysis,profiling,legacy,luajit,security,plugins}.**",
