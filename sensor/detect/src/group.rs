@@ -97,24 +97,24 @@ pub(crate) struct Table {
     by_port_with_bytes: ByPort,
 }
 
-/// An entry, and where it is filed.
+/// An entry, and what it is filed behind.
 struct Filed<'r> {
     entry: u32,
     /// What the flow must speak one of.
     spoken: Protocols,
-    place: Place<'r>,
+    behind: Behind<'r>,
 }
 
-/// Where an entry is filed.
+/// What an entry is filed behind.
 #[derive(Clone)]
-enum Place<'r> {
-    /// Behind a content near the beginning, or another one; with those that have one place only.
+enum Behind<'r> {
+    /// A content near the beginning, or another one; with those that have one place only.
     Near(&'r Content, Option<&'r Content>, Vec<(&'r Content, usize)>),
-    /// Behind a content that may lie anywhere.
+    /// A content that may lie anywhere.
     Anywhere(&'r Content, Guard<'r>),
-    /// By the port of one side, of which the second is the destination; and whether it asks for contents.
+    /// The port of one side, of which the second is the destination; and whether it asks for contents.
     Port(usize, &'r PortSet, bool),
-    Always,
+    Nothing,
 }
 
 /// Entries by the port of the destination or, where they name none, of the source.
@@ -193,18 +193,18 @@ fn filed(entry: u32, e: &Drafted, class: Class, way: Way) -> Option<Filed<'_>> {
     // What a packet may be long says nothing of the stream that is looked at with it.
     let longest = longest(e).filter(|_| class != Class::TcpStream);
     let (content, close) = (first.map(|((), c)| c), first_near(&e.rule.payload, longest));
-    let place = match (close.filter(long), content.filter(long), close, content) {
-        (Some(c), ..) => Place::Near(c, content, at),
-        (_, Some(c), ..) => Place::Anywhere(c, guard(e, close, at)),
-        (_, _, Some(c), _) if tells => Place::Near(c, None, at),
+    let behind = match (close.filter(long), content.filter(long), close, content) {
+        (Some(c), ..) => Behind::Near(c, content, at),
+        (_, Some(c), ..) => Behind::Anywhere(c, guard(e, close, at)),
+        (_, _, Some(c), _) if tells => Behind::Near(c, None, at),
         // A short pattern says less than a port.
-        _ if !wide(&e.dest_port) => Place::Port(1, &e.dest_port, content.is_some()),
-        _ if !wide(&e.src_port) => Place::Port(0, &e.src_port, content.is_some()),
-        (_, _, Some(c), _) => Place::Near(c, None, at),
-        (.., Some(c)) => Place::Anywhere(c, guard(e, None, at)),
-        _ => Place::Always,
+        _ if !wide(&e.dest_port) => Behind::Port(1, &e.dest_port, content.is_some()),
+        _ if !wide(&e.src_port) => Behind::Port(0, &e.src_port, content.is_some()),
+        (_, _, Some(c), _) => Behind::Near(c, None, at),
+        (.., Some(c)) => Behind::Anywhere(c, guard(e, None, at)),
+        _ => Behind::Nothing,
     };
-    Some(Filed { entry, spoken: e.app.as_deref().map_or(Protocols::ANY, AppRule::protocols), place })
+    Some(Filed { entry, spoken: e.app.as_deref().map_or(Protocols::ANY, AppRule::protocols), behind })
 }
 
 impl Table {
@@ -217,11 +217,11 @@ impl Table {
         let mut patterns = Builder::default();
         let mut by_port = [const { [Vec::new(), Vec::new()] }; 2];
         for f in filed {
-            match f.place.clone() {
-                Place::Near(c, other, at) => patterns.add_near(c, other, at, f.entry),
-                Place::Anywhere(c, guard) => patterns.add(c, guard, f.entry),
-                Place::Port(side, ports, bytes) => by_port[usize::from(bytes)][side & 1].push((f.entry, ports)), // of two
-                Place::Always => table.always.push(f.entry),
+            match f.behind.clone() {
+                Behind::Near(c, other, at) => patterns.add_near(c, other, at, f.entry),
+                Behind::Anywhere(c, guard) => patterns.add(c, guard, f.entry),
+                Behind::Port(side, ports, bytes) => by_port[usize::from(bytes)][side & 1].push((f.entry, ports)), // of two
+                Behind::Nothing => table.always.push(f.entry),
             }
         }
         table.patterns = patterns.plan().build(cache);
@@ -356,4 +356,57 @@ fn concerns(e: &Drafted, place: Class, way: Way) -> bool {
         Way::None => !r.flow.to_client && r.flow.state == FlowState::Any,
     };
     looks_there(e, place) && class && way && carried(e, place) && !e.address_only && e.of_packets()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, alert::Output};
+
+    /// A hundred rules for each of these protocols, two hundred on TCP itself.
+    fn engine(protocols: &[&str]) -> Engine {
+        let rules = |(p, n): (&&str, u32)| {
+            (0..n).map(|i| format!("alert {p} any any -> any any (content:\"{p}-{i:03}-\"; ")).collect()
+        };
+        let all: Vec<Vec<String>> = protocols.iter().map(|p| (p, 100)).chain([(&"tcp", 200)]).map(rules).collect();
+        let text: String = (1..).zip(all.concat()).map(|(sid, rule)| format!("{rule}sid:{sid};)\n")).collect();
+        let set = lagewarte_rules::parse(&[("t", text.as_bytes())], &lagewarte_rules::Options::default());
+        assert_eq!(set.refused, []);
+        Engine::new(set, Output::default()).unwrap()
+    }
+
+    /// How many candidates there are in a stream that holds what all rules look for, of those on a protocol and of those on none.
+    fn found(engine: &Engine, all: &str, spoken: AppProto) -> (usize, usize) {
+        let mut found = Vec::new();
+        let table = engine.groups.table(Class::TcpStream, Way::ToServer, spoken);
+        table.candidates(Some((4_000, 80)), all.as_bytes(), 0, &mut Seen::default(), &mut found);
+        let of = |i: &&u32| engine.entries[**i as usize].rule.of_protocols;
+        (found.iter().filter(of).count(), found.iter().filter(|i| !of(i)).count())
+    }
+
+    fn contents(protocols: &[&str]) -> String {
+        let of = |p: &str, n: u32| (0..n).map(|i| format!("{p}-{i:03}-")).collect::<String>();
+        protocols.iter().map(|p| of(p, 100)).chain([of("tcp", 200)]).collect()
+    }
+
+    #[test]
+    fn a_flow_is_searched_for_the_rules_on_its_protocol_and_on_none() {
+        let protocols = ["tls", "smtp"];
+        let (engine, all) = (engine(&protocols), contents(&protocols));
+        assert_eq!(found(&engine, &all, AppProto::Tls), (100, 200));
+        assert_eq!(found(&engine, &all, AppProto::Smtp), (100, 200));
+        for other in [AppProto::Unknown, AppProto::Failed, AppProto::Ssh] {
+            assert_eq!(found(&engine, &all, other), (0, 200), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn few_protocols_have_a_table_of_their_own_and_no_rule_of_the_others_is_left_out() {
+        let protocols = ["tls", "smtp", "ftp", "ssh", "pgsql", "ldap", "rdp", "rfb", "mqtt", "modbus"];
+        let (engine, all) = (engine(&protocols), contents(&protocols));
+        let own = |p: &&AppProto| found(&engine, &all, **p) == (100, 200);
+        let shared = |p: &&AppProto| found(&engine, &all, **p) == (100 * (protocols.len() - OWN), 200);
+        assert_eq!(AppProto::ALL.iter().filter(own).count(), OWN);
+        assert_eq!(AppProto::ALL.iter().filter(shared).count(), AppProto::ALL.len() - OWN);
+    }
 }

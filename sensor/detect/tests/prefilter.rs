@@ -76,7 +76,16 @@ fn rule() -> impl Strategy<Value = String> {
     let action = prop_oneof![9 => Just("alert"), 1 => Just("pass")];
     let arrow = prop_oneof![4 => Just("->"), 1 => Just("<>")];
     let payload = (
-        prop_oneof![3 => Just("tcp"), 3 => Just("udp"), 1 => Just("ip"), 1 => Just("tcp-pkt"), 1 => Just("tcp-stream")],
+        prop_oneof![
+            3 => Just("tcp"),
+            3 => Just("udp"),
+            1 => Just("ip"),
+            1 => Just("tcp-pkt"),
+            1 => Just("tcp-stream"),
+            // Into the bytes of a flow that speaks this, or not.
+            1 => Just("http"),
+            1 => Just("tls"),
+        ],
         prop::collection::vec(content(), 0..3).prop_map(|c| c.concat()),
     );
     let buffer = prop_oneof![
