@@ -277,6 +277,15 @@ impl AppRule {
         })
     }
 
+    /// Whether a number that the transaction is said to have is another for certain: asked before dearer things are.
+    pub(crate) fn has_other_number(&self, state: &State, place: usize, direction: Direction) -> bool {
+        let other = |part: &Part| match part {
+            Part::Number { field, test } => number(state, place, direction, (*field, *test)) == (false, true),
+            _ => false,
+        };
+        self.parts.iter().any(other)
+    }
+
     /// Looks at a transaction's parts, one of which may already have been found to match; which way, and whose flow it is.
     pub(crate) fn inspect(
         &self,
@@ -307,14 +316,7 @@ impl AppRule {
                     let complete = progress == DONE;
                     (complete && rule.holds(state, place, direction), complete)
                 }
-                Part::Number { field, test } => {
-                    let complete = progress >= state.number_at(*field, direction);
-                    let holds = complete
-                        && (0..MAX_INSTANCES)
-                            .map_while(|i| state.number(place, *field, direction, i))
-                            .any(|n| test.matches(n));
-                    (holds, complete)
-                }
+                Part::Number { field, test } => number(state, place, direction, (*field, *test)),
                 Part::OneOf { field, any, none } => {
                     let complete = progress >= state.number_at(*field, direction);
                     let mut there =
@@ -372,4 +374,11 @@ impl AppRule {
         }
         verdict
     }
+}
+
+/// Whether a number of the transaction is as asked, and whether all of them are known.
+fn number(state: &State, place: usize, direction: Direction, (field, test): (Field, Interval)) -> (bool, bool) {
+    let complete = state.core(place).is_some_and(|c| c.progress(direction) >= state.number_at(field, direction));
+    let mut all = (0..MAX_INSTANCES).map_while(|i| state.number(place, field, direction, i));
+    (complete && all.any(|n| test.matches(n)), complete)
 }

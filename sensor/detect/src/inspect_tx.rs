@@ -80,7 +80,9 @@ impl Engine {
                     // What is not there yet may come while the transaction lasts.
                     let later = if complete { Verdict::Never } else { Verdict::Wait };
                     let mut verdict =
-                        if !entry.around(p, Some(flow), Some(state.proto()), LayerEvents::default(), &mut s.work) {
+                        if !entry.around(p, Some(flow), Some(state.proto()), LayerEvents::default(), &mut s.work)
+                            || rule.has_other_number(state, place, direction)
+                        {
                             Verdict::Never
                         } else if !entry.remembered(Some(flow)) || !entry.may_be_in_payload(p, flow) {
                             later
