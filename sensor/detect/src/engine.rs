@@ -13,13 +13,12 @@ use lagewarte_rules::{
     ast::{PacketTest, Proto},
     tags::TagOf,
 };
-use rayon::prelude::*;
 
 use crate::{
     address,
     alert::Output,
     cache::Cache,
-    entry::{Drafted, Entry, Remembers},
+    entry::{Drafted, Entry},
     frames::FrameTables,
     gate::Gate,
     group::Groups,
@@ -213,12 +212,10 @@ impl Engine {
         let tags = |host: bool| rules.iter().flat_map(|r| &r.tags).any(|t| !host || t.of != TagOf::Session);
         let (tags, host_tags) = (tags(false), tags(true));
         let hash = Arc::new(set.sha256);
-        let remembers: Vec<Remembers> = rules.iter().map(|r| Remembers::new(r, &names)).collect();
-        let entries: Vec<Drafted> = rules
-            .into_par_iter()
-            .zip(remembers)
-            .flat_map_iter(|(rule, remembers)| Drafted::of(rule, remembers, &hash, &output))
-            .collect();
+        let mut entries = Vec::with_capacity(rules.len());
+        for rule in rules {
+            Drafted::push(rule, &hash, &output, &names, &mut entries);
+        }
         let groups = Groups::new(&entries, prefilter, cache)?;
         let those = |test: &dyn Fn(&Drafted) -> bool| -> Vec<u32> {
             entries.iter().enumerate().filter(|(_, e)| test(e)).filter_map(|(i, _)| u32::try_from(i).ok()).collect()
