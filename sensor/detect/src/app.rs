@@ -277,7 +277,8 @@ impl AppRule {
         })
     }
 
-    /// Whether a number that the transaction is said to have is another for certain: asked before dearer things are.
+    /// Whether a number that the transaction is said to have is another for certain: asked before contents are searched for
+    /// in the payload.
     pub(crate) fn has_other_number(&self, state: &State, place: usize, direction: Direction) -> bool {
         let other = |part: &Part| match part {
             Part::Number { field, test } => number(state, place, direction, (*field, *test)) == (false, true),

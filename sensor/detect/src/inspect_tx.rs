@@ -79,9 +79,10 @@ impl Engine {
                     let watch = self.watch(i);
                     // What is not there yet may come while the transaction lasts.
                     let later = if complete { Verdict::Never } else { Verdict::Wait };
+                    let payload = self.gates.get(i as usize).is_some_and(Gate::payload);
                     let mut verdict =
                         if !entry.around(p, Some(flow), Some(state.proto()), LayerEvents::default(), &mut s.work)
-                            || rule.has_other_number(state, place, direction)
+                            || payload && rule.has_other_number(state, place, direction)
                         {
                             Verdict::Never
                         } else if !entry.remembered(Some(flow)) || !entry.may_be_in_payload(p, flow) {
@@ -94,7 +95,7 @@ impl Engine {
                         };
                     // What it asks of the payload is asked of the packet in whose context the rest was found, and of
                     // the stream as far as it is held.
-                    let sealed = flow.sealed && self.gates.get(i as usize).is_some_and(Gate::payload);
+                    let sealed = flow.sealed && payload;
                     if verdict == Verdict::Match
                         && !(!sealed
                             && (entry.in_payload(p, &mut s.work, &mut s.counters) || entry.in_parts(flow, &mut s.work))
