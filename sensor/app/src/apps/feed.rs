@@ -68,7 +68,7 @@ impl Apps {
         }
         self.drain(&mut app, f, time, &mut events);
         let empty = app.state.is_none() && app.old.is_empty() && app.held.iter().all(Vec::is_empty);
-        self.put(f.flow, app);
+        self.put_changed(f.flow, app);
         if empty && f.flow.app.over {
             self.forget(f.flow);
         }

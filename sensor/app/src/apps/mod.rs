@@ -285,7 +285,7 @@ impl Apps {
                 self.give_up(&mut app, f.flow);
             }
         }
-        self.put(f.flow, app);
+        self.put_changed(f.flow, app);
         events
     }
 
@@ -337,7 +337,7 @@ impl Apps {
                 self.give_up(&mut app, f.flow);
             }
         }
-        self.put(f.flow, app);
+        self.put_changed(f.flow, app);
         events
     }
 
@@ -394,10 +394,8 @@ impl Apps {
         }
         let waits = app.frames.as_ref().is_some_and(|f| !f.is_empty());
         let idle = flow.app.over && !waits && app.states().all(State::is_empty);
+        app.news = waits || files_wait;
         self.put(flow, app);
-        if let Some(app) = self.get_mut(flow) {
-            app.news = waits || files_wait;
-        }
         if idle {
             self.forget(flow);
         }
@@ -408,9 +406,12 @@ impl Apps {
         self.slots.get_mut((flow.app.slot as usize).checked_sub(1)?)?.take()
     }
 
-    // Puts it back changed.
-    pub(crate) fn put(&mut self, flow: &mut Flow, mut app: Box<FlowApp>) {
+    pub(super) fn put_changed(&mut self, flow: &mut Flow, mut app: Box<FlowApp>) {
         app.news = true;
+        self.put(flow, app);
+    }
+
+    fn put(&mut self, flow: &mut Flow, app: Box<FlowApp>) {
         if flow.app.slot == 0 {
             let at = self.free.pop().unwrap_or_else(|| {
                 self.slots.push(None);
