@@ -23,6 +23,7 @@ pub const MAX_SETS: usize = 4_096;
 pub const MAX_SET_FILE: u64 = 1 << 30;
 /// Bytes that a set may hold where nothing is said.
 pub const DEFAULT_MEMCAP: u64 = 100 << 20;
+
 /// What a `dataset` or `datarep` keyword asks of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lookup {
