@@ -31,7 +31,7 @@ impl Index {
         let mut index = Self::default();
         let (mut src, mut dest): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         for (i, e) in entries.iter().enumerate().filter(|(_, e)| e.address_only) {
-            let Ok(i) = u32::try_from(i) else { continue }; // Groups::new refuses such a set
+            let Ok(i) = u32::try_from(i) else { continue }; // Engine::build refuses such a set
             match (e.src.is_any(), e.dest.is_any()) {
                 (true, true) => index.rest.push(i),
                 (false, true) => src.push(i),

@@ -165,15 +165,8 @@ impl Engine {
         Self::with(set, output, None, None)
     }
 
-    /// Compiles the set that follows this one; flows keep their flowbits, hosts their marks.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn successor(&self, set: RuleSet, output: Output) -> Result<Self, String> {
-        Self::with(set, output, Some(self), None)
-    }
-
-    /// Compiles a set, which follows `before` where there is one, with what is known of it from the last time.
+    /// Compiles a set, which follows `before` where there is one (flows keep their flowbits, hosts their marks), with what is
+    /// known of it from the last time.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -216,7 +209,8 @@ impl Engine {
         for rule in rules {
             Drafted::push(rule, &hash, &output, &names, &mut entries);
         }
-        let groups = Groups::new(&entries, prefilter, cache)?;
+        u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
+        let groups = Groups::new(&entries, prefilter, cache);
         let those = |test: &dyn Fn(&Drafted) -> bool| -> Vec<u32> {
             entries.iter().enumerate().filter(|(_, e)| test(e)).filter_map(|(i, _)| u32::try_from(i).ok()).collect()
         };
@@ -224,7 +218,7 @@ impl Engine {
         let protocol_only = those(&Drafted::protocol_only);
         let layer = those(&|e| !e.rule.layer_events.is_empty());
         let below_ip = those(&|e| matches!(e.rule.proto, Proto::Arp | Proto::Ether));
-        let transactions = Tables::new(&entries, prefilter, cache)?;
+        let transactions = Tables::new(&entries, prefilter, cache);
         let frames = FrameTables::new(&entries, prefilter, cache);
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
         let mut asked = Asked::default();

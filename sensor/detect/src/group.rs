@@ -133,8 +133,7 @@ struct Ports {
 }
 
 impl Groups {
-    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Result<Self, String> {
-        u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
+    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Self {
         let keys: Vec<(Class, Way)> = CLASSES.into_iter().flat_map(|c| WAYS.map(|w| (c, w))).collect();
         let of = |(class, way)| {
             let all = (0u32..).zip(entries);
@@ -148,7 +147,7 @@ impl Groups {
                 },
             }
         };
-        Ok(Self { tables: keys.into_par_iter().map(of).collect() })
+        Self { tables: keys.into_par_iter().map(of).collect() }
     }
 
     /// `spoken`: what rules take the flow to speak, if there is one.

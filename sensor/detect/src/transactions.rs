@@ -87,9 +87,8 @@ struct Draft {
 }
 
 impl Tables {
-    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Result<Self, String> {
-        u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
-        let numbered = entries.par_iter().enumerate().map(|(i, e)| (i as u32, e)); // as many as that at most
+    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Self {
+        let numbered = entries.par_iter().enumerate().map(|(i, e)| (i as u32, e)); // Engine::build() refuses more
         let sought: Vec<Sought<'_>> = numbered.filter_map(|(i, e)| Sought::new(i, e, prefilter)).collect();
         let mut protocols = vec![AppProto::Unknown];
         protocols.extend(AppProto::ALL);
@@ -100,7 +99,7 @@ impl Tables {
         let distinct: Vec<&Plan> = plans.collect::<HashSet<_>>().into_iter().collect();
         let built: HashMap<&Plan, Arc<Prefilter>> =
             distinct.into_par_iter().filter_map(|plan| Some((plan, Arc::new(plan.build(cache)?)))).collect();
-        Ok(Self { groups: drafts.iter().map(|[a, b]| [a.group(&built), b.group(&built)]).collect() })
+        Self { groups: drafts.iter().map(|[a, b]| [a.group(&built), b.group(&built)]).collect() }
     }
 
     pub(crate) fn of(&self, p: AppProto, d: Direction) -> Option<&AppGroup> {

@@ -195,7 +195,7 @@ fn a_reload_keeps_the_flows_bits() {
     let mut rig = Rig::new(rules(before), Output::default());
     let frames = exchange(1);
     assert_eq!(sids(&rig.run(&frames[..1])), [(1, 1)]);
-    rig.engine = rig.engine.successor(rules(after), Output::default()).unwrap();
+    rig.engine = Engine::with(rules(after), Output::default(), Some(&rig.engine), None).unwrap();
     assert_eq!(sids(&rig.run(&frames[1..])), [(3, 2)]);
 }
 

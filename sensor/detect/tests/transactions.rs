@@ -8,7 +8,7 @@ mod common;
 
 use common::{CLIENT, End, Frame, Rig, SERVER, alerts, dns, rules, session, sids, tcp, udp};
 use lagewarte_app::{Buffer, Field, LayerEvent, State};
-use lagewarte_detect::Output;
+use lagewarte_detect::{Engine, Output};
 use lagewarte_flow::AppProto;
 use lagewarte_rules::{
     buffers::{BUFFERS, PROTOCOLS},
@@ -173,7 +173,7 @@ fn a_reload_forgets_what_an_older_set_thought_of_a_transaction() {
     let frames = talk(&[(true, "ask who\n"), (false, "tell me\n")]);
     let mut rig = Rig::new(one, Output::default());
     let mut found = sids(&rig.run(&frames[..7]));
-    rig.engine = rig.engine.successor(two, Output::default()).unwrap();
+    rig.engine = Engine::with(two, Output::default(), Some(&rig.engine), None).unwrap();
     found.extend(sids(&rig.run(&frames[7..])));
     assert_eq!(found, [(1, 7), (2, 8)]);
 }
