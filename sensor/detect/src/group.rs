@@ -7,6 +7,8 @@
 //! that occurs where the port is another fails at the header. Rules without a pattern are filed by port. Must never leave
 //! out a rule that could match: ports, addresses and flow are tested again at verification. Limit: [`OWN`].
 
+use std::collections::BTreeMap;
+
 use lagewarte_flow::AppProto;
 use lagewarte_rules::{
     ast::{Content, FlowState, PacketTest, Proto},
@@ -80,7 +82,8 @@ pub(crate) struct Groups {
 /// The rules of one class and way: what speaks one protocol needs no rules on another.
 #[derive(Debug)]
 struct BySpoken {
-    own: Vec<(AppProto, Table)>,
+    /// Protocols with the same rules share one.
+    own: Vec<(Protocols, Table)>,
     /// Of all other protocols, of flows that say nothing, and of packets without a flow.
     other: Table,
 }
@@ -154,7 +157,7 @@ impl Groups {
     pub(crate) fn table(&self, class: Class, way: Way, spoken: AppProto) -> &Table {
         // Invariant: new() made one for each pair, in this order.
         let tables = &self.tables[class as usize * WAYS.len() + way as usize];
-        tables.own.iter().find(|(p, _)| *p == spoken).map_or(&tables.other, |(_, t)| t)
+        tables.own.iter().find(|(those, _)| those.has(spoken)).map_or(&tables.other, |(_, t)| t)
     }
 }
 
@@ -168,8 +171,14 @@ impl BySpoken {
         most.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
         most.truncate(OWN);
         let others = |f: &Filed<'_>| f.spoken.others(most.iter().map(|(_, p)| *p));
+        let mut alike: BTreeMap<Vec<u32>, Protocols> = BTreeMap::new();
+        for (_, p) in &most {
+            let entries = filed.iter().filter(|f| f.spoken.has(*p)).map(|f| f.entry).collect();
+            alike.entry(entries).or_default().add(*p);
+        }
+        let table = |spoken| Table::new(filed.iter().filter(|f| f.spoken.meets(spoken)), cache);
         Self {
-            own: most.iter().map(|(_, p)| (*p, Table::new(filed.iter().filter(|f| f.spoken.has(*p)), cache))).collect(),
+            own: alike.into_values().map(|spoken| (spoken, table(spoken))).collect(),
             other: Table::new(filed.iter().filter(|f| others(f)), cache),
         }
     }
@@ -397,6 +406,15 @@ mod tests {
         for other in [AppProto::Unknown, AppProto::Failed, AppProto::Ssh] {
             assert_eq!(found(&engine, &all, other), (0, 200), "{other:?}");
         }
+    }
+
+    #[test]
+    fn protocols_with_the_same_rules_share_a_table() {
+        let (engine, all) = (engine(&["http"]), contents(&["http"]));
+        let table = |p| std::ptr::from_ref(engine.groups.table(Class::TcpStream, Way::ToServer, p));
+        assert_eq!(table(AppProto::Http), table(AppProto::Http2));
+        assert_ne!(table(AppProto::Http), table(AppProto::Tls));
+        assert_eq!(found(&engine, &all, AppProto::Http2), (100, 200));
     }
 
     #[test]
