@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Addresses of both families as sorted, disjoint, inclusive ranges.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AddressSet {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
@@ -41,6 +41,16 @@ impl AddressSet {
                 IpAddr::V4(a) => inside(&self.v4, u32::from(a)),
                 IpAddr::V6(a) => inside(&self.v6, u128::from(a)),
             }
+    }
+
+    /// Whether the two have an address in common.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.v4.iter().any(|r| meets(*r, &other.v4)) || self.v6.iter().any(|r| meets(*r, &other.v6))
+    }
+
+    /// Whether each of its addresses is in the other, too.
+    pub fn within(&self, other: &Self) -> bool {
+        self.v4.iter().all(|r| within(*r, &other.v4)) && self.v6.iter().all(|r| within(*r, &other.v6))
     }
 
     /// IPv4 ranges, both ends included, ascending.
@@ -311,6 +321,18 @@ pub(crate) fn inside<T: Copy + Ord>(ranges: &[(T, T)], x: T) -> bool {
     i.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, b)| x <= *b)
 }
 
+// Whether a range has a number in common with sorted, disjoint ones.
+fn meets<T: Copy + Ord>((from, to): (T, T), ranges: &[(T, T)]) -> bool {
+    let i = ranges.partition_point(|(a, _)| *a <= to);
+    i.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, b)| from <= *b)
+}
+
+// Whether a range lies in one of sorted, disjoint ones, of which adjacent ones are joined.
+fn within<T: Copy + Ord>((from, to): (T, T), ranges: &[(T, T)]) -> bool {
+    let i = ranges.partition_point(|(a, _)| *a <= from);
+    i.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, b)| to <= *b)
+}
+
 /// Neighbours of a number.
 pub(crate) trait Step: Sized {
     fn next(self) -> Option<Self>;
@@ -450,6 +472,20 @@ mod tests {
             let is = |r: &[(u16, u16)]| r.iter().any(|(a, b)| *a <= x && x <= *b);
             let set = subtract(merge(yes.clone()), &merge(no.clone()));
             prop_assert_eq!(inside(&set, x), is(&yes) && !is(&no));
+        }
+        #[test]
+        fn sets_meet_and_lie_within_each_other_as_their_members_do(
+            a in prop::collection::vec((0u16..40, 0u16..6), 1..6),
+            b in prop::collection::vec((0u16..40, 0u16..20), 1..4),
+        ) {
+            let set = |r: Vec<(u16, u16)>| {
+                let list: Vec<String> = r.iter().map(|(from, n)| format!("10.0.0.{from}-10.0.0.{}", from + n)).collect();
+                AddressSet::parse(&format!("[{}]", list.join(",")), &vars()).unwrap()
+            };
+            let (a, b) = (set(a), set(b));
+            let both = |x: u8| (a.contains(Ipv4Addr::new(10, 0, 0, x).into()), b.contains(Ipv4Addr::new(10, 0, 0, x).into()));
+            prop_assert_eq!(a.meets(&b), (0..=255).any(|x| both(x) == (true, true)));
+            prop_assert_eq!(a.within(&b), !(0..=255).any(|x| both(x) == (true, false)));
         }
     }
 }

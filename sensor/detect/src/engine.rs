@@ -31,6 +31,7 @@ use crate::{
     transactions::Tables,
     transform::Made,
     turn::Turn,
+    zones::Zones,
 };
 
 /// Most matches of one packet that go on to the ordered stage. Threat: a rule set of which thousands match every packet.
@@ -42,6 +43,7 @@ pub struct Engine {
     pub(crate) entries: Vec<Entry>,
     /// The cheapest tests of each entry.
     pub(crate) gates: Vec<Gate>,
+    pub(crate) zones: Zones,
     pub(crate) groups: Groups,
     pub(crate) addresses: address::Index,
     /// Entries that ask for a decoder event: looked at for packets that could not be decoded.
@@ -210,7 +212,8 @@ impl Engine {
             Drafted::push(rule, &hash, &output, &names, &mut entries);
         }
         u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
-        let groups = Groups::new(&entries, prefilter, cache);
+        let zones = if prefilter { Zones::divide(&mut entries) } else { Zones::default() };
+        let groups = Groups::new(&entries, &zones, prefilter, cache);
         let those = |test: &dyn Fn(&Drafted) -> bool| -> Vec<u32> {
             entries.iter().enumerate().filter(|(_, e)| test(e)).filter_map(|(i, _)| u32::try_from(i).ok()).collect()
         };
@@ -218,7 +221,7 @@ impl Engine {
         let protocol_only = those(&Drafted::protocol_only);
         let layer = those(&|e| !e.rule.layer_events.is_empty());
         let below_ip = those(&|e| matches!(e.rule.proto, Proto::Arp | Proto::Ether));
-        let transactions = Tables::new(&entries, prefilter, cache);
+        let transactions = Tables::new(&entries, &zones, prefilter, cache);
         let frames = FrameTables::new(&entries, prefilter, cache);
         let gates = entries.iter().map(|e| if prefilter { Gate::new(e) } else { Gate::open(e) }).collect();
         let mut asked = Asked::default();
@@ -238,6 +241,7 @@ impl Engine {
             addresses,
             decoder,
             below_ip,
+            zones,
             groups,
             hosts,
             tagged_hosts,

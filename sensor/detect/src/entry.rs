@@ -30,6 +30,7 @@ use crate::{
     marks::{Marks, Names, Space},
     payload::{Outcome, Program},
     stream::{Looks, View},
+    zones::Where,
 };
 
 /// One way round of one rule, ready to run. The position in [`crate::Engine`]'s list is the evaluation order.
@@ -82,6 +83,8 @@ pub(crate) struct Kept {
 pub(crate) struct Drafted {
     pub(crate) rule: Arc<Rule>,
     pub(crate) entry: Entry,
+    /// Where its addresses let it match ([`crate::zones::Zones::divide`]).
+    pub(crate) zones: Where,
 }
 
 impl Deref for Drafted {
@@ -194,9 +197,11 @@ impl Drafted {
             in_turn,
             turn_first,
         });
-        into.extend(
-            [Some(forward), backward].into_iter().flatten().map(|entry| Self { rule: Arc::clone(rule), entry }),
-        );
+        into.extend([Some(forward), backward].into_iter().flatten().map(|entry| Self {
+            rule: Arc::clone(rule),
+            entry,
+            zones: Where::ALL,
+        }));
     }
 
     /// Whether it is looked for in packets (and not in transactions or frames).

@@ -1,13 +1,16 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Groups: which rules can concern a packet at all, by transport, direction and what the flow speaks, then by content or
-//! port.
+//! Groups: which rules can concern a packet at all, by transport, direction, zone and what the flow speaks, then by content
+//! or port.
 //!
 //! The rules of a group are behind one matcher whatever their ports: one pass over the bytes is what costs, and a pattern
 //! that occurs where the port is another fails at the header. Rules without a pattern are filed by port. Must never leave
 //! out a rule that could match: ports, addresses and flow are tested again at verification. Limit: [`OWN`].
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use lagewarte_flow::AppProto;
 use lagewarte_rules::{
@@ -25,6 +28,7 @@ use crate::{
     ranges::Ranges,
     rarity,
     stream::Looks,
+    zones::{ByZone, Where, Zone, Zones},
 };
 
 /// A port list with more ports than this is treated as any port when rules are filed. Threat: `1024:` in a thousand rules
@@ -76,19 +80,19 @@ const SHARE: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Groups {
     /// By class, then way.
-    tables: Vec<BySpoken>,
+    tables: Vec<ByZone<BySpoken<Arc<Table>>>>,
 }
 
-/// The rules of one class and way: what speaks one protocol needs no rules on another.
+/// The rules of one class, way and zone: what speaks one protocol needs no rules on another.
 #[derive(Debug)]
-struct BySpoken {
+struct BySpoken<T> {
     /// Protocols with the same rules share one.
-    own: Vec<(Protocols, Table)>,
+    own: Vec<(Protocols, T)>,
     /// Of all other protocols, of flows that say nothing, and of packets without a flow.
-    other: Table,
+    other: T,
 }
 
-/// The rules of one class and way that what a flow speaks lets pass.
+/// The rules of one class and way that zone and what a flow speaks let pass.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     /// Entries behind a pattern, whatever their ports: those are tested at verification.
@@ -103,6 +107,7 @@ pub(crate) struct Table {
 /// An entry, and what it is filed behind.
 struct Filed<'r> {
     entry: u32,
+    zones: Where,
     /// What the flow must speak one of.
     spoken: Protocols,
     behind: Behind<'r>,
@@ -136,33 +141,47 @@ struct Ports {
 }
 
 impl Groups {
-    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Self {
+    pub(crate) fn new(entries: &[Drafted], zones: &Zones, prefilter: bool, cache: Option<&Cache>) -> Self {
         let keys: Vec<(Class, Way)> = CLASSES.into_iter().flat_map(|c| WAYS.map(|w| (c, w))).collect();
         let of = |(class, way)| {
             let all = (0u32..).zip(entries);
-            match prefilter {
-                true => BySpoken::new(&all.filter_map(|(i, e)| filed(i, e, class, way)).collect::<Vec<_>>(), cache),
-                false => BySpoken {
-                    own: Vec::new(),
-                    other: Table::unfiltered(
-                        all.filter(|(_, e)| e.of_packets() && !e.address_only && looks_there(e, class)).map(|(i, _)| i),
-                    ),
-                },
+            if prefilter {
+                tables(&all.filter_map(|(i, e)| filed(i, e, class, way)).collect::<Vec<_>>(), zones, cache)
+            } else {
+                let those = all.filter(|(_, e)| e.of_packets() && !e.address_only && looks_there(e, class));
+                let other = Arc::new(Table::unfiltered(those.map(|(i, _)| i)));
+                zones.each(|_| BySpoken { own: Vec::new(), other: Arc::clone(&other) })
             }
         };
         Self { tables: keys.into_par_iter().map(of).collect() }
     }
 
     /// `spoken`: what rules take the flow to speak, if there is one.
-    pub(crate) fn table(&self, class: Class, way: Way, spoken: AppProto) -> &Table {
-        // Invariant: new() made one for each pair, in this order.
-        let tables = &self.tables[class as usize * WAYS.len() + way as usize];
-        tables.own.iter().find(|(those, _)| those.has(spoken)).map_or(&tables.other, |(_, t)| t)
+    pub(crate) fn table(&self, class: Class, way: Way, zone: Zone, spoken: AppProto) -> Option<&Table> {
+        // new() made one for each pair, in this order.
+        let tables = self.tables.get(class as usize * WAYS.len() + way as usize)?.of(zone)?;
+        Some(tables.own.iter().find(|(those, _)| those.has(spoken)).map_or(&tables.other, |(_, t)| t))
     }
 }
 
-impl BySpoken {
-    fn new(filed: &[Filed<'_>], cache: Option<&Cache>) -> Self {
+/// The tables of one class and way. Those that hold the same are one.
+fn tables(filed: &[Filed<'_>], zones: &Zones, cache: Option<&Cache>) -> ByZone<BySpoken<Arc<Table>>> {
+    let lists = zones.each(|zone| BySpoken::new(filed.iter().filter(|f| f.zones.has(zone))));
+    let all = lists.iter().flat_map(|l| l.own.iter().map(|(_, list)| list).chain([&l.other]));
+    let distinct: Vec<&Vec<u32>> = all.collect::<HashSet<_>>().into_iter().collect();
+    let table = |list: &Vec<u32>| {
+        // In order, as the list is.
+        Arc::new(Table::new(filed.iter().filter(|f| list.binary_search(&f.entry).is_ok()), cache))
+    };
+    let built: HashMap<&Vec<u32>, Arc<Table>> = distinct.into_par_iter().map(|list| (list, table(list))).collect();
+    let of = |list: &Vec<u32>| built.get(list).map_or_else(Arc::default, Arc::clone);
+    lists.map(|l| BySpoken { own: l.own.iter().map(|(p, list)| (*p, of(list))).collect(), other: of(&l.other) })
+}
+
+impl BySpoken<Vec<u32>> {
+    /// Which entries, in order.
+    fn new<'a, 'r: 'a>(filed: impl Iterator<Item = &'a Filed<'r>>) -> Self {
+        let filed: Vec<&Filed<'_>> = filed.collect();
         let mut most: Vec<(usize, AppProto)> = AppProto::ALL
             .iter()
             .map(|p| (filed.iter().filter(|f| f.spoken != Protocols::ANY && f.spoken.has(*p)).count(), *p))
@@ -170,16 +189,14 @@ impl BySpoken {
             .collect();
         most.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
         most.truncate(OWN);
-        let others = |f: &Filed<'_>| f.spoken.others(most.iter().map(|(_, p)| *p));
-        let mut alike: BTreeMap<Vec<u32>, Protocols> = BTreeMap::new();
+        let list = |takes: &dyn Fn(&Filed<'_>) -> bool| filed.iter().filter(|f| takes(f)).map(|f| f.entry).collect();
+        let mut own: BTreeMap<Vec<u32>, Protocols> = BTreeMap::new();
         for (_, p) in &most {
-            let entries = filed.iter().filter(|f| f.spoken.has(*p)).map(|f| f.entry).collect();
-            alike.entry(entries).or_default().add(*p);
+            own.entry(list(&|f| f.spoken.has(*p))).or_default().add(*p);
         }
-        let table = |spoken| Table::new(filed.iter().filter(|f| f.spoken.meets(spoken)), cache);
         Self {
-            own: alike.into_values().map(|spoken| (spoken, table(spoken))).collect(),
-            other: Table::new(filed.iter().filter(|f| others(f)), cache),
+            own: own.into_iter().map(|(list, spoken)| (spoken, list)).collect(),
+            other: list(&|f| f.spoken.others(most.iter().map(|(_, p)| *p))),
         }
     }
 }
@@ -212,7 +229,7 @@ fn filed(entry: u32, e: &Drafted, class: Class, way: Way) -> Option<Filed<'_>> {
         (.., Some(c)) => Behind::Anywhere(c, guard(e, None, at)),
         _ => Behind::Nothing,
     };
-    Some(Filed { entry, spoken: e.app.as_deref().map_or(Protocols::ANY, AppRule::protocols), behind })
+    Some(Filed { entry, zones: e.zones, spoken: e.app.as_deref().map_or(Protocols::ANY, AppRule::protocols), behind })
 }
 
 impl Table {
@@ -383,10 +400,15 @@ mod tests {
         Engine::new(set, Output::default()).unwrap()
     }
 
+    /// The only one: the rules name no addresses.
+    fn zone(engine: &Engine) -> Zone {
+        engine.zones.of([10, 0, 0, 1].into(), [10, 0, 0, 2].into())
+    }
+
     /// How many candidates there are in a stream that holds what all rules look for, of those on a protocol and of those on none.
     fn found(engine: &Engine, all: &str, spoken: AppProto) -> (usize, usize) {
         let mut found = Vec::new();
-        let table = engine.groups.table(Class::TcpStream, Way::ToServer, spoken);
+        let table = engine.groups.table(Class::TcpStream, Way::ToServer, zone(engine), spoken).unwrap();
         table.candidates(Some((4_000, 80)), all.as_bytes(), 0, &mut Seen::default(), &mut found);
         let of = |i: &&u32| engine.entries[**i as usize].rule.of_protocols;
         (found.iter().filter(of).count(), found.iter().filter(|i| !of(i)).count())
@@ -411,7 +433,7 @@ mod tests {
     #[test]
     fn protocols_with_the_same_rules_share_a_table() {
         let (engine, all) = (engine(&["http"]), contents(&["http"]));
-        let table = |p| std::ptr::from_ref(engine.groups.table(Class::TcpStream, Way::ToServer, p));
+        let table = |p| engine.groups.table(Class::TcpStream, Way::ToServer, zone(&engine), p).map(std::ptr::from_ref);
         assert_eq!(table(AppProto::Http), table(AppProto::Http2));
         assert_ne!(table(AppProto::Http), table(AppProto::Tls));
         assert_eq!(found(&engine, &all, AppProto::Http2), (100, 200));

@@ -116,11 +116,12 @@ impl Engine {
             None => Way::None,
         };
         let spoken = flow.as_ref().map_or(AppProto::Unknown, |f| f.flow.app.spoken());
-        let ports = ports(p);
+        let (ports, zone) = (ports(p), self.zones.of(src, dest));
         // Into what is encrypted rules do not look; others are asked all the same.
         let payload = if flow.as_ref().is_some_and(|f| f.sealed) { &[] } else { payload(p) };
-        if class == Class::Tcp {
-            let table = self.groups.table(Class::TcpStream, way, spoken);
+        if class == Class::Tcp
+            && let Some(table) = self.groups.table(Class::TcpStream, way, zone, spoken)
+        {
             for w in view.stream.iter().flat_map(|(stream, d)| stream.raw_windows(*d)) {
                 table.candidates(ports, w.data, w.seen, &mut s.seen, &mut s.found);
             }
@@ -139,7 +140,9 @@ impl Engine {
                 s.found.extend_from_slice(&self.protocol_only);
             }
         }
-        self.groups.table(class, way, spoken).candidates(ports, payload, 0, &mut s.seen, &mut s.found);
+        if let Some(table) = self.groups.table(class, way, zone, spoken) {
+            table.candidates(ports, payload, 0, &mut s.seen, &mut s.found);
+        }
         let first = match flow {
             Some(f) => {
                 let side = f.direction.index(); // of two

@@ -33,8 +33,9 @@ impl Engine {
         let mut context: Option<Arc<Context>> = None;
         let (mut keep, mut news) = (Keep::default(), false);
         s.work.made_headers.clear(); // where a flow ends this may be the first that is asked of the packet
+        let zone = p.ip.map(|ip| self.zones.of(ip.src, ip.dst));
         for state in app.states_mut() {
-            let group = self.transactions.of(state.proto(), direction);
+            let group = zone.and_then(|zone| self.transactions.of(state.proto(), direction, zone));
             for place in 0..state.len() {
                 let Some(core) = state.core_mut(place) else { continue };
                 if core.inspected(direction) {

@@ -41,6 +41,7 @@ mod tags;
 mod transactions;
 mod transform;
 mod turn;
+mod zones;
 
 pub use alert::{Candidate, Output};
 pub use app::MAX_INSTANCES;

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: Lagewarte contributors
 // SPDX-License-Identifier: EUPL-1.2
-//! Inspection of transactions: for each protocol and direction the rules that concern it, with one prefilter a buffer.
+//! Inspection of transactions: for each protocol, direction and zone the rules that concern it, with one prefilter a buffer.
 //!
 //! A transaction is looked at when something of it changed since the last look, in the context of a packet that goes its
 //! way. Each rule alerts once for a transaction. Must never allocate where no rule concerns the protocol, and never look
@@ -27,6 +27,7 @@ use crate::{
     prefilter::{Builder, Guard, Plan, Prefilter, SHORT, first, first_near},
     rarity,
     transform::{Chain, Made},
+    zones::{ByZone, Where, Zone, Zones},
 };
 
 /// Most rules that wait for more of one direction of a transaction. Threat: a rule set of which thousands match a request
@@ -41,13 +42,13 @@ pub(crate) const FINISHED: u8 = 1;
 /// The rule alerted, and may again with more.
 const MET: u8 = 2;
 
-/// The rules that concern transactions, by protocol and direction.
+/// The rules that concern transactions, by protocol, direction and zone.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    groups: Vec<[Option<AppGroup>; 2]>,
+    groups: Vec<[ByZone<Option<AppGroup>>; 2]>,
 }
 
-/// The rules of one protocol and direction.
+/// The rules of one protocol, direction and zone.
 #[derive(Debug, Default)]
 pub(crate) struct AppGroup {
     /// Rules without a pattern to look for in a buffer.
@@ -87,35 +88,39 @@ struct Draft {
 }
 
 impl Tables {
-    pub(crate) fn new(entries: &[Drafted], prefilter: bool, cache: Option<&Cache>) -> Self {
+    pub(crate) fn new(entries: &[Drafted], zones: &Zones, prefilter: bool, cache: Option<&Cache>) -> Self {
         let numbered = entries.par_iter().enumerate().map(|(i, e)| (i as u32, e)); // Engine::build() refuses more
         let sought: Vec<Sought<'_>> = numbered.filter_map(|(i, e)| Sought::new(i, e, prefilter)).collect();
         let mut protocols = vec![AppProto::Unknown];
         protocols.extend(AppProto::ALL);
-        let both = |p| [Direction::ToServer, Direction::ToClient].map(|d| Draft::new(&sought, p, d));
-        let drafts: Vec<[Draft; 2]> = protocols.into_par_iter().map(both).collect();
+        let both = |p| {
+            let those: Vec<&Sought<'_>> = sought.iter().filter(|s| s.app.concerns(p)).collect();
+            [Direction::ToServer, Direction::ToClient].map(|d| zones.each(|zone| Draft::new(&those, d, zone)))
+        };
+        let drafts: Vec<[ByZone<Draft>; 2]> = protocols.into_par_iter().map(both).collect();
         // Protocols that carry each other's files have most of their sets in common.
-        let plans = drafts.iter().flatten().flat_map(|d| &d.buffers).map(|(_, plan)| plan);
+        let plans = drafts.iter().flatten().flat_map(ByZone::iter).flat_map(|d| &d.buffers).map(|(_, plan)| plan);
         let distinct: Vec<&Plan> = plans.collect::<HashSet<_>>().into_iter().collect();
         let built: HashMap<&Plan, Arc<Prefilter>> =
             distinct.into_par_iter().filter_map(|plan| Some((plan, Arc::new(plan.build(cache)?)))).collect();
-        Self { groups: drafts.iter().map(|[a, b]| [a.group(&built), b.group(&built)]).collect() }
+        Self { groups: drafts.iter().map(|both| both.each_ref().map(|d| d.map(|d| d.group(&built)))).collect() }
     }
 
-    pub(crate) fn of(&self, p: AppProto, d: Direction) -> Option<&AppGroup> {
+    pub(crate) fn of(&self, p: AppProto, d: Direction, zone: Zone) -> Option<&AppGroup> {
         // Declared in the order of AppProto: Unknown, then the rest.
-        self.groups.get(p as usize)?.get(d.index())?.as_ref()
+        self.groups.get(p as usize)?.get(d.index())?.of(zone)?.as_ref()
     }
 
     /// Whether there is a rule at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.groups.iter().flatten().all(Option::is_none)
+        self.groups.iter().flatten().flat_map(ByZone::iter).all(Option::is_none)
     }
 }
 
 /// An entry that looks at transactions, whatever they are of.
 struct Sought<'r> {
     entry: u32,
+    zones: Where,
     rule: &'r Rule,
     app: &'r AppRule,
     first: Option<First<'r>>,
@@ -136,7 +141,7 @@ impl<'r> Sought<'r> {
     fn new(entry: u32, e: &'r Drafted, prefilter: bool) -> Option<Self> {
         let app = e.app.as_deref().filter(|a| !a.parts.is_empty())?;
         let first = fast_pattern(e).filter(|_| prefilter).map(|(test, content)| First::new(test, content));
-        Some(Self { entry, rule: &e.rule, app, first })
+        Some(Self { entry, zones: e.zones, rule: &e.rule, app, first })
     }
 }
 
@@ -154,10 +159,10 @@ impl<'r> First<'r> {
 }
 
 impl Draft {
-    fn new(sought: &[Sought<'_>], proto: AppProto, direction: Direction) -> Self {
+    fn new(sought: &[&Sought<'_>], direction: Direction, zone: Zone) -> Self {
         let (mut always, mut repeats) = (Vec::new(), Vec::new());
         let mut sets: Vec<(Looks, Builder<'_>)> = Vec::new();
-        for s in sought.iter().filter(|s| s.app.concerns(proto)) {
+        for s in sought.iter().filter(|s| s.zones.has(zone)) {
             let (i, test) = (s.entry, &s.rule.flow);
             let turned = match direction {
                 Direction::ToServer => test.to_client,

@@ -74,7 +74,17 @@ fn rule() -> impl Strategy<Value = String> {
         1 => Just("flowbits:isnotset,a;"),
     ];
     let action = prop_oneof![9 => Just("alert"), 1 => Just("pass")];
-    let arrow = prop_oneof![4 => Just("->"), 1 => Just("<>")];
+    let arrow = prop_oneof![4 => Just("->"), 1 => Just("<>"), 1 => Just("=>")];
+    let addresses = || {
+        prop_oneof![
+            2 => Just("any"),
+            3 => Just("$HOME_NET"),
+            3 => Just("$EXTERNAL_NET"),
+            1 => Just("192.0.2.1"),
+            1 => Just("[10.0.0.0/8,192.0.2.0/24]"),
+            1 => Just("!10.0.0.1"),
+        ]
+    };
     let payload = (
         prop_oneof![
             3 => Just("tcp"),
@@ -102,11 +112,11 @@ fn rule() -> impl Strategy<Value = String> {
         3 => payload.prop_map(|(p, c)| (p, c)),
         3 => http.prop_map(move |parts| ("http", parts.iter().map(part).collect())),
     ];
-    (action, body, ports(), arrow, ports(), flow, extra).prop_map(
-        |(action, (proto, tests), src, arrow, dest, flow, extra)| {
-            format!("{action} {proto} any {src} {arrow} any {dest} ({flow} {tests} {extra}")
-        },
-    )
+    let from = (addresses(), ports()).prop_map(|(a, p)| format!("{a} {p}"));
+    let to = (addresses(), ports()).prop_map(|(a, p)| format!("{a} {p}"));
+    (action, body, from, arrow, to, flow, extra).prop_map(|(action, (proto, tests), from, arrow, to, flow, extra)| {
+        format!("{action} {proto} {from} {arrow} {to} ({flow} {tests} {extra}")
+    })
 }
 
 fn traffic() -> impl Strategy<Value = Vec<Frame>> {
@@ -118,11 +128,15 @@ fn traffic() -> impl Strategy<Value = Vec<Frame>> {
             2 => (110usize..130, "[abAB]{5,14}").prop_map(|(before, text)| format!("{}{text}", "x".repeat(before))),
         ]
     };
-    let datagrams = prop::collection::vec((bytes(), any::<bool>()), 0..4).prop_map(|all| {
-        all.into_iter()
-            .map(|(b, back)| if back { udp(SERVER, CLIENT, b.as_bytes()) } else { udp(CLIENT, SERVER, b.as_bytes()) })
-            .collect::<Vec<_>>()
-    });
+    // From the own network out, into it, within it, and past it.
+    let inside = End([192, 168, 7, 7], 80);
+    let ends = prop_oneof![
+        4 => Just((CLIENT, SERVER)),
+        2 => Just((End(SERVER.0, 40_000), End(CLIENT.0, 80))),
+        1 => Just((CLIENT, inside)),
+        1 => Just((End([198, 51, 100, 9], 40_000), SERVER)),
+    ];
+    let datagrams = prop::collection::vec((bytes(), any::<bool>()), 0..4);
     let plain = prop::collection::vec((any::<bool>(), bytes()), 0..5)
         .prop_map(|all| all.into_iter().map(|(c, b)| (c, b.into_bytes())).collect::<Vec<_>>());
     // Bodies in pieces: each is looked at as it comes.
@@ -136,10 +150,14 @@ fn traffic() -> impl Strategy<Value = Vec<Frame>> {
         };
         side(true, request, up).chain(side(false, response, down)).collect()
     });
-    (datagrams, prop_oneof![plain, http]).prop_map(|(mut frames, talk)| {
+    (datagrams, prop_oneof![plain, http], ends).prop_map(|(datagrams, talk, (client, server))| {
+        let datagram = |(b, back): (String, bool)| {
+            if back { udp(server, client, b.as_bytes()) } else { udp(client, server, b.as_bytes()) }
+        };
+        let mut frames: Vec<Frame> = datagrams.into_iter().map(datagram).collect();
         let talk: Vec<(bool, &[u8])> =
             talk.iter().map(|(c, b)| (*c, b.as_slice())).filter(|(_, b)| !b.is_empty()).collect();
-        frames.extend(session(CLIENT, SERVER, &talk));
+        frames.extend(session(client, server, &talk));
         frames
     })
 }
@@ -296,6 +314,8 @@ fn a_rule_is_not_asked_where_cheaper_things_say_that_it_cannot_match() {
             r#"alert http any any -> any any (http.method; content:"GET"; http.uri; content:"/q"; sid:1;)"#,
             "a method is that of most requests",
         ),
+        (r#"alert http $EXTERNAL_NET any -> $HOME_NET any (http.uri; content:"/x"; sid:1;)"#, "it is on what comes in"),
+        (r#"alert tcp $EXTERNAL_NET any -> $HOME_NET any (content:"GET /"; sid:1;)"#, "it is on what comes in"),
         (
             r#"alert http any any -> any any (http.stat_code; content:"200"; http.server; content:"no"; sid:1;)"#,
             "a status is that of most responses",
