@@ -113,7 +113,8 @@ pub fn load<P: AsRef<Path>>(files: &[P], options: &Options) -> RuleSet {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = std::fs::File::open(path)
         .map_err(|e| format!("the rule file cannot be opened: {e}; check the path and its permissions"))?;
-    let mut bytes = Vec::new();
+    let size = file.metadata().map_or(0, |m| m.len()).min(MAX_FILE_BYTES);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).map_or(0, |n| n + 1)); // one more is asked for at the end
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| format!("the rule file cannot be read: {e}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("the file is larger than {MAX_FILE_BYTES} bytes; is it a rule file?"));

@@ -248,8 +248,21 @@ pub fn rules(
         files.extend(engine.more_rules.iter().cloned());
     }
     let (files, nothing) = written_out(files);
+    // Threads that end with the loading: what they let go of is everybody's again, not kept for the next time.
+    let threads = rayon::ThreadPoolBuilder::new().build().context("starting threads to load the rules")?;
+    threads.install(|| compiled(settings, &files, nothing, options, before, cache))
+}
+
+fn compiled(
+    settings: &Settings,
+    files: &[PathBuf],
+    nothing: Vec<Refusal>,
+    options: &Options,
+    before: Option<&Engine>,
+    cache: Option<&Path>,
+) -> anyhow::Result<Rules> {
     let rule_options = rule_options(settings)?;
-    let mut set = load(&files, &rule_options);
+    let mut set = load(files, &rule_options);
     if let Some(path) = &settings.threshold_file {
         thresholds(&mut set, path, &rule_options)?;
     }

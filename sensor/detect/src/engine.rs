@@ -13,12 +13,13 @@ use lagewarte_rules::{
     ast::{PacketTest, Proto},
     tags::TagOf,
 };
+use rayon::prelude::*;
 
 use crate::{
     address,
     alert::Output,
     cache::Cache,
-    entry::{Drafted, Entry},
+    entry::{Drafted, Entry, Remembers},
     frames::FrameTables,
     gate::Gate,
     group::Groups,
@@ -36,6 +37,9 @@ use crate::{
 
 /// Most matches of one packet that go on to the ordered stage. Threat: a rule set of which thousands match every packet.
 pub const MAX_CANDIDATES: usize = 256;
+
+/// So many rules are made ready beside each other, then taken over in their order: all at once would hold twice the memory.
+const AT_ONCE: usize = 1_024;
 
 /// A compiled rule set.
 #[derive(Debug)]
@@ -200,7 +204,7 @@ impl Engine {
     ) -> Result<Self, String> {
         let mut rules = set.rules;
         // Stable: the order of loading breaks ties.
-        rules.sort_by_key(|r| {
+        rules.sort_by_cached_key(|r| {
             let (action, bits, priority) = r.order();
             (output.action_order.iter().position(|a| *a == action), bits, priority)
         });
@@ -208,8 +212,11 @@ impl Engine {
         let (tags, host_tags) = (tags(false), tags(true));
         let hash = Arc::new(set.sha256);
         let mut entries = Vec::with_capacity(rules.len());
-        for rule in rules {
-            Drafted::push(rule, &hash, &output, &names, &mut entries);
+        let mut rules = rules.into_iter();
+        while rules.len() > 0 {
+            let some = rules.by_ref().take(AT_ONCE).map(|r| (Remembers::new(&r, &names), r)).collect::<Vec<_>>();
+            let made = some.into_par_iter().map(|(remembers, rule)| Drafted::of(rule, remembers, &hash, &output));
+            entries.extend(made.collect::<Vec<_>>().into_iter().flatten());
         }
         u32::try_from(entries.len()).map_err(|_| String::from("too many rules"))?;
         let zones = if prefilter { Zones::divide(&mut entries) } else { Zones::default() };

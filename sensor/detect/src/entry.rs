@@ -100,6 +100,25 @@ struct Bits {
     bits: Vec<u32>,
 }
 
+/// What a rule asks and changes of what is remembered. Names get their numbers in the order of the rules.
+pub(crate) struct Remembers {
+    tests: Vec<Bits>,
+    changes: Vec<Bits>,
+    marks: Marks,
+}
+
+impl Remembers {
+    pub(crate) fn new(rule: &Rule, names: &Names) -> Self {
+        let bits = |tests: bool| -> Vec<Bits> {
+            let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
+            let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
+            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(Space::Flowbit, n)).collect() })
+                .collect()
+        };
+        Self { tests: bits(true), changes: bits(false), marks: Marks::new(rule, names) }
+    }
+}
+
 /// What a pass or drop acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -111,7 +130,13 @@ pub(crate) enum Scope {
 }
 
 impl Drafted {
-    pub(crate) fn push(mut rule: Arc<Rule>, set: &Arc<[u8; 32]>, output: &Output, names: &Names, into: &mut Vec<Self>) {
+    /// The entries of a rule: one, or two where it goes both ways.
+    pub(crate) fn of(
+        mut rule: Arc<Rule>,
+        remembers: Remembers,
+        set: &Arc<[u8; 32]>,
+        output: &Output,
+    ) -> impl Iterator<Item = Self> + use<> {
         let info = Arc::new(Info::new(&rule, set, output));
         if let Some(rule) = Arc::get_mut(&mut rule) {
             // What alerts show of the rule is written by now.
@@ -136,12 +161,6 @@ impl Drafted {
             tags: rule.tags.as_slice().into(),
         });
         let rule = &rule;
-        let bits = |tests: bool| -> Vec<Bits> {
-            let reads = |op| matches!(op, FlowbitOp::Isset | FlowbitOp::Isnotset);
-            let some = rule.flowbits.iter().filter(|f| reads(f.op) == tests);
-            some.map(|f| Bits { op: f.op, bits: f.names.iter().map(|n| names.number(Space::Flowbit, n)).collect() })
-                .collect()
-        };
         let address_only = rule.address_only();
         let looks = Looks::of(rule);
         let scope = if address_only || rule.like_address_only() {
@@ -164,9 +183,9 @@ impl Drafted {
             frame: FrameRule::new(rule).map(Arc::new),
             program: Arc::new(Program::new(&rule.payload)),
             headers: rule.headers.iter().filter_map(HeaderRule::new).collect(),
-            tests: bits(true),
-            changes: bits(false),
-            marks: Marks::new(rule, names),
+            tests: remembers.tests,
+            changes: remembers.changes,
+            marks: remembers.marks,
             info,
             scope,
             looks,
@@ -197,11 +216,10 @@ impl Drafted {
             in_turn,
             turn_first,
         });
-        into.extend([Some(forward), backward].into_iter().flatten().map(|entry| Self {
-            rule: Arc::clone(rule),
-            entry,
-            zones: Where::ALL,
-        }));
+        [Some(forward), backward].into_iter().flatten().map({
+            let rule = Arc::clone(rule);
+            move |entry| Self { rule: Arc::clone(&rule), entry, zones: Where::ALL }
+        })
     }
 
     /// Whether it is looked for in packets (and not in transactions or frames).

@@ -101,10 +101,10 @@ impl<T> ByZone<T> {
 
 #[cfg(test)]
 mod tests {
-    use lagewarte_rules::Options;
+    use lagewarte_rules::{Options, Rule};
 
     use super::*;
-    use crate::alert::Output;
+    use crate::{alert::Output, entry::Remembers, marks::Names};
 
     fn drafted(headers: &[&str]) -> Vec<Drafted> {
         let rule = |(n, h): (usize, &&str)| {
@@ -114,11 +114,10 @@ mod tests {
         let text: String = headers.iter().enumerate().map(rule).collect();
         let set = lagewarte_rules::parse(&[("t", text.as_bytes())], &Options::default());
         assert_eq!(set.refused, []);
-        let mut entries = Vec::new();
-        for rule in set.rules {
-            Drafted::push(rule, &Arc::new([0; 32]), &Output::default(), &Arc::default(), &mut entries);
-        }
-        entries
+        let (hash, names) = (Arc::new([0; 32]), Names::default());
+        let of =
+            |rule: Arc<Rule>| Drafted::of(Arc::clone(&rule), Remembers::new(&rule, &names), &hash, &Output::default());
+        set.rules.into_iter().flat_map(of).collect()
     }
 
     #[test]
