@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Transactions: what all protocols have in common of them, and the bounded list that a flow holds.
 //!
-//! Must never hold more than its cap: the oldest ends first, and is written before it goes. Marks of detection are numbers
-//! that this crate does not understand.
+//! Must never hold more than twice its cap: where too many are open the oldest ends, which its protocol tells by an event,
+//! and is written with the next packet. Of more than the cap that one packet ends so, the oldest go unwritten. Marks of
+//! detection are numbers that this crate does not understand.
 
 use std::collections::VecDeque;
 
