@@ -232,6 +232,18 @@ pub const HONOURED: &[Keyword] = &[
     k("tls.subject", Reads::Application, tls::subject, "old: text in the certificate's subject"),
     k("tls.issuerdn", Reads::Application, tls::issuer, "old: text in the certificate's issuer"),
     k("tls.fingerprint", Reads::Application, tls::fingerprint, "old: text in the certificate's SHA-1"),
+    k(
+        "ssh.protoversion",
+        Reads::Application,
+        app::ssh_protoversion,
+        "old: version of the protocol that an SSH peer offers",
+    ),
+    k(
+        "ssh.softwareversion",
+        Reads::Application,
+        app::ssh_softwareversion,
+        "old: text in the name of an SSH peer's software",
+    ),
     k("uricontent", Reads::Application, app::uricontent, "bytes in the normalised URI of an HTTP request"),
     k("urilen", Reads::Application, app::urilen, "length of the URI of an HTTP request"),
     k("filesize", Reads::Application, file::filesize, "size of a file, once it has ended"),

@@ -118,6 +118,7 @@ fn forms_that_the_guide_has_are_taken_and_can_be_explained() {
                 "tls.fingerprint:\"00:11\"",
             ],
         ),
+        ("ssh", &["ssh.protoversion:2_compat", "ssh.protoversion:1.99", "ssh.softwareversion:\"OpenSSH\""]),
         (
             "krb5",
             &[

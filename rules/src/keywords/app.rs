@@ -5,9 +5,9 @@
 
 use super::{none, wanted};
 use crate::{
-    ast::{Interval, SpokenTest, TransactionTest, Whose},
+    ast::{Content, Interval, PayloadTest, Pcre, SpokenTest, TransactionTest, Whose},
     buffers::{self, Buffer, Form},
-    draft::{At, Draft},
+    draft::{At, Draft, Placed},
     frames,
 };
 
@@ -439,6 +439,55 @@ pub(crate) fn uricontent(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), S
     let (uri, _) = buffers::find("http.uri").ok_or("http.uri is not inspected")?;
     d.about(uri.protocols, "uricontent")?;
     buffer(d, uri, Form::Legacy, None)
+}
+
+/// What old keywords ask for: a text, perhaps negated, that lies somewhere in a buffer.
+pub(crate) fn text_in(
+    d: &mut Draft<'_>,
+    buffer: &str,
+    protocols: &'static [&'static str],
+    value: Option<&str>,
+) -> Result<(), String> {
+    let v = wanted(value)?;
+    let (negated, v) = match v.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, v),
+    };
+    let v = v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v);
+    if v.is_empty() {
+        return Err(String::from("the text is empty"));
+    }
+    let content = Content { bytes: v.as_bytes().to_vec(), negated, ..Content::default() };
+    place(d, buffer, protocols, PayloadTest::Content(content))
+}
+
+fn place(d: &mut Draft<'_>, buffer: &str, protocols: &'static [&'static str], test: PayloadTest) -> Result<(), String> {
+    let (buffer, _) = buffers::find(buffer).ok_or("the buffer is not served")?;
+    d.payload.push(Placed { test, at: Some(At { buffer, instance: 0, chain: 0 }), decoded: false });
+    d.about(protocols, buffer.name)
+}
+
+const SSH: &[&str] = &["ssh"];
+
+/// The old `ssh.softwareversion:"..."`: a text in `ssh.software`.
+pub(crate) fn ssh_softwareversion(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    text_in(d, "ssh.software", SSH, value)
+}
+
+/// The old `ssh.protoversion:2.0`: the whole of `ssh.proto`; `2_compat` is every version that speaks the second protocol,
+/// 1.99 being one (RFC 4253, 5.1).
+pub(crate) fn ssh_protoversion(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
+    let v = wanted(value)?;
+    let v = v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v).trim();
+    let test = match v {
+        "2_compat" => PayloadTest::Pcre(Pcre { pattern: String::from(r"^(?:2|2\.0|1\.99)\z"), ..Pcre::default() }),
+        _ if !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+            let bytes = v.as_bytes().to_vec();
+            PayloadTest::Content(Content { bytes, startswith: true, endswith: true, ..Content::default() })
+        }
+        _ => return Err(format!("{v:?} is neither a version (2.0) nor 2_compat")),
+    };
+    place(d, "ssh.proto", SSH, test)
 }
 
 /// `urilen`: the normalised URI's length, or with `,raw` the raw one's.

@@ -4,9 +4,8 @@
 
 use super::{app, none, wanted};
 use crate::{
-    ast::{Content, Interval, PayloadTest, TransactionTest},
-    buffers,
-    draft::{At, Draft, Placed},
+    ast::{Interval, TransactionTest},
+    draft::Draft,
 };
 
 const TLS: &[&str] = &["tls"];
@@ -151,30 +150,13 @@ fn date(text: &str) -> Result<u64, String> {
 
 /// The old `tls.subject:"..."`, `tls.issuerdn:"..."`, `tls.fingerprint:"..."`: a text in the buffer of that name.
 pub(crate) fn subject(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    old(d, "tls.cert_subject", value)
+    app::text_in(d, "tls.cert_subject", TLS, value)
 }
 pub(crate) fn issuer(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    old(d, "tls.cert_issuer", value)
+    app::text_in(d, "tls.cert_issuer", TLS, value)
 }
 pub(crate) fn fingerprint(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    old(d, "tls.cert_fingerprint", value)
-}
-
-fn old(d: &mut Draft<'_>, buffer: &str, value: Option<&str>) -> Result<(), String> {
-    let v = wanted(value)?;
-    let (negated, v) = match v.strip_prefix('!') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, v),
-    };
-    let v = v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v);
-    if v.is_empty() {
-        return Err(String::from("the text is empty"));
-    }
-    let (buffer, _) = buffers::find(buffer).ok_or("the buffer is not served")?;
-    let content = Content { bytes: v.as_bytes().to_vec(), negated, ..Content::default() };
-    let at = At { buffer, instance: 0, chain: 0 };
-    d.payload.push(Placed { test: PayloadTest::Content(content), at: Some(at), decoded: false });
-    d.about(TLS, buffer.name)
+    app::text_in(d, "tls.cert_fingerprint", TLS, value)
 }
 
 /// Events of TLS and QUIC that rules may ask for.

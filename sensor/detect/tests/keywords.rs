@@ -153,6 +153,16 @@ fn tls(keyword: &'static str, holds: &str, does_not: &str) -> Case {
     case(keyword, text, handshake(0), &[(1, 14)])
 }
 
+/// Two SSH peers that name themselves, each acknowledged: the client is rules' to look at with packet 6, the server with 7.
+fn banners() -> Vec<Frame> {
+    let server = End(SERVER.0, 22);
+    let (ours, theirs) = (b"SSH-1.99-Cisco-1.25\r\n", b"SSH-2.0-OpenSSH_9.6\r\n");
+    let mut frames = session(CLIENT, server, &[(true, ours), (false, theirs)]);
+    frames.push(tcp(CLIENT, server, "A", 1001 + 21, 9001 + 21, b""));
+    frames.push(tcp(server, CLIENT, "A", 9001 + 21, 1001 + 21, b""));
+    frames
+}
+
 fn udp_rule(options: &str) -> String {
     format!("alert udp any any -> any any ({options} sid:1;)")
 }
@@ -803,6 +813,21 @@ fn own_cases() -> Vec<Case> {
             "tls.fingerprint",
             r#"flow:to_client; tls.fingerprint:":"; sid:1;"#,
             r#"flow:to_client; tls.fingerprint:"no"; sid:2;"#,
+        ),
+        case(
+            "ssh.protoversion",
+            "alert ssh any any -> any any (ssh.protoversion:2_compat; sid:1;)
+             alert ssh any any -> any any (ssh.protoversion:1.99; sid:2;)
+             alert ssh any any -> any any (ssh.protoversion:2; sid:3;)",
+            banners(),
+            &[(1, 6), (2, 6), (1, 7)],
+        ),
+        case(
+            "ssh.softwareversion",
+            r#"alert ssh any any -> any any (ssh.softwareversion:"Cisco"; sid:1;)
+               alert ssh any any -> any any (ssh.softwareversion:"cisco"; sid:2;)"#,
+            banners(),
+            &[(1, 6)],
         ),
         http("uricontent", r#"uricontent:"/a b/x."; sid:1;"#, r#"uricontent:"%20"; sid:2;"#),
         http("urilen", "urilen:10; sid:1;", "urilen:10,raw; sid:2;"),

@@ -54,6 +54,8 @@ pub(crate) fn without(keyword: &str, r: &mut Rule) {
         "tls.subject" => "tls.cert_subject",
         "tls.issuerdn" => "tls.cert_issuer",
         "tls.fingerprint" => "tls.cert_fingerprint",
+        "ssh.protoversion" => "ssh.proto",
+        "ssh.softwareversion" => "ssh.software",
         "uricontent" => "http.uri",
         "filename" | "fileext" => "file.name",
         "filemagic" => "file.magic",
