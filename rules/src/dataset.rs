@@ -85,6 +85,9 @@ impl Lookup {
 // Lists of hashes, by their file.
 type Lists = HashMap<(PathBuf, HashKind), Arc<HashList>>;
 
+// Sets by their name.
+type Sets = Arc<Mutex<HashMap<String, Arc<Set>>>>;
+
 /// The sets of a rule set, as they are declared.
 #[derive(Clone, Debug, Default)]
 pub struct DataSets {
@@ -92,7 +95,9 @@ pub struct DataSets {
     pub anywhere: bool,
     /// `datasets.defaults.memcap`: bytes that a set may hold where nothing is said of it.
     pub memcap: Option<u64>,
-    sets: Arc<Mutex<HashMap<String, Arc<Set>>>>,
+    sets: Sets,
+    /// Those that these follow, while rules are read.
+    before: Option<Sets>,
     lists: Arc<Mutex<Lists>>,
 }
 
@@ -112,6 +117,17 @@ pub struct Declared {
 }
 
 impl DataSets {
+    /// Says that these come after others: what rules put into a set there, or took out of it, holds for the set of the same
+    /// name and type here.
+    pub fn follow(&mut self, before: &Self) {
+        self.before = Some(Arc::clone(&before.sets));
+    }
+
+    /// These, once rules have been read: they let go of those that they follow.
+    pub(crate) fn settled(&self) -> Self {
+        Self { before: None, ..self.clone() }
+    }
+
     /// A set by its name: as declared before, or as it is declared here. `folder` is the rule file's; None for the
     /// operator's own configuration, which may name any file.
     ///
@@ -137,6 +153,10 @@ impl DataSets {
         let kind = how.kind.ok_or_else(|| format!("the set {name:?} is not declared yet: give its type"))?;
         let mut set = Set::new(name, kind, how.memcap.or(self.memcap).unwrap_or(DEFAULT_MEMCAP));
         set.subdomains = how.subdomains;
+        let before = self.before.as_ref().map(|b| b.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(had) = before.as_ref().and_then(|b| b.get(name)).filter(|had| had.kind == kind) {
+            set.follow(had);
+        }
         if let Some(file) = &how.load {
             let path = match folder {
                 Some(folder) => self.within(folder, file)?,
@@ -258,6 +278,33 @@ mod tests {
         for bad in ["9001", "900150983cd24fb0d6963f7d28e17f72,70000", "900150983cd24fb0d6963f7d28e17f72"] {
             assert!(Set::new("m", Kind::Md5, 1 << 20).load(bad, true).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_set_that_follows_another_holds_what_rules_did_to_that() {
+        let string = |load: Option<&str>| declared(Kind::String, load, None);
+        let folder = std::env::temp_dir().join(format!("lagewarte-followed-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("a.lst"), "YQ==\nYg==\n").expect("written");
+        let first = DataSets::default();
+        let old = first.declare("s", &string(Some("a.lst")), false, Some(&folder)).expect("declared");
+        DataSets::changes(&old);
+        assert!(old.put(b"a", false) && old.put(b"c", true) && old.put(b"d", true));
+        // What came with the rules is another list now, in which one stands that a rule had put in.
+        std::fs::write(folder.join("b.lst"), "YQ==\nZA==\n").expect("written");
+        let mut second = DataSets::default();
+        second.follow(&first);
+        let new = second.declare("s", &string(Some("b.lst")), false, Some(&folder)).expect("declared");
+        let there = |set: &Set| [&b"a"[..], b"b", b"c", b"d"].map(|e| set.has(e));
+        assert_eq!((there(&old), there(&new)), ([false, true, true, true], [false, false, true, true]));
+        assert!(old.put(b"e", true) && new.has(b"e"), "the old rules run on until the new ones are in force");
+        assert!(new.put(b"d", false) && !new.has(b"d") && new.put(b"d", true) && new.has(b"d"));
+        assert!(new.put(b"a", true) && new.has(b"a"));
+        let mut third = DataSets::default();
+        third.follow(&second.settled());
+        assert!(third.declare("s", &declared(Kind::Ip, None, None), false, None).is_ok_and(|s| !s.dynamic()));
+        assert!(second.settled().before.is_none());
+        let _ = std::fs::remove_dir_all(&folder);
     }
 
     #[test]

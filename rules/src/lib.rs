@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 pub use ast::Rule;
 pub use classification::Classification;
+use dataset::DataSets;
 pub use load::{Options, Report, check, load, parse};
 pub use vars::Variables;
 
@@ -65,6 +66,8 @@ pub struct RuleSet {
     /// SHA-256 over what was loaded: the same rules, variables and classes give the same hash, whatever their files are
     /// called and however they are laid out.
     pub sha256: [u8; 32],
+    /// The data sets that its rules name, and those of the operator.
+    pub data: DataSets,
 }
 
 impl RuleSet {

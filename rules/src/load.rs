@@ -143,7 +143,7 @@ pub fn parse(files: &[(&str, &[u8])], options: &Options) -> RuleSet {
             lines.par_iter().map(|l| if declares(l) { None } else { Some(one(l)) }).collect();
         parsed.extend(done.into_iter().zip(&lines).map(|(done, l)| done.unwrap_or_else(|| one(l))));
     }
-    let mut set = RuleSet::default();
+    let mut set = RuleSet { data: options.data.settled(), ..RuleSet::default() };
     let mut at: HashMap<(u32, u32), usize> = HashMap::new();
     let mut slots: Vec<Option<Arc<Rule>>> = Vec::with_capacity(parsed.len());
     for one in parsed {

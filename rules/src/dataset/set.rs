@@ -113,7 +113,8 @@ pub struct Set {
     /// `match subdomain`: an entry also stands for what ends with it.
     pub(super) subdomains: bool,
     loaded_bytes: u64,
-    changed: Mutex<Changed>,
+    /// Shared with the set of this name that it follows, whose rules run on until the new ones are in force.
+    changed: Arc<Mutex<Changed>>,
     /// Whether a rule of the set changes it.
     pub(super) dynamic: AtomicBool,
     full: AtomicU64,
@@ -150,10 +151,16 @@ impl Set {
             told: None,
             subdomains: false,
             loaded_bytes: 0,
-            changed: Mutex::default(),
+            changed: Arc::default(),
             dynamic: AtomicBool::new(false),
             full: AtomicU64::new(0),
         }
+    }
+
+    // What rules did to that set is done to this one.
+    pub(super) fn follow(&mut self, had: &Self) {
+        self.changed = Arc::clone(&had.changed);
+        self.dynamic = AtomicBool::new(had.dynamic());
     }
 
     // One entry a line; with `rep` a value behind a comma. Where memcap is reached it ends with an error: half a list is none.
@@ -291,12 +298,13 @@ impl Set {
         let mut changed = self.changed();
         let cost = bytes.len() as u64 + ENTRY_COST;
         if self.loaded.contains_key(bytes) == there {
-            changed.there.remove(bytes); // as it was loaded
-            changed.bytes = changed.bytes.saturating_sub(cost);
+            if changed.there.remove(bytes).is_some() {
+                changed.bytes = changed.bytes.saturating_sub(cost); // as it was loaded
+            }
             return true;
         }
-        if !there && changed.there.remove(bytes).is_some() {
-            changed.bytes = changed.bytes.saturating_sub(cost);
+        if let Some(marked) = changed.there.get_mut(bytes) {
+            *marked = there; // put in by a rule before it came with the file, too
             return true;
         }
         if self.loaded_bytes + changed.bytes + cost > self.memcap {

@@ -261,7 +261,10 @@ fn compiled(
     before: Option<&Engine>,
     cache: Option<&Path>,
 ) -> anyhow::Result<Rules> {
-    let rule_options = rule_options(settings)?;
+    let mut rule_options = rule_options(settings)?;
+    if let Some(before) = before {
+        rule_options.data.follow(before.data());
+    }
     let mut set = load(files, &rule_options);
     if let Some(path) = &settings.threshold_file {
         thresholds(&mut set, path, &rule_options)?;
@@ -526,5 +529,30 @@ mod tests {
             std::fs::write(dir.path().join(format!("many{n}")), "").expect("a file");
         }
         assert_eq!(written_out(vec![dir.path().join("many*")]).0.len(), MAX_RULE_FILES);
+    }
+
+    #[test]
+    fn rules_that_are_read_again_go_on_with_the_data_sets_of_those_before() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            engine: cli::Engine,
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("own.rules");
+        let rule = "alert dns any any -> any any (dns.query; dataset:set,seen,type string; sid:1;)\n";
+        std::fs::write(&file, rule).expect("a file");
+        let line = <Line as clap::Parser>::parse_from(["sensor", "-S", file.to_str().expect("a path")]);
+        let settings = crate::config::load(None, &[], crate::config::Strictness::Warn).expect("settings").settings;
+        let options = options(&settings, &line.engine, None);
+        let load = |before| rules(&settings, &line.engine, &options, before, None).expect("rules").engine;
+        let seen = |engine: &Engine| {
+            let how = Declared { kind: Some(DataKind::String), ..Declared::default() };
+            engine.data().declare("seen", &how, false, None).expect("the set of the rules")
+        };
+        let first = load(None);
+        assert!(seen(&first).put(b"amt.example", true));
+        assert!(seen(&load(Some(&first))).has(b"amt.example"));
+        assert!(!seen(&load(None)).has(b"amt.example"));
     }
 }

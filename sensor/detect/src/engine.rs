@@ -11,6 +11,7 @@ use lagewarte_app::{Buffer, file::Asked, frames::Kinds};
 use lagewarte_rules::{
     RuleSet,
     ast::{PacketTest, Proto},
+    dataset::DataSets,
     tags::TagOf,
 };
 use rayon::prelude::*;
@@ -75,6 +76,7 @@ pub struct Engine {
     pub(crate) profile: Option<Box<[Counts]>>,
     /// What rules ask of files.
     asked: Asked,
+    data: DataSets,
     sha256: [u8; 32],
 }
 
@@ -261,6 +263,7 @@ impl Engine {
             names,
             output: Arc::new(output),
             asked,
+            data: set.data,
             sha256: set.sha256,
         })
     }
@@ -268,6 +271,11 @@ impl Engine {
     /// The hash of the rule set, as events carry it.
     pub const fn sha256(&self) -> &[u8; 32] {
         &self.sha256
+    }
+
+    /// The data sets of its rules: a set of rules that follows it goes on with them.
+    pub const fn data(&self) -> &DataSets {
+        &self.data
     }
 
     /// What its rules ask of files.

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{CLIENT, End, Frame, Rig, SERVER, alerts, at, icmp, patched, rules, session, sids, tcp, udp};
+use common::{CLIENT, End, Frame, Rig, SERVER, alerts, at, dns, icmp, patched, rules, session, sids, tcp, udp};
 use lagewarte_detect::{Engine, MAX_CANDIDATES, Ordered, Output};
 use serde_json::json;
 
@@ -197,6 +197,20 @@ fn a_reload_keeps_the_flows_bits() {
     assert_eq!(sids(&rig.run(&frames[..1])), [(1, 1)]);
     rig.engine = Engine::with(rules(after), Output::default(), Some(&rig.engine), None).unwrap();
     assert_eq!(sids(&rig.run(&frames[1..])), [(3, 2)]);
+}
+
+#[test]
+fn a_reload_keeps_what_rules_put_into_data_sets() {
+    let put = r#"alert dns any any -> any any (dns.query; dataset:set,asked,type string; sid:1;)"#;
+    let ask = r#"alert dns any any -> any any (dns.query; dataset:isset,asked,type string; sid:2;)"#;
+    let question = || vec![udp(CLIENT, End(SERVER.0, 53), &dns(0x100, &[("amt.example", 1)], &[]))];
+    let mut rig = Rig::new(rules(put), Output::default());
+    assert_eq!(sids(&rig.run(&question())), [(1, 1)]);
+    let mut options = lagewarte_rules::Options::default();
+    options.data.follow(rig.engine.data());
+    let set = lagewarte_rules::parse(&[("t", ask.as_bytes())], &options);
+    rig.engine = Engine::with(set, Output::default(), Some(&rig.engine), None).unwrap();
+    assert_eq!(sids(&rig.run(&question())), [(2, 2)]);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Reload: on SIGUSR2 the rule files are read again, compiled beside the running set, and swapped in between two batches.
 //!
-//! No packet waits for it and none is lost; flows keep their flowbits, hosts their marks, thresholds their counts. Must
-//! never replace a set that runs by one that cannot be compiled or that holds no rule, and never leave the freeing of the
-//! old set to a worker. The configuration is not read again.
+//! No packet waits for it and none is lost; flows keep their flowbits, hosts their marks, thresholds their counts, data sets
+//! what rules put into them. Must never replace a set that runs by one that cannot be compiled or that holds no rule, and
+//! never leave the freeing of the old set to a worker. The configuration is not read again.
 
 use std::{
     path::PathBuf,
