@@ -261,10 +261,7 @@ fn compiled(
     before: Option<&Engine>,
     cache: Option<&Path>,
 ) -> anyhow::Result<Rules> {
-    let mut rule_options = rule_options(settings)?;
-    if let Some(before) = before {
-        rule_options.data.follow(before.data());
-    }
+    let rule_options = rule_options(settings, before.map(Engine::data))?;
     let mut set = load(files, &rule_options);
     if let Some(path) = &settings.threshold_file {
         thresholds(&mut set, path, &rule_options)?;
@@ -347,12 +344,12 @@ pub fn load(files: &[PathBuf], options: &lagewarte_rules::Options) -> lagewarte_
     set
 }
 
-/// Variables, classes and references that rules are read against.
+/// Variables, classes and references that rules are read against; `before` are the data sets that these follow.
 ///
 /// # Errors
 ///
 /// Where a file that the configuration names cannot be read.
-pub fn rule_options(settings: &Settings) -> anyhow::Result<RuleOptions> {
+pub fn rule_options(settings: &Settings, before: Option<&DataSets>) -> anyhow::Result<RuleOptions> {
     let mut variables = Variables::suricata();
     for (name, value) in &settings.vars.addresses {
         variables.set_address(name, value);
@@ -384,12 +381,15 @@ pub fn rule_options(settings: &Settings) -> anyhow::Result<RuleOptions> {
         Ok(Arc::new(all))
     });
     let reputations = reputations.transpose().map_err(|e: String| anyhow::Error::msg(e)).context("reputations")?;
-    Ok(RuleOptions { variables, classification, data: data_sets(settings)?, countries, reputations })
+    Ok(RuleOptions { variables, classification, data: data_sets(settings, before)?, countries, reputations })
 }
 
 /// Data sets of the configuration.
-fn data_sets(settings: &Settings) -> anyhow::Result<DataSets> {
+fn data_sets(settings: &Settings, before: Option<&DataSets>) -> anyhow::Result<DataSets> {
     let mut sets = DataSets::default();
+    if let Some(before) = before {
+        sets.follow(before); // before the first is declared
+    }
     (sets.anywhere, sets.memcap) = (settings.data_files_anywhere, settings.data_memcap);
     for s in &settings.data_sets {
         let told = || format!("datasets.{}", s.name);
@@ -540,19 +540,26 @@ mod tests {
         }
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("own.rules");
-        let rule = "alert dns any any -> any any (dns.query; dataset:set,seen,type string; sid:1;)\n";
-        std::fs::write(&file, rule).expect("a file");
+        let rules_text = "alert dns any any -> any any (dns.query; dataset:set,seen,type string; sid:1;)\n\
+                          alert dns any any -> any any (dns.query; dataset:set,own; sid:2;)\n";
+        std::fs::write(&file, rules_text).expect("a file");
         let line = <Line as clap::Parser>::parse_from(["sensor", "-S", file.to_str().expect("a path")]);
-        let settings = crate::config::load(None, &[], crate::config::Strictness::Warn).expect("settings").settings;
+        let settings =
+            crate::config::load(None, &["datasets.own.type=string".to_owned()], crate::config::Strictness::Warn)
+                .expect("settings")
+                .settings;
         let options = options(&settings, &line.engine, None);
         let load = |before| rules(&settings, &line.engine, &options, before, None).expect("rules").engine;
-        let seen = |engine: &Engine| {
+        let set = |engine: &Engine, name| {
             let how = Declared { kind: Some(DataKind::String), ..Declared::default() };
-            engine.data().declare("seen", &how, false, None).expect("the set of the rules")
+            engine.data().declare(name, &how, false, None).expect("a set that is declared")
         };
         let first = load(None);
-        assert!(seen(&first).put(b"amt.example", true));
-        assert!(seen(&load(Some(&first))).has(b"amt.example"));
-        assert!(!seen(&load(None)).has(b"amt.example"));
+        // One of the rules, one of the operator.
+        for name in ["seen", "own"] {
+            assert!(set(&first, name).put(b"amt.example", true), "{name}");
+            assert!(set(&load(Some(&first)), name).has(b"amt.example"), "{name}");
+            assert!(!set(&load(None), name).has(b"amt.example"), "{name}");
+        }
     }
 }

@@ -73,7 +73,7 @@ fn rules(n: usize) -> String {
 /// Where the configuration is refused, or rules are and that is to be fatal.
 pub(super) fn check(files: &[PathBuf], json: bool, fatal: bool, common: &Common) -> anyhow::Result<()> {
     let loaded = config::load(common.config.as_deref(), &common.sets, Strictness::Warn)?;
-    let set = wiring::load(files, &wiring::rule_options(&loaded.settings)?);
+    let set = wiring::load(files, &wiring::rule_options(&loaded.settings, None)?);
     let report = lagewarte_rules::Report::of(set);
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

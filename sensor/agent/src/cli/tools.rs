@@ -39,7 +39,7 @@ fn settings(common: &Common) -> anyhow::Result<Settings> {
 /// # Errors
 /// Where the configuration is refused, or something is found and that is to be fatal.
 pub(super) fn lint(files: &[PathBuf], json: bool, fatal: bool, common: &Common) -> anyhow::Result<()> {
-    let set = wiring::load(files, &wiring::rule_options(&settings(common)?)?);
+    let set = wiring::load(files, &wiring::rule_options(&settings(common)?, None)?);
     let found = lagewarte_rules::lint::lint(&set);
     if json {
         println!("{}", serde_json::to_string_pretty(&found)?);
@@ -76,7 +76,7 @@ pub(super) fn explain(sid: u32, files: &[PathBuf], json: bool, common: &Common) 
     let settings = settings(common)?;
     let files = if files.is_empty() { settings.rule_files.clone() } else { files.to_vec() };
     ensure!(!files.is_empty(), "name the rule files, or a configuration that does (-c)");
-    let set = wiring::load(&files, &wiring::rule_options(&settings)?);
+    let set = wiring::load(&files, &wiring::rule_options(&settings, None)?);
     let told: Vec<Explanation> = set.rules.iter().filter(|r| r.meta.sid == sid).map(|r| Explanation::of(r)).collect();
     if told.is_empty() {
         match set.refused.iter().find(|r| r.sid == Some(sid)) {
@@ -204,7 +204,7 @@ fn tested_folder(folder: &Path, files: &[PathBuf], settings: &Settings) -> anyho
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Case::default(),
         Err(e) => return Err(e).context("case.json"),
     };
-    let mut options: RuleOptions = wiring::rule_options(settings)?;
+    let mut options: RuleOptions = wiring::rule_options(settings, None)?;
     if let Some(net) = &case.home_net {
         options.variables.set_address("HOME_NET", net);
         options.variables.set_address("EXTERNAL_NET", "!$HOME_NET");
@@ -270,7 +270,7 @@ pub(super) fn profile(
     let settings = settings(common)?;
     let files = if files.is_empty() { settings.rule_files.clone() } else { files.to_vec() };
     ensure!(!files.is_empty(), "name the rule files, or a configuration that does (-c)");
-    let set = wiring::load(&files, &wiring::rule_options(&settings)?);
+    let set = wiring::load(&files, &wiring::rule_options(&settings, None)?);
     let refused = set.refused.len();
     let names: BTreeMap<(u32, u32), String> =
         set.rules.iter().map(|r| ((r.meta.gid, r.meta.sid), r.meta.msg.clone())).collect();
