@@ -41,9 +41,6 @@ impl Protocols {
     pub(crate) const fn one(p: AppProto) -> Self {
         Self(1 << p as u64)
     }
-    pub(crate) const fn add(&mut self, p: AppProto) {
-        self.0 |= 1 << p as u64;
-    }
     /// Whether one of these is among the others.
     pub(crate) const fn meets(self, others: Self) -> bool {
         self.0 & others.0 != 0

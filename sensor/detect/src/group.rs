@@ -8,7 +8,7 @@
 //! out a rule that could match: ports, addresses and flow are tested again at verification. Limit: [`OWN`].
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -86,8 +86,7 @@ pub(crate) struct Groups {
 /// The rules of one class, way and zone: what speaks one protocol needs no rules on another.
 #[derive(Debug)]
 struct BySpoken<T> {
-    /// Protocols with the same rules share one.
-    own: Vec<(Protocols, T)>,
+    own: Vec<(AppProto, T)>,
     /// Of all other protocols, of flows that say nothing, and of packets without a flow.
     other: T,
 }
@@ -160,11 +159,11 @@ impl Groups {
     pub(crate) fn table(&self, class: Class, way: Way, zone: Zone, spoken: AppProto) -> Option<&Table> {
         // new() made one for each pair, in this order.
         let tables = self.tables.get(class as usize * WAYS.len() + way as usize)?.of(zone)?;
-        Some(tables.own.iter().find(|(those, _)| those.has(spoken)).map_or(&tables.other, |(_, t)| t))
+        Some(tables.own.iter().find(|(p, _)| *p == spoken).map_or(&tables.other, |(_, t)| t))
     }
 }
 
-/// The tables of one class and way. Those that hold the same are one.
+/// The tables of one class and way. Those that hold the same are one, whatever their zone and protocol.
 fn tables(filed: &[Filed<'_>], zones: &Zones, cache: Option<&Cache>) -> ByZone<BySpoken<Arc<Table>>> {
     let lists = zones.each(|zone| BySpoken::new(filed.iter().filter(|f| f.zones.has(zone))));
     let all = lists.iter().flat_map(|l| l.own.iter().map(|(_, list)| list).chain([&l.other]));
@@ -190,12 +189,8 @@ impl BySpoken<Vec<u32>> {
         most.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
         most.truncate(OWN);
         let list = |takes: &dyn Fn(&Filed<'_>) -> bool| filed.iter().filter(|f| takes(f)).map(|f| f.entry).collect();
-        let mut own: BTreeMap<Vec<u32>, Protocols> = BTreeMap::new();
-        for (_, p) in &most {
-            own.entry(list(&|f| f.spoken.has(*p))).or_default().add(*p);
-        }
         Self {
-            own: own.into_iter().map(|(list, spoken)| (spoken, list)).collect(),
+            own: most.iter().map(|(_, p)| (*p, list(&|f| f.spoken.has(*p)))).collect(),
             other: list(&|f| f.spoken.others(most.iter().map(|(_, p)| *p))),
         }
     }
