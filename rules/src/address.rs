@@ -317,20 +317,23 @@ pub(crate) fn subtract<T: Copy + Ord + Step>(from: Vec<(T, T)>, less: &[(T, T)])
 
 /// Whether `x` lies in one of the sorted, disjoint ranges.
 pub(crate) fn inside<T: Copy + Ord>(ranges: &[(T, T)], x: T) -> bool {
-    let i = ranges.partition_point(|(a, _)| *a <= x);
-    i.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, b)| x <= *b)
+    within((x, x), ranges)
 }
 
 // Whether a range has a number in common with sorted, disjoint ones.
 fn meets<T: Copy + Ord>((from, to): (T, T), ranges: &[(T, T)]) -> bool {
-    let i = ranges.partition_point(|(a, _)| *a <= to);
-    i.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, b)| from <= *b)
+    last_end(ranges, to).is_some_and(|end| from <= end)
 }
 
 // Whether a range lies in one of sorted, disjoint ones, of which adjacent ones are joined.
 fn within<T: Copy + Ord>((from, to): (T, T), ranges: &[(T, T)]) -> bool {
-    let i = ranges.partition_point(|(a, _)| *a <= from);
-    i.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, b)| to <= *b)
+    last_end(ranges, from).is_some_and(|end| to <= end)
+}
+
+// Where the last of the ranges ends that begins at `x` or before.
+fn last_end<T: Copy + Ord>(ranges: &[(T, T)], x: T) -> Option<T> {
+    let i = ranges.partition_point(|(a, _)| *a <= x);
+    Some(ranges.get(i.checked_sub(1)?)?.1)
 }
 
 /// Neighbours of a number.
