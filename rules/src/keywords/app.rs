@@ -3,7 +3,7 @@
 //! Keywords on the application layer: buffers, `app-layer-protocol`, `app-layer-event`, and numbers of transactions.
 //! Suricata user guide, "Application Layer Keywords" and the chapters of the protocols.
 
-use super::{none, wanted};
+use super::{negation, none, quoted, wanted};
 use crate::{
     ast::{Content, Interval, PayloadTest, Pcre, SpokenTest, TransactionTest, Whose},
     buffers::{self, Buffer, Form},
@@ -65,11 +65,7 @@ pub(crate) fn pkt_data(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), Str
 }
 
 pub(crate) fn app_layer_protocol(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let v = wanted(value)?;
-    let (negated, v) = match v.strip_prefix('!') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, v),
-    };
+    let (negated, v) = negation(wanted(value)?);
     let (name, mode) = match v.split_once(',') {
         Some((n, m)) => (n.trim(), Some(m.trim())),
         None => (v, None),
@@ -448,12 +444,8 @@ pub(crate) fn text_in(
     protocols: &'static [&'static str],
     value: Option<&str>,
 ) -> Result<(), String> {
-    let v = wanted(value)?;
-    let (negated, v) = match v.strip_prefix('!') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, v),
-    };
-    let v = v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v);
+    let (negated, v) = negation(wanted(value)?);
+    let v = quoted(v).unwrap_or(v);
     if v.is_empty() {
         return Err(String::from("the text is empty"));
     }
@@ -478,7 +470,7 @@ pub(crate) fn ssh_softwareversion(d: &mut Draft<'_>, value: Option<&str>) -> Res
 /// 1.99 being one (RFC 4253, 5.1).
 pub(crate) fn ssh_protoversion(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     let v = wanted(value)?;
-    let v = v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v).trim();
+    let v = quoted(v).unwrap_or(v).trim();
     let test = match v {
         "2_compat" => PayloadTest::Pcre(Pcre { pattern: String::from(r"^(?:2|2\.0|1\.99)\z"), ..Pcre::default() }),
         _ if !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{app::interval, quoted, wanted};
+use super::{app::interval, negation, quoted, wanted};
 use crate::{
     ast::{Content, FileTest, PayloadTest, StoreFiles, StoreScope, StoreWay, TransactionTest},
     buffers,
@@ -18,14 +18,6 @@ fn push(d: &mut Draft<'_>, test: FileTest) -> Result<(), String> {
     let who = test.keyword();
     d.transaction.push(TransactionTest::File(test));
     d.about(FILES, who)
-}
-
-// `!` before a value.
-fn negation(v: &str) -> (bool, &str) {
-    match v.strip_prefix('!') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, v),
-    }
 }
 
 /// `filesize`: bytes, or with a unit.

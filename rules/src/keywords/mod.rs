@@ -47,6 +47,14 @@ pub(crate) fn number(text: &str, from: u32, to: u32) -> Result<u32, String> {
         .ok_or_else(|| format!("{t:?} is not a whole number from {from} to {to}"))
 }
 
+/// Whether a value begins with `!`, and what is behind it.
+pub(crate) fn negation(v: &str) -> (bool, &str) {
+    match v.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, v),
+    }
+}
+
 /// What stands between double quotes; the quotes inside must be escaped.
 pub(crate) fn quoted(text: &str) -> Result<&str, String> {
     text.strip_prefix('"')

@@ -3,7 +3,7 @@
 //! `pcre` and `pcrexform`: the letters and names around a pattern. The pattern itself is the matcher's to judge: see `vet` in
 //! the engine, since this crate links no matcher. Suricata user guide, "pcre (Perl Compatible Regular Expressions)".
 
-use super::wanted;
+use super::{negation, quoted, wanted};
 use crate::{
     ast::{Capture, CaptureTo, PayloadTest, Pcre},
     buffers::{self, Buffer},
@@ -30,12 +30,8 @@ const LETTERS: &[(char, &str)] = &[
 
 /// `pcre:!"/pattern/imsxAEGROB...,flow:name,pkt:name,alert:name"`
 pub(crate) fn pcre(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
-    let v = wanted(value)?;
-    let (negated, v) = match v.strip_prefix('!') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, v),
-    };
-    let v = v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v).trim();
+    let (negated, v) = negation(wanted(value)?);
+    let v = quoted(v).unwrap_or(v).trim();
     let (body, captures) = split_captures(v);
     let (mut p, letter) = match read(body) {
         Ok(read) => read,

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Keywords on TLS connections that are not plain buffers. Suricata user guide, "SSL/TLS Keywords".
 
-use super::{app, none, wanted};
+use super::{app, none, quoted, wanted};
 use crate::{
     ast::{Interval, TransactionTest},
     draft::Draft,
@@ -25,7 +25,7 @@ const STATES: &[(&str, u64)] = &[("client_hello", 0), ("server_hello", 1), ("cli
 /// `tls.version:1.2` or `tls.version:0x0303`.
 pub(crate) fn version(d: &mut Draft<'_>, value: Option<&str>) -> Result<(), String> {
     let v = wanted(value)?;
-    let v = v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v).trim();
+    let v = quoted(v).unwrap_or(v).trim();
     let n = match v {
         "1.0" => 0x0301,
         "1.1" => 0x0302,
