@@ -29,7 +29,7 @@ pub struct Choices {
     pub compress: bool,
     /// `path-separators-decode`: an encoded slash is one.
     pub decode_separators: bool,
-    /// `path-u-encoding-decode`: `%uXXXX`.
+    /// `path-u-encoding-decode`: `%u` with four hexadecimal digits.
     pub u_encoding: bool,
     /// `path-nul-raw-terminates` and `path-nul-encoded-terminates`: the path ends at a zero byte.
     pub nul_terminates: bool,
